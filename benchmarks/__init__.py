@@ -1,0 +1,1 @@
+"""Building and scoring benchmarks from a curated catalog."""

@@ -1,0 +1,54 @@
+"""Score a trial list by cosine, and say how well the scores tell people apart."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from benchmarks.metrics import EER_CONVENTIONS, Costs, equal_error_rate, min_dcf
+from curate.schema import RESULTS
+
+TRIALS_AT_ONCE = 1024  # their vectors stay in the cache
+
+
+def cosine_scores(trials: pa.Table, utterance_ids: pa.ChunkedArray, unit: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(T,) cosines of the trials; row i of `unit` (N, D) is the unit vector of `utterance_ids[i]`.
+
+    Raises ValueError naming an utterance that has no vector.
+    """
+    left, right = (_places(trials[column], utterance_ids) for column in ("enrol_id", "test_id"))
+    scores = np.empty(len(left))
+    for start in range(0, len(left), TRIALS_AT_ONCE):
+        some = slice(start, start + TRIALS_AT_ONCE)
+        scores[some] = np.einsum("td,td->t", unit[left[some]], unit[right[some]])
+    return scores
+
+
+def _places(ids: pa.ChunkedArray, among: pa.ChunkedArray) -> NDArray[np.int64]:
+    found = pc.index_in(ids, value_set=among.combine_chunks())
+    if found.null_count:
+        absent = ids.filter(pc.is_null(found))[0].as_py()
+        raise ValueError(
+            f"{absent}: {found.null_count} utterances of the trials have no embedding; expected one for each"
+        )
+    places: NDArray[np.int64] = found.to_numpy()
+    return places
+
+
+def result_rows(
+    scores: NDArray[np.float64], trials: pa.Table, *, benchmark: str, system: str, costs: Costs
+) -> pa.Table:
+    """EER and minDCF with their conventions and the numbers of trials."""
+    is_target = trials["is_target"].to_numpy()
+    common = {
+        "benchmark": benchmark,
+        "system": system,
+        "num_target": int(is_target.sum()),
+        "num_nontarget": int((~is_target).sum()),
+    }
+    figures = [
+        ("eer", equal_error_rate(scores, is_target), EER_CONVENTIONS),
+        ("min_dcf", min_dcf(scores, is_target, costs), costs.conventions()),
+    ]
+    rows = [common | {"metric": metric, "value": value, "conventions": text} for metric, value, text in figures]
+    return pa.Table.from_pylist(rows, schema=RESULTS.arrow())

@@ -1,0 +1,78 @@
+"""Divide the kept utterances into train and test, speaker-disjoint (VietSV section 4.4).
+
+A person is in one split with all utterances, from whatever corpora: whom the test has drawn, training never hears.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from curate.errors import PipelineError
+from curate.schema import SPLITS
+
+SEXES = ("female", "male")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """What drawing needs to know of an identity."""
+
+    identity_id: str
+    sex: str | None  # None where nothing is said, or its labels disagree
+    num_utterances: int  # in the corpora that the test draws from
+
+
+def split_speakers(
+    utterances: pa.Table,
+    identities: pa.Table,
+    *,
+    benchmark: str,
+    num_test_speakers: int,
+    test_from: tuple[str, ...],
+    sex_balanced: bool,
+    min_test_utterances: int,
+    rng: np.random.Generator,
+) -> pa.Table:
+    """One row a kept utterance (utterance_id, corpus, speaker_id, sex). Raises PipelineError for too few people."""
+    rows = utterances.join(identities, "speaker_id").sort_by("utterance_id")
+    people = [p for p in people_of(rows, test_from) if p.num_utterances >= min_test_utterances]
+    test = draw(people, num_test_speakers, sex_balanced=sex_balanced, rng=rng)
+    identity = rows["identity_id"].to_pylist()
+    columns = {
+        "benchmark": [benchmark] * len(identity),
+        "utterance_id": rows["utterance_id"],
+        "identity_id": rows["identity_id"],
+        "split": ["test" if person in test else "train" for person in identity],
+    }
+    return pa.table(columns).cast(SPLITS.arrow())
+
+
+def people_of(rows: pa.Table, test_from: tuple[str, ...]) -> list[Person]:
+    """Everybody who speaks in the corpora that the test draws from (all, if none is named), in the order of ids."""
+    sexes: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for identity, corpus, sex in zip(*(rows[c].to_pylist() for c in ("identity_id", "corpus", "sex")), strict=True):
+        sexes.setdefault(identity, set()).update({sex} - {None})
+        counts[identity] = counts.get(identity, 0) + (not test_from or corpus in test_from)
+    return [
+        Person(identity_id=identity, sex=min(said) if len(said) == 1 else None, num_utterances=counts[identity])
+        for identity, said in sorted(sexes.items())
+    ]
+
+
+def draw(people: list[Person], num: int, *, sex_balanced: bool, rng: np.random.Generator) -> set[str]:
+    """The identities of `num` people, half of them of each sex if balanced."""
+    if not sex_balanced:
+        return _draw([p.identity_id for p in people], num, "people", rng)
+    drawn = [_draw([p.identity_id for p in people if p.sex == sex], num // 2, sex, rng) for sex in SEXES]
+    return set.union(*drawn)
+
+
+def _draw(identities: list[str], num: int, kind: str, rng: np.random.Generator) -> set[str]:
+    if len(identities) < num:
+        raise PipelineError(
+            f"splits.num_test_speakers: the test needs {num} {kind}, but only {len(identities)} can be drawn; "
+            "expected a smaller number, more corpora in `test_from`, or `sex_balanced = false`"
+        )
+    return set(rng.choice(np.array(identities, dtype=object), size=num, replace=False).tolist()) if num else set()

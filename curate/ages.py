@@ -1,0 +1,94 @@
+"""Age groups and subgroups from years or ranges of years (arXiv:2301.09058, section 3.1 and table 1).
+
+The paper prints adult as 30-60 (leq29) or 18-60 (leq17) and senior as from 60: a person of 60 is in both. The rule
+here: 60 is senior, so that a decade (Common Voice's `fifties`, 50-59) lies in one group whole.
+
+Its subgroups follow decades and the film ratings of the Motion Picture Association, shown in a figure without numbers.
+Ours: decades, and below 18 the ages at which a rating changes (PG-13 at 13, R at 17).
+
+A label is given where the whole stated range lies in one group; a range that straddles two stays unlabelled. The same
+holds, within the group, for subgroups.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from curate.schema import AGE_LABELS
+
+OLDEST = 120  # years; a statement beyond it is a slip of the corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """A group from `youngest` to `oldest` years, both included, and where its later subgroups begin."""
+
+    name: str
+    youngest: int
+    oldest: int
+    subgroups_from: tuple[int, ...]
+
+    def subgroup(self, youngest: int, oldest: int) -> str | None:
+        """The subgroup that holds the whole range, such as `30-39`; None where it straddles two."""
+        starts = (self.youngest, *self.subgroups_from)
+        ends = (*(start - 1 for start in self.subgroups_from), self.oldest)
+        for start, end in zip(starts, ends, strict=True):
+            if start <= youngest and oldest <= end:
+                return f"{start}-{end}" if end < OLDEST else f"{start}+"
+        return None
+
+
+_SENIOR = Group(name="senior", youngest=60, oldest=OLDEST, subgroups_from=(70, 80))
+SCHEMES: dict[str, tuple[Group, ...]] = {
+    "leq29": (
+        Group(name="young", youngest=0, oldest=29, subgroups_from=(10, 20)),
+        Group(name="adult", youngest=30, oldest=59, subgroups_from=(40, 50)),
+        _SENIOR,
+    ),
+    "leq17": (
+        Group(name="young", youngest=0, oldest=17, subgroups_from=(13, 17)),
+        Group(name="adult", youngest=18, oldest=59, subgroups_from=(30, 40, 50)),
+        _SENIOR,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What one scheme says of one age: a group, or why there is none."""
+
+    group: str | None = None
+    subgroup: str | None = None
+    unlabelled_because: str | None = None
+
+
+def label(scheme: str, youngest: int | None, oldest: int | None) -> Label:
+    """The group of a person between `youngest` and `oldest` years old; equal for a known age."""
+    if youngest is None or oldest is None:
+        return Label(unlabelled_because="no_age")
+    if not 0 <= youngest <= oldest <= OLDEST:
+        return Label(unlabelled_because="impossible_age")
+    for group in SCHEMES[scheme]:
+        if group.youngest <= youngest and oldest <= group.oldest:
+            return Label(group=group.name, subgroup=group.subgroup(youngest, oldest))
+    return Label(unlabelled_because="straddles_groups")
+
+
+def label_ages(utterances: pa.Table, schemes: tuple[str, ...]) -> pa.Table:
+    """One row an utterance and scheme, from the columns age_min_years and age_max_years."""
+    ids = utterances["utterance_id"].to_pylist()
+    ages = list(zip(utterances["age_min_years"].to_pylist(), utterances["age_max_years"].to_pylist(), strict=True))
+    rows = []
+    for scheme in schemes:
+        labels = {age: label(scheme, *age) for age in set(ages)}
+        rows += [
+            {
+                "scheme": scheme,
+                "utterance_id": utterance,
+                "age_group": labels[age].group,
+                "age_subgroup": labels[age].subgroup,
+                "unlabelled_because": labels[age].unlabelled_because,
+            }
+            for utterance, age in zip(ids, ages, strict=True)
+        ]
+    return pa.Table.from_pylist(rows, schema=AGE_LABELS.arrow())

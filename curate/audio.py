@@ -1,0 +1,126 @@
+"""Probe, decode, resample and hash audio: the only file that knows codecs."""
+
+import hashlib
+import io
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from curate.errors import CorpusError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: memory stays flat for hour-long files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What one look into a file found. `damage` is None for a sound file; `detail` says it in words."""
+
+    content_sha256: str | None = None
+    sample_rate_hz: int | None = None
+    num_channels: int | None = None
+    duration_s: float | None = None
+    peak_dbfs: float | None = None
+    damage: str | None = None
+    detail: str = ""
+
+
+def probe(path: Path) -> Probe:
+    """Hash the file and decode all of it: a header can promise what the file does not hold.
+
+    Raises CorpusError where the file cannot be opened at all.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+    known: dict[str, Any] = {"content_sha256": hashlib.sha256(content).hexdigest()}
+    if not content:
+        return Probe(**known, damage="empty", detail="0 bytes")
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            known |= {"sample_rate_hz": file.samplerate, "num_channels": file.channels}
+            promised = max(file.frames, _frames_promised_by_riff(content))
+            found, peak, failure = _decode_to_the_end(file)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless formats ask for a rate
+        return Probe(**known, damage="unreadable", detail=f"no audio that libsndfile knows ({_words(error)})")
+    known["duration_s"] = found / known["sample_rate_hz"]
+    if not math.isfinite(peak):
+        return Probe(**known, damage="unreadable", detail="holds samples that are not finite numbers")
+    known["peak_dbfs"] = 20 * math.log10(peak) if peak > 0 else -math.inf
+    if promised == 0:
+        return Probe(**known, damage="empty", detail="0 samples")
+    if found < promised or failure:
+        detail = f"{found} of {promised} samples can be decoded"
+        return Probe(**known, damage="truncated", detail=detail)
+    return Probe(**known)
+
+
+def _decode_to_the_end(file: soundfile.SoundFile) -> tuple[int, float, bool]:
+    """Frames decoded, the greatest magnitude among them, and whether the decoder gave up."""
+    found, peak = 0, 0.0
+    block = np.empty((FRAMES_PER_BLOCK, file.channels), dtype=np.float32)
+    while True:
+        try:
+            samples = file.read(out=block)
+        except soundfile.LibsndfileError:
+            return found, peak, True
+        if len(samples) == 0:
+            return found, peak, False
+        found += len(samples)
+        peak = max(peak, float(samples.max()), -float(samples.min()), key=_nan_first)
+
+
+def _nan_first(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _frames_promised_by_riff(content: bytes) -> int:
+    """Frames that a WAV header announces; libsndfile quietly trims its own count to the bytes that are there.
+
+    A stream's header (length 0 or all ones) announces nothing.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return 0
+    at, bytes_per_frame = 12, 0
+    while at + 8 <= len(content):
+        chunk, size = struct.unpack_from("<4sI", content, at)
+        if chunk == b"fmt " and at + 22 <= len(content):
+            bytes_per_frame = struct.unpack_from("<H", content, at + 20)[0]
+        if chunk == b"data":
+            return int(size // bytes_per_frame) if bytes_per_frame and size != 0xFFFFFFFF else 0
+        at += 8 + size + size % 2
+    return 0
+
+
+def _words(error: Exception) -> str:
+    return str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
+
+
+def decode(
+    path: Path, *, sample_rate_hz: int, start_s: float = 0.0, duration_s: float | None = None
+) -> NDArray[np.float32]:
+    """Mono float32 samples (N,) at the asked rate; channels are averaged. Raises CorpusError where it cannot be read."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            if start_s:
+                file.seek(min(round(start_s * file.samplerate), file.frames))
+            frames = -1 if duration_s is None else round(duration_s * file.samplerate)
+            samples, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:
+        raise CorpusError(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
+    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    return mono if rate == sample_rate_hz else soxr.resample(mono, rate, sample_rate_hz).astype(np.float32)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,161 @@
+"""The catalog folder: one folder per table, one Parquet file per part, plain for anything that reads Parquet.
+
+    <root>/<table>/<part>.parquet      what is current
+    <root>/<table>/<part>.parquet.new  being written; never read, replaced by the next attempt
+    <root>/cache/                      what was computed on the way; may be deleted, costs time only
+
+A part is published whole: written aside, synced to the disk, and made current by one rename. Its footer carries the
+fingerprint of what it was made from, so that the files themselves say what need not be computed again.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import CatalogError
+from curate.schema import TABLES, Table
+
+FINGERPRINT = b"voxcurate.fingerprint"
+ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The tables under `root`."""
+
+    root: Path
+
+    def path(self, table: Table, part: str = "all") -> Path:
+        """Where a part lies once it is published."""
+        return self.root / table.name / f"{part}.parquet"
+
+    def parts(self, table: Table) -> list[str]:
+        """The published parts, in order."""
+        return sorted(path.stem for path in (self.root / table.name).glob("*.parquet"))
+
+    def read(self, table: Table, part: str | None = None) -> pa.Table:
+        """One part, or all parts one after the other. Raises CatalogError where there is none."""
+        parts = self.parts(table) if part is None else [part]
+        if not parts or not all(self.path(table, p).exists() for p in parts):
+            raise CatalogError(f"{self.root}: no table {table.name!r} yet; `curate run` makes it")
+        return pa.concat_tables(read_parquet(self.path(table, p)) for p in parts)
+
+    def publish(self, table: Table, rows: pa.Table, *, part: str = "all", fingerprint: str) -> None:
+        """Make `rows` the current part, whole or not at all. Raises ValueError where they break the schema or key."""
+        rows = conform(table, rows).replace_schema_metadata({FINGERPRINT: fingerprint.encode()})
+        write_parquet(self.path(table, part), rows)
+
+    def fingerprint(self, table: Table, part: str = "all") -> str | None:
+        """What the published part was made from; None where there is none."""
+        try:
+            metadata = pq.read_metadata(self.path(table, part)).metadata or {}
+        except (FileNotFoundError, pa.ArrowInvalid):
+            return None  # a file that is no Parquet was not written by us: it is made anew
+        return metadata[FINGERPRINT].decode() if FINGERPRINT in metadata else None
+
+    def keep_only(self, table: Table, parts: set[str]) -> None:
+        """Take away the parts that the pipeline file does not name any more."""
+        for part in set(self.parts(table)) - parts:
+            self.path(table, part).unlink()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only writer. Raises CatalogError that names the other one; a dead writer holds nothing."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "writer.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise CatalogError(
+                    f"{self.root}: process {file.read().strip() or '?'} is writing it; expected to be the only one"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def conform(table: Table, rows: pa.Table) -> pa.Table:
+    """The rows in the columns, types and nullability of the schema. Raises ValueError naming what does not fit.
+
+    A list column of the schema takes fixed-size lists of any one length, and keeps that length.
+    """
+    fields = []
+    for field in table.arrow():
+        if field.name not in rows.column_names:
+            raise ValueError(f"{table.name}: no column {field.name!r}; expected {table.arrow().names}")
+        have = rows.schema.field(field.name).type
+        fixed = pa.types.is_list(field.type) and pa.types.is_fixed_size_list(have)
+        fields.append(field.with_type(pa.list_(field.type.value_type, have.list_size)) if fixed else field)
+        if not field.nullable and rows[field.name].null_count:
+            raise ValueError(f"{table.name}.{field.name}: {rows[field.name].null_count} nulls; expected none")
+    schema = pa.schema(fields)
+    rows = rows.select(schema.names).cast(schema)
+    if rows.group_by(list(table.key)).aggregate([]).num_rows != rows.num_rows:
+        raise ValueError(f"{table.name}: {' + '.join(table.key)} must be unique among its {rows.num_rows} rows")
+    return rows
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """One file as it is: the folders above it are names, not Hive partitions."""
+    with pq.ParquetFile(path) as file:
+        return file.read().replace_schema_metadata(None)
+
+
+def write_parquet(path: Path, rows: pa.Table) -> None:
+    """Write aside, sync, rename, sync the folder: after a crash the old file or the new one is there, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".new")
+    with aside.open("wb") as file:
+        pq.write_table(rows, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_index=True)
+        file.flush()
+        os.fsync(file.fileno())
+    rename_durably(aside, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """The same for a text file; does nothing where it holds this text already."""
+    if path.exists() and path.read_bytes() == text.encode():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".new")
+    with aside.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    rename_durably(aside, path)
+
+
+def rename_durably(aside: Path, path: Path) -> None:
+    """Make `aside` current as `path`, and have the folder remember it."""
+    aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def rows_of(table: Table, rows: list[dict[str, object]]) -> pa.Table:
+    """Plain rows as a table of this schema; a key that a row lacks is null."""
+    return pa.Table.from_pylist(rows, schema=table.arrow())
+
+
+def canonical_json(value: object) -> str:
+    """JSON that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def known_table(name: str) -> Table:
+    """The table of this name. Raises CatalogError naming the tables that there are."""
+    if name not in TABLES:
+        raise CatalogError(f"{name!r}: no such table; expected one of {', '.join(TABLES)}")
+    return TABLES[name]

@@ -1,0 +1,112 @@
+"""What a reader says of one utterance, and what every corpus section of a pipeline file may hold."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as validated
+
+from curate.errors import CorpusError
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+FEMALE, MALE = "female", "male"
+_SEXES = {
+    **dict.fromkeys(("f", "female", "woman", "female_feminine"), FEMALE),
+    **dict.fromkeys(("m", "male", "man", "male_masculine"), MALE),
+}
+_DECADES = {
+    word: 10 * decade
+    for decade, words in enumerate(
+        (
+            "",
+            "teens",
+            "twenties",
+            "thirties",
+            "forties fourties",
+            "fifties",
+            "sixties",
+            "seventies",
+            "eighties",
+            "nineties",
+        )
+    )
+    for word in words.split()
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """One utterance in its corpus' own words. `path` is relative to the root, with forward slashes."""
+
+    path: str
+    speaker: str
+    name: str | None = None  # where the path does not tell utterances apart: several in one file
+    session: str | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None  # None: to the end of the file
+    sex: str | None = None
+    age_years: tuple[int, int] | None = None  # youngest and oldest
+    age_source: str | None = None
+    accent: str | None = None
+    language: str | None = None
+    transcript: str | None = None
+    corpus_split: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = PurePosixPath(self.path)
+        if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+            raise CorpusError(f"path {self.path!r} leaves the corpus; expected one below its root")
+        if not self.speaker:
+            raise CorpusError(f"{self.path}: no speaker; expected a label")
+
+    @property
+    def utterance(self) -> str:
+        """What the utterance is called within its corpus; no blanks, so that it fits into any list."""
+        return re.sub(r"\s", "%20", self.name or str(PurePosixPath(self.path).with_suffix("")))
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class CorpusSettings:
+    """One `[[corpora]]` section: what every reader takes."""
+
+    reader: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    root: Path
+    include: tuple[str, ...] = ()  # globs over the relative path; nothing given takes everything
+    exclude: tuple[str, ...] = ()
+    licence: str | None = None  # instead of what the reader knows
+    language: str | None = None
+    damaged: Literal["refuse", "keep"] = "refuse"  # stop, or set damaged files aside as rows
+    min_duration_s: float = Field(default=0.5, ge=0)
+    max_duration_s: float = Field(default=60.0, gt=0)
+    min_peak_dbfs: float = Field(default=-60.0, le=0)  # below it a file is silent
+
+    def __post_init__(self) -> None:
+        if self.min_duration_s >= self.max_duration_s:
+            raise ValueError(
+                f"min_duration_s {self.min_duration_s} must be less than max_duration_s {self.max_duration_s}"
+            )
+
+
+def sex_of(word: str | None) -> str | None:
+    """`female`, `male`, or None for every other answer a corpus gives."""
+    return _SEXES.get((word or "").strip().lower())
+
+
+def age_of(word: str | None) -> tuple[int, int] | None:
+    """Youngest and oldest age in years of `34`, `30-39` or `thirties`; None where nothing is said.
+
+    Raises CorpusError for words that are no age. A decade's last year counts: `teens` is 10 to 19.
+    """
+    text = (word or "").strip().lower()
+    if not text:
+        return None
+    if text in _DECADES:
+        return _DECADES[text], _DECADES[text] + 9
+    match = re.fullmatch(r"(\d{1,3})(?:\.0+)?(?:\s*[-–]\s*(\d{1,3}))?", text)
+    if not match:
+        raise CorpusError(f"age {word!r}; expected years (34), a range (30-39) or a decade (thirties)")
+    youngest = int(match[1])
+    return youngest, int(match[2] or youngest)

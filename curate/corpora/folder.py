@@ -1,0 +1,59 @@
+"""Any corpus laid out as `speaker/file` or `speaker/session/file`.
+
+Licence, citation and language are its owner's to say, in the pipeline file. A table `speakers.csv` at the root
+(speaker,sex,age,accent,language; any of them but the first may be missing) tells of the speakers what folders cannot.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic.dataclasses import dataclass as validated
+
+from curate.audio import SUFFIXES
+from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
+from curate.corpora.tabular import read_rows
+from curate.errors import CorpusError
+
+LICENCE = None
+CITATION = None
+URL = None
+FILLS = ("sex", "age", "session", "accent", "language")
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Settings(CorpusSettings):
+    """Nothing beyond what every corpus takes."""
+
+    reader: Literal["folder"]
+
+
+def rows(root: Path, settings: Settings) -> Iterator[Described]:
+    """Every audio file two or three levels down. Raises CorpusError for one that lies elsewhere."""
+    table = root / "speakers.csv"
+    speakers = {_speaker(place, row): (place, row) for place, row in read_rows(table)} if table.exists() else {}
+    for file in sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
+        inner = file.relative_to(root).parts
+        if len(inner) not in (2, 3):
+            raise CorpusError(f"{file}: {len(inner) - 1} folders deep; expected speaker/file or speaker/session/file")
+        place, known = speakers.get(inner[0], ("", {}))
+        try:
+            years = age_of(known.get("age"))
+        except CorpusError as error:
+            raise CorpusError(f"{place}: {error}") from error
+        yield Described(
+            path=file.relative_to(root).as_posix(),
+            speaker=inner[0],
+            session=inner[1] if len(inner) == 3 else None,
+            sex=sex_of(known.get("sex")),
+            age_years=years,
+            age_source=table.name if years else None,
+            accent=known.get("accent"),
+            language=known.get("language") or settings.language,
+        )
+
+
+def _speaker(place: str, row: dict[str, str]) -> str:
+    if "speaker" not in row:
+        raise CorpusError(f"{place}: no `speaker`; expected speaker and any of sex, age, accent, language")
+    return row["speaker"]

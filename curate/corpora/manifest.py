@@ -1,0 +1,88 @@
+"""Any corpus told by a table: CSV, TSV, JSONL or Parquet, one row an utterance.
+
+Licence and citation are its owner's to say, in the pipeline file. `fields` says which of the table's columns holds
+what; a field that is not mapped is looked for under its own name.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
+from curate.corpora.tabular import read_rows
+from curate.errors import CorpusError
+
+LICENCE = None
+CITATION = None
+URL = None
+FILLS = ("sex", "age", "session", "accent", "language", "transcript", "corpus_split")
+
+FieldName = Literal[
+    "path",
+    "speaker",
+    "name",
+    "session",
+    "start_s",
+    "duration_s",
+    "sex",
+    "age",
+    "accent",
+    "language",
+    "transcript",
+    "split",
+]
+REQUIRED: tuple[FieldName, ...] = ("path", "speaker")
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Settings(CorpusSettings):
+    """`manifest` is relative to the root, as the paths in it are."""
+
+    reader: Literal["manifest"]
+    manifest: Path
+    fields: dict[FieldName, str] = Field(default_factory=dict)  # our field -> the manifest's column
+
+
+def rows(root: Path, settings: Settings) -> Iterator[Described]:
+    """Every row of the manifest. Raises CorpusError naming file and line of one that makes no utterance."""
+    columns: dict[FieldName, str] = {field: field for field in get_args(FieldName)} | settings.fields
+    seen: set[str] = set()
+    place = str(root / settings.manifest)
+    for place, row in read_rows(root / settings.manifest):
+        seen |= row.keys()
+        try:
+            yield _described(
+                {field: row[column] for field, column in columns.items() if column in row}, columns, settings
+            )
+        except (CorpusError, ValueError) as error:
+            raise CorpusError(f"{place}: {error}") from error
+    for field, column in settings.fields.items():
+        if column not in seen:
+            raise CorpusError(
+                f"{place}: no row has a column {column!r} for `{field}`; it has {', '.join(sorted(seen))}"
+            )
+
+
+def _described(row: dict[FieldName, str], columns: dict[FieldName, str], settings: Settings) -> Described:
+    for field in REQUIRED:
+        if field not in row:
+            raise CorpusError(f"no column {columns[field]!r}; expected one that says the {field} (`fields` maps names)")
+    years = age_of(row.get("age"))
+    return Described(
+        path=row["path"].replace("\\", "/"),
+        speaker=row["speaker"],
+        name=row.get("name"),
+        session=row.get("session"),
+        start_s=float(row.get("start_s", 0)),
+        duration_s=float(row["duration_s"]) if "duration_s" in row else None,
+        sex=sex_of(row.get("sex")),
+        age_years=years,
+        age_source=settings.manifest.name if years else None,
+        accent=row.get("accent"),
+        language=row.get("language") or settings.language,
+        transcript=row.get("transcript"),
+        corpus_split=row.get("split"),
+    )

@@ -1,0 +1,87 @@
+"""Rows of CSV, JSONL and Parquet files as dicts of text, each with the place that an error can name."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import CorpusError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """`(place, row)` for each row; nulls are left out, everything else is text.
+
+    A `.tsv` is split at tabs and its quotes are kept as they are; a `.csv` is split at commas and unquoted. Raises
+    CorpusError naming file and line.
+    """
+    if path.suffix not in SUFFIXES:
+        raise CorpusError(f"{path}: cannot read {path.suffix or 'no suffix'!r}; expected one of {', '.join(SUFFIXES)}")
+    try:
+        if path.suffix == ".parquet":
+            yield from _parquet(path)
+        elif path.suffix == ".jsonl":
+            yield from _jsonl(path)
+        else:
+            yield from _delimited(path)
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected a table of utterances or speakers") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
+
+
+def _delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        tabs = path.suffix == ".tsv"
+        reader = csv.reader(
+            file, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+        )
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if not header:
+                raise CorpusError(f"{path}: empty; expected a header and rows")
+            for cells in reader:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise CorpusError(
+                        f"{path}:{reader.line_num}: {len(cells)} fields; expected {len(header)} as in the header"
+                    )
+                row = zip(header, cells, strict=True)
+                yield f"{path}:{reader.line_num}", {key: cell.strip() for key, cell in row if cell.strip()}
+        except csv.Error as error:
+            raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise CorpusError(f"{path}:{number}: no JSON ({error}); expected one object a line") from error
+            if not isinstance(row, dict):
+                raise CorpusError(f"{path}:{number}: {type(row).__name__}; expected one object a line")
+            yield f"{path}:{number}", _texts(row)
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}: row {number}", _texts(row)
+    except pa.ArrowInvalid as error:
+        raise CorpusError(f"{path}: no Parquet ({error}); expected a Parquet file") from error
+
+
+def _texts(row: dict[str, object]) -> dict[str, str]:
+    return {key: str(value).strip() for key, value in row.items() if value is not None and str(value).strip()}

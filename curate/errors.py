@@ -1,0 +1,35 @@
+"""What can go wrong through no fault of ours.
+
+    VoxcurateError            the command line prints its message as one line and exits with 1
+    ├── PipelineError         the pipeline file               (also ValueError)
+    ├── CorpusError           a corpus, its files or metadata (also ValueError)
+    ├── CatalogError          the catalog folder              (also RuntimeError)
+    ├── QueryError            a query                         (also ValueError)
+    └── ExtractorError        a speaker encoder               (also RuntimeError)
+
+A message names the offender first and then what was expected, on one line.
+"""
+
+
+class VoxcurateError(Exception):
+    """A fault in what we were given."""
+
+
+class PipelineError(VoxcurateError, ValueError):
+    """The pipeline file asks for something impossible."""
+
+
+class CorpusError(VoxcurateError, ValueError):
+    """A corpus is not what its reader expects."""
+
+
+class CatalogError(VoxcurateError, RuntimeError):
+    """The catalog lacks a table, or somebody else holds it."""
+
+
+class QueryError(VoxcurateError, ValueError):
+    """A query is not one that we answer."""
+
+
+class ExtractorError(VoxcurateError, RuntimeError):
+    """A speaker encoder cannot be had or used."""

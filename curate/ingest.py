@@ -1,0 +1,199 @@
+"""Read a corpus: what it says of its utterances, what a look into its files finds, and which files are unfit.
+
+A file is never left out silently. An unfit one is a row like the others, and a verdict says why it is dropped.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from curate import audio
+from curate.audio import Probe
+from curate.corpora import READERS
+from curate.corpora.described import CorpusSettings, Described
+from curate.decisions import Author, verdicts
+from curate.errors import CorpusError
+from curate.schema import UTTERANCES, Reason, Subject, Verdict
+
+FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
+STALE_AFTER = Path(audio.__file__)  # what an older probe found is not what this one would
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A probe, and the file's size and time of change by which it is known to hold still."""
+
+    num_bytes: int
+    changed_ns: int
+    probe: Probe
+
+
+def describe(corpus: CorpusSettings) -> list[Described]:
+    """The utterances of a corpus in its own words. Raises CorpusError for an empty corpus, or two with one id."""
+    reader = READERS[corpus.reader]
+    if not corpus.root.is_dir():
+        raise CorpusError(f"corpus {corpus.name!r}: no folder {corpus.root}; expected the {corpus.reader} layout in it")
+    found = list(reader.rows(corpus.root, corpus))
+    if not found:
+        raise CorpusError(f"corpus {corpus.name!r}: no audio in {corpus.root}; expected the {corpus.reader} layout")
+    chosen = _chosen(corpus, found)
+    _refuse_equal_ids(corpus, chosen)
+    return sorted(chosen, key=lambda utterance: utterance.utterance)
+
+
+def _chosen(corpus: CorpusSettings, found: list[Described]) -> list[Described]:
+    """What `include` and `exclude` leave. A pattern that matches nothing is an error: it was meant to do something."""
+    for pattern in (*corpus.include, *corpus.exclude):
+        if not any(fnmatchcase(utterance.path, pattern) for utterance in found):
+            raise CorpusError(
+                f"corpus {corpus.name!r}: {pattern!r} matches none of {len(found)} paths such as {found[0].path!r}"
+            )
+    chosen = [
+        utterance
+        for utterance in found
+        if (not corpus.include or any(fnmatchcase(utterance.path, pattern) for pattern in corpus.include))
+        and not any(fnmatchcase(utterance.path, pattern) for pattern in corpus.exclude)
+    ]
+    if not chosen:
+        raise CorpusError(
+            f"corpus {corpus.name!r}: `exclude` leaves none of {len(found)} files; expected some to remain"
+        )
+    return chosen
+
+
+def _refuse_equal_ids(corpus: CorpusSettings, chosen: list[Described]) -> None:
+    first: dict[str, str] = {}
+    for utterance in chosen:
+        if utterance.utterance in first:
+            raise CorpusError(
+                f"corpus {corpus.name!r}: {first[utterance.utterance]} and {utterance.path} both have the id "
+                f"{corpus.name}/{utterance.utterance}; expected one file an id"
+            )
+        first[utterance.utterance] = utterance.path
+
+
+def probe_files(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> dict[str, Seen]:
+    """Look into every file, but for those that `known` has seen and that have not changed since."""
+
+    def look(path: str) -> Seen:
+        file = root / path
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            return Seen(num_bytes=0, changed_ns=0, probe=Probe(damage="missing", detail="no such file"))
+        seen = known.get(path)
+        if seen and (seen.num_bytes, seen.changed_ns) == (status.st_size, status.st_mtime_ns):
+            return seen
+        return Seen(num_bytes=status.st_size, changed_ns=status.st_mtime_ns, probe=audio.probe(file))
+
+    unique = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+        return dict(zip(unique, threads.map(look, unique), strict=True))
+
+
+def seen_as_text(seen: dict[str, Seen]) -> str:
+    """What was seen, as JSON lines under a first line that says by which code."""
+    head = {"probed_by": audio.sha256_of(STALE_AFTER)}
+    return "\n".join([json.dumps(head), *(json.dumps([path, asdict(file)]) for path, file in seen.items())]) + "\n"
+
+
+def seen_from_text(text: str) -> dict[str, Seen]:
+    """What `seen_as_text` wrote; nothing where other code had looked, or the text is not whole."""
+    lines = text.splitlines()
+    try:
+        if json.loads(lines[0])["probed_by"] != audio.sha256_of(STALE_AFTER):
+            return {}
+        entries = [json.loads(line) for line in lines[1:]]
+        return {path: Seen(**file | {"probe": Probe(**file["probe"])}) for path, file in entries}
+    except (ValueError, IndexError, KeyError, TypeError):
+        return {}
+
+
+def utterance_rows(corpus: CorpusSettings, described: list[Described], seen: dict[str, Seen]) -> pa.Table:
+    """One row an utterance, in the order given, under ids that hold on every machine."""
+    licence = corpus.licence or READERS[corpus.reader].LICENCE
+    rows = [_row(corpus.name, licence, utterance, seen[utterance.path].probe) for utterance in described]
+    return pa.Table.from_pylist(rows, schema=UTTERANCES.arrow())
+
+
+def _row(corpus: str, licence: str | None, said: Described, found: Probe) -> dict[str, object]:
+    speaker_id = f"{corpus}/{said.speaker}"
+    rest_s = None if found.duration_s is None else max(found.duration_s - said.start_s, 0.0)
+    stretch_s = rest_s if rest_s is None or said.duration_s is None else min(said.duration_s, rest_s)
+    youngest, oldest = said.age_years or (None, None)
+    return {
+        "utterance_id": f"{corpus}/{said.utterance}",
+        "corpus": corpus,
+        "speaker_id": speaker_id,
+        "session_id": f"{speaker_id}/{said.session}" if said.session else None,
+        "path": said.path,
+        "start_s": said.start_s,
+        "duration_s": stretch_s,
+        "sample_rate_hz": found.sample_rate_hz,
+        "num_channels": found.num_channels,
+        "peak_dbfs": found.peak_dbfs,
+        "content_sha256": found.content_sha256,
+        "damage": found.damage,
+        "sex": said.sex,
+        "age_min_years": youngest,
+        "age_max_years": oldest,
+        "age_source": said.age_source,
+        "accent": said.accent,
+        "language": said.language,
+        "transcript": said.transcript,
+        "corpus_split": said.corpus_split,
+        "licence": licence,
+    }
+
+
+def refuse_damaged(corpus: CorpusSettings, seen: dict[str, Seen]) -> None:
+    """Raises CorpusError naming the first damaged file, unless the corpus says to keep such files as rows."""
+    damaged = {path: file.probe for path, file in seen.items() if file.probe.damage}
+    if not damaged or corpus.damaged == "keep":
+        return
+    kinds = ", ".join(
+        f"{count} {damage}" for damage, count in sorted(Counter(p.damage for p in damaged.values()).items())
+    )
+    path, found = next(iter(damaged.items()))
+    raise CorpusError(
+        f"corpus {corpus.name!r}: {corpus.root / path} is {found.damage}: {found.detail}; expected a sound file. "
+        f"{len(damaged)} of {len(seen)} files are damaged ({kinds}): mend or `exclude` them, or set them aside as rows "
+        'by `damaged = "keep"`'
+    )
+
+
+def judge_files(corpus: CorpusSettings, utterances: pa.Table, author: Author) -> pa.Table:
+    """A verdict for each utterance whose audio cannot be used; the others are judged by later steps."""
+    duration = utterances["duration_s"].to_numpy()
+    peak = utterances["peak_dbfs"].to_numpy()
+    damage = np.array([value or "" for value in utterances["damage"].to_pylist()], dtype=object)
+    checks = (
+        (damage != "", damage, np.nan, np.nan, np.nan),
+        (duration < corpus.min_duration_s, Reason.TOO_SHORT, duration, corpus.min_duration_s, corpus.max_duration_s),
+        (duration > corpus.max_duration_s, Reason.TOO_LONG, duration, corpus.min_duration_s, corpus.max_duration_s),
+        (peak < corpus.min_peak_dbfs, Reason.SILENT, np.maximum(peak, -999), corpus.min_peak_dbfs, np.nan),
+    )
+    conditions = [check[0] for check in checks]
+    columns = [
+        np.select(conditions, [check[i] for check in checks], default)
+        for i, default in ((1, ""), (2, np.nan), (3, np.nan), (4, np.nan))
+    ]
+    reason, score, lower, upper = columns
+    unfit = reason != ""
+    return verdicts(
+        author,
+        Subject.UTTERANCE,
+        utterances["utterance_id"].filter(pa.array(unfit)),
+        verdict=Verdict.DROP,
+        reason=reason[unfit],
+        score=score[unfit].astype(np.float64),
+        lower_bound=lower[unfit].astype(np.float64),
+        upper_bound=upper[unfit].astype(np.float64),
+    )

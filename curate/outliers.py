@@ -1,0 +1,117 @@
+"""Find invalid speakers and noisy utterances by the rule of the VietSV paper (sections 4.3.1 and 4.3.2).
+
+The paper judges speakers by eye, from pictures of their similarity matrices. Here a speaker is invalid when the mean
+cosine of two different utterances of it is below `min_speaker_similarity`, a number that belongs to the extractor.
+
+An utterance is noisy when a_i = (1/n) sum over j != i of cos(v_i, v_j) leaves [Q1 - 1.5 IQR, Q3 + 1.5 IQR] of its
+speaker (eq. 6 to 8), on either side as printed. The paper divides by n where a mean over the others divides by n - 1;
+that scales all a_i of a speaker alike, and its quartiles with them, so that the verdicts are the same. Quartiles are
+interpolated linearly between the sorted scores (numpy's default, type 7 of Hyndman and Fan).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.decisions import Author, verdicts
+from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES, Reason, Subject, Verdict
+from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
+
+QUARTILES = (0.25, 0.75)
+ROUNDING = 1e-6  # of float32 cosines: scores closer than this to a bound are on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What was measured and what follows from it; one verdict for every utterance and every speaker given."""
+
+    utterance_scores: pa.Table
+    speaker_scores: pa.Table
+    decisions: pa.Table
+
+
+def clean_vietsv(
+    utterances: pa.Table, vectors: Vectors, *, iqr_factor: float, min_speaker_similarity: float, author: Author
+) -> Cleaned:
+    """Judge `utterances` (utterance_id, speaker_id) by their `vectors` (N, D), row by row. Nothing is dropped here."""
+    speaker_ids, speaker = np.unique(utterances["speaker_id"].to_numpy(), return_inverse=True)
+    similarity = self_similarity(unit(vectors), speaker, len(speaker_ids))
+    count = similarity.count
+    average = np.nan_to_num(similarity.utterance) * (count[speaker] - 1) / count[speaker]  # eq. 6: over n, not n - 1
+    lower, upper = valid_ranges(average, speaker, len(speaker_ids), iqr_factor=iqr_factor)
+    incoherent = similarity.speaker < min_speaker_similarity  # False where it is nan: one utterance cannot be compared
+    speaker_scores = pa.table(
+        {
+            "speaker_id": speaker_ids,
+            "num_utterances": count,
+            "self_similarity": pa.array(similarity.speaker, from_pandas=True),
+            "lower_bound": pa.array(np.where(count > 1, lower, np.nan), from_pandas=True),
+            "upper_bound": pa.array(np.where(count > 1, upper, np.nan), from_pandas=True),
+        }
+    ).cast(SPEAKER_SCORES.arrow())
+    utterance_scores = pa.table(
+        {
+            "utterance_id": utterances["utterance_id"],
+            "speaker_id": utterances["speaker_id"],
+            "self_similarity": average,
+        }
+    ).cast(UTTERANCE_SCORES.arrow())
+    of_speakers = verdicts(
+        author,
+        Subject.SPEAKER,
+        speaker_ids.tolist(),
+        verdict=np.where(incoherent, Verdict.DROP, Verdict.KEEP),
+        reason=np.select([incoherent, count < 2], [Reason.INCOHERENT_SPEAKER, Reason.TOO_FEW_TO_JUDGE], Reason.OK),
+        score=similarity.speaker,
+        lower_bound=min_speaker_similarity,
+    )
+    below = average < lower[speaker] - ROUNDING
+    above = average > upper[speaker] + ROUNDING
+    too_few, invalid = count[speaker] < 2, incoherent[speaker]
+    of_utterances = verdicts(
+        author,
+        Subject.UTTERANCE,
+        utterances["utterance_id"],
+        verdict=np.where(invalid | below | above, Verdict.DROP, Verdict.KEEP),
+        reason=np.select(
+            [invalid, too_few, below, above],
+            [Reason.INVALID_SPEAKER, Reason.TOO_FEW_TO_JUDGE, Reason.BELOW_RANGE, Reason.ABOVE_RANGE],
+            Reason.OK,
+        ),
+        score=np.where(too_few, np.nan, average),
+        lower_bound=np.where(too_few, np.nan, lower[speaker]),
+        upper_bound=np.where(too_few, np.nan, upper[speaker]),
+    )
+    decisions = pa.concat_tables([of_speakers, of_utterances])
+    return Cleaned(utterance_scores=utterance_scores, speaker_scores=speaker_scores, decisions=decisions)
+
+
+def valid_ranges(
+    scores: Scores, speaker: Indices, num_speakers: int, *, iqr_factor: float = 1.5
+) -> tuple[Scores, Scores]:
+    """Q1 - f IQR and Q3 + f IQR of each speaker's scores, both (S,) (eq. 7 and 8); nan for a speaker without any."""
+    first, third = quartiles(scores, speaker, num_speakers)
+    spread = third - first
+    return first - iqr_factor * spread, third + iqr_factor * spread
+
+
+def quartiles(scores: Scores, speaker: Indices, num_speakers: int) -> tuple[Scores, Scores]:
+    """Each speaker's first and third quartile, both (S,), from one sort of all scores."""
+    ranked = scores[np.lexsort((scores, speaker))]
+    count = np.bincount(speaker, minlength=num_speakers)
+    start = np.cumsum(count) - count
+    return tuple(_quantile(ranked, start, count, share) for share in QUARTILES)  # type: ignore[return-value]
+
+
+def _quantile(ranked: Scores, start: Indices, count: Indices, share: float) -> Scores:
+    place = share * np.maximum(count - 1, 0)
+    below = np.floor(place).astype(np.int64)
+    above = np.minimum(below + 1, np.maximum(count - 1, 0))
+    values = np.full(len(count), np.nan)
+    some = count > 0
+    low, high = ranked[(start + below)[some]], ranked[(start + above)[some]]
+    weight: NDArray[np.float64] = (place - below)[some]
+    values[some] = low + weight * (high - low)
+    return values

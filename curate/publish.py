@@ -1,0 +1,119 @@
+"""The data card: what the data set holds, what was done to it with counts at every step, and on what terms."""
+
+from importlib import resources
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.config import Pipeline
+from curate.decisions import counts, kept
+from curate.schema import MEANING, Reason
+
+SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+
+def card(
+    pipeline: Pipeline,
+    *,
+    corpora: pa.Table,
+    utterances: pa.Table,
+    decisions: pa.Table,
+    identities: pa.Table,
+    age_labels: pa.Table,
+    splits: pa.Table,
+    trials: pa.Table,
+    results: pa.Table,
+) -> str:
+    """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables."""
+    left = kept(utterances, decisions)
+    values: dict[str, Any] = {
+        "pipeline": pipeline,
+        "title": pipeline.card.title or pipeline.name,
+        "licence": pipeline.card.licence,
+        "languages": _said(utterances, "language"),
+        "size": next((name for limit, name in SIZES if len(left) < limit), "10M<n<100M"),
+        "corpora": [_corpus(row, utterances, left) for row in corpora.to_pylist()],
+        "num_utterances": len(utterances),
+        "num_kept": len(left),
+        "hours_kept": _hours(left),
+        "decisions": counts(decisions),
+        "meaning": {str(reason): text for reason, text in MEANING.items()},
+        "num_speakers": len(identities),
+        "num_identities": len(identities["identity_id"].unique()),
+        "merged_groups": _merged(identities),
+        "ages": _counted(age_labels, ["scheme", "age_group", "unlabelled_because"]),
+        "splits": [_split(splits, name) for name in ("train", "test")],
+        "num_targets": int(pc.sum(trials["is_target"]).as_py()),
+        "num_nontargets": int(pc.sum(pc.invert(trials["is_target"])).as_py()),
+        "results": results.to_pylist(),
+        "same_person": str(Reason.SAME_PERSON),
+    }
+    template = resources.files("data_cards").joinpath("benchmark.md.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["cell"] = _cell
+    environment.filters["yaml"] = _yaml
+    return environment.from_string(template).render(values)
+
+
+def _cell(value: object) -> str:
+    """Text that stays within its cell of a Markdown table."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _yaml(value: str) -> str:
+    """A double-quoted YAML scalar, whatever is in it."""
+    escaped = " ".join(value.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _said(rows: pa.Table, column: str) -> list[str]:
+    return sorted(value for value in rows[column].unique().to_pylist() if value)
+
+
+def _hours(rows: pa.Table) -> float:
+    return float(pc.sum(rows["duration_s"]).as_py() or 0) / 3600
+
+
+def _corpus(row: dict[str, Any], utterances: pa.Table, left: pa.Table) -> dict[str, Any]:
+    mine = utterances.filter(pc.equal(utterances["corpus"], row["corpus"]))
+    kept_of_mine = left.filter(pc.equal(left["corpus"], row["corpus"]))
+    return row | {
+        "num_utterances": len(mine),
+        "num_kept": len(kept_of_mine),
+        "hours_kept": _hours(kept_of_mine),
+        "num_speakers": len(mine["speaker_id"].unique()),
+    }
+
+
+def _counted(rows: pa.Table, columns: list[str]) -> list[dict[str, Any]]:
+    table = rows.group_by(columns).aggregate([("utterance_id", "count")])
+    counted: list[dict[str, Any]] = table.sort_by([(column, "ascending") for column in columns]).to_pylist()
+    return counted
+
+
+def _merged(identities: pa.Table) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for speaker, identity in sorted(
+        zip(*(identities[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True)
+    ):
+        groups.setdefault(identity, []).append(speaker)
+    return [members for _, members in sorted(groups.items()) if len(members) > 1]
+
+
+def _split(splits: pa.Table, name: str) -> dict[str, Any]:
+    rows = splits.filter(pc.equal(splits["split"], name))
+    return {"name": name, "num_utterances": len(rows), "num_people": len(rows["identity_id"].unique())}

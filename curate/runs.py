@@ -1,0 +1,152 @@
+"""What each step was made from, so that nothing is computed twice, and what it last did, so that anyone can ask.
+
+A step's fingerprint covers its settings, its code and the fingerprints of the parts it reads; the parts it publishes
+carry it in their footers. A step whose parts all carry the fingerprint that it would give them now has nothing to do.
+"""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.catalog import Catalog, canonical_json, rows_of
+from curate.schema import RUNS, Table
+
+Part = tuple[Table, str]
+Result = tuple[Sequence[pa.Table], str]
+COMPUTING = ("voxcurate", "numpy", "pyarrow", "scipy", "soundfile", "soxr", "torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What became of a step. `changed` is false where it had nothing to do."""
+
+    step: str
+    part: str
+    changed: bool
+    row: dict[str, Any]  # of the table runs
+
+    @property
+    def summary(self) -> str:
+        """What it found, in words."""
+        return str(self.row["summary"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step on one catalog, from what it reads to what it publishes."""
+
+    catalog: Catalog
+    name: str
+    part: str = "all"
+    settings: dict[str, Any]
+    code: str  # fingerprint of the code that computes
+    reads: Sequence[Table | Part] = ()  # a table stands for all its parts
+    publishes: Sequence[Part]
+    compute: Callable[["Step"], Result]  # the tables in the order of `publishes`, and what was found in words
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all that the result depends on."""
+        inputs = {f"{table.name}/{part}": self.catalog.fingerprint(table, part) for table, part in self._parts_read()}
+        made_from = {
+            "step": self.name,
+            "part": self.part,
+            "settings": self.settings,
+            "code": self.code,
+            "inputs": inputs,
+        }
+        return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()
+
+    def _parts_read(self) -> Iterable[Part]:
+        for read in self.reads:
+            yield from [read] if isinstance(read, tuple) else ((read, part) for part in self.catalog.parts(read))
+
+    @property
+    def run_id(self) -> str:
+        """What its decisions are signed with."""
+        return self.fingerprint[:12]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every part is already there as this step would make it."""
+        return all(self.catalog.fingerprint(table, part) == self.fingerprint for table, part in self.publishes)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether `runs` knows of it; not, where a run died between publishing and taking note."""
+        if not self.catalog.parts(RUNS):
+            return False
+        rows = self.catalog.read(RUNS)
+        return bool(pc.any(_same(rows, self.run_id, self.part)).as_py())
+
+    def carry_out(self) -> Done:
+        """Compute and publish, unless that is done already."""
+        started_at, changed = datetime.now(UTC), not self.is_current
+        if not changed:
+            num_rows = sum(pq.read_metadata(self.catalog.path(*part)).num_rows for part in self.publishes)
+            row = self._row(num_rows, "finished by a run that died before it took note", None)
+            return Done(step=self.name, part=self.part, changed=False, row=row)
+        tables, summary = self.compute(self)
+        for (table, part), rows in zip(self.publishes, tables, strict=True):
+            self.catalog.publish(table, rows, part=part, fingerprint=self.fingerprint)
+        row = self._row(sum(map(len, tables)), summary, started_at)
+        return Done(step=self.name, part=self.part, changed=True, row=row)
+
+    def _row(self, num_rows: int, summary: str, started_at: datetime | None) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "step": self.name,
+            "part": self.part,
+            "started_at": started_at,
+            "finished_at": datetime.now(UTC),
+            "num_rows": num_rows,
+            "summary": summary,
+            "settings": canonical_json(self.settings),
+            "versions": canonical_json({name: importlib.metadata.version(name) for name in COMPUTING}),
+            "fingerprint": self.fingerprint,
+        }
+
+
+def take_note(catalog: Catalog, done: Done) -> None:
+    """Keep the row of a step that did something. A run in which no step did anything leaves `runs` as it is."""
+    rows = catalog.read(RUNS) if catalog.parts(RUNS) else rows_of(RUNS, [])
+    same = _same(rows, done.row["run_id"], done.part)
+    if not done.changed and pc.any(same).as_py():
+        return
+    rows = pa.concat_tables([rows.filter(pc.invert(same)), rows_of(RUNS, [done.row])])
+    catalog.publish(RUNS, rows, fingerprint=done.row["fingerprint"])
+
+
+def _same(rows: pa.Table, run_id: str, part: str) -> pa.ChunkedArray:
+    return pc.and_(pc.equal(rows["run_id"], run_id), pc.equal(rows["part"], part))
+
+
+def last_done(catalog: Catalog) -> list[dict[str, Any]]:
+    """The latest row of `runs` for each step and part, in the order in which they finished."""
+    latest = {(row["step"], row["part"]): row for row in catalog.read(RUNS).sort_by("finished_at").to_pylist()}
+    return sorted(latest.values(), key=lambda row: row["finished_at"])
+
+
+def code_fingerprint(*sources: Path) -> str:
+    """Of these Python files, and of all below these folders."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+            digest.update(f"{file.relative_to(source.parent)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def content_fingerprint(rows: pa.Table) -> str:
+    """Of the values of a table."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink)
+    return hashlib.sha256(sink.getvalue()).hexdigest()

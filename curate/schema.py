@@ -1,0 +1,319 @@
+"""Every table of the catalog: what a row is, its key, its columns, their meaning and unit.
+
+Types are spelt only here; the Arrow schema, the checks before publishing and `docs/tables.md` derive from it. Numeric
+columns carry their unit in their name (`duration_s`, `sample_rate_hz`); a cosine, a count and a rate have none.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class Verdict(StrEnum):
+    """What was decided."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    MERGE = "merge"
+    RELABEL = "relabel"
+
+
+class Subject(StrEnum):
+    """What a decision is about."""
+
+    UTTERANCE = "utterance"
+    SPEAKER = "speaker"
+    PAIR = "pair"
+
+
+class Reason(StrEnum):
+    """Why: the closed list. `MEANING` says each in words."""
+
+    OK = "ok"
+    TOO_FEW_TO_JUDGE = "too_few_to_judge"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    SILENT = "silent"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    NO_SPEECH = "no_speech"
+    INCOHERENT_SPEAKER = "incoherent_speaker"
+    INVALID_SPEAKER = "invalid_speaker"
+    BELOW_RANGE = "below_range"
+    ABOVE_RANGE = "above_range"
+    SAME_PERSON = "same_person"
+    SEX_CONFLICT = "sex_conflict"
+    LANGUAGE_CONFLICT = "language_conflict"
+    INCOMPLETE_LINK = "incomplete_link"
+
+
+MEANING: dict[Reason, str] = {
+    Reason.OK: "nothing speaks against it",
+    Reason.TOO_FEW_TO_JUDGE: "too few utterances to judge it by; kept",
+    Reason.MISSING: "the corpus names a file that is not there",
+    Reason.UNREADABLE: "no audio could be decoded from the file",
+    Reason.TRUNCATED: "the file ends before the audio that its header announces",
+    Reason.EMPTY: "the file holds no samples",
+    Reason.SILENT: "its loudest sample is below the limit of its corpus",
+    Reason.TOO_SHORT: "shorter than the limit of its corpus",
+    Reason.TOO_LONG: "longer than the limit of its corpus",
+    Reason.NO_SPEECH: "the extractor found no speech in it",
+    Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
+    Reason.INVALID_SPEAKER: "its speaker was dropped",
+    Reason.BELOW_RANGE: "less like its speaker's other utterances than the valid range allows",
+    Reason.ABOVE_RANGE: "more like its speaker's other utterances than the valid range allows",
+    Reason.SAME_PERSON: "the two labels sound like one person",
+    Reason.SEX_CONFLICT: "similar enough, but labelled with different sexes",
+    Reason.LANGUAGE_CONFLICT: "similar enough, but labelled with different languages",
+    Reason.INCOMPLETE_LINK: "similar enough, but one of them is not similar enough to somebody merged with the other",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; a unit ends its name."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """One table. `part_is` says what one of its files holds; a table that nothing divides has one file, `all`."""
+
+    name: str
+    row_is: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    part_is: str = "all"
+
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema."""
+        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
+
+
+_text, _bool = pa.string(), pa.bool_()
+_f32, _f64, _i16, _i32, _i64 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64()
+_time = pa.timestamp("us", tz="UTC")
+
+_CORPUS = Column("corpus", _text, "the corpus, as the pipeline file names it")
+_UTTERANCE = Column("utterance_id", _text, "corpus/relative path without suffix; the same on every machine")
+_SPEAKER = Column("speaker_id", _text, "corpus/label: one label of one corpus")
+_BENCHMARK = Column("benchmark", _text, "the benchmark, as the pipeline file names it")
+
+CORPORA = Table(
+    name="corpora",
+    row_is="One corpus: where it lies and on what terms.",
+    key=("corpus",),
+    columns=(
+        _CORPUS,
+        Column("reader", _text, "the reader that understands its layout"),
+        Column("root", _text, "the folder that `path` of utterances is relative to; may move without new ids"),
+        Column("licence", _text, "SPDX identifier, or the publisher's words", nullable=True),
+        Column("citation", _text, "how its authors ask to be cited", nullable=True),
+        Column("url", _text, "where it can be had", nullable=True),
+    ),
+)
+
+UTTERANCES = Table(
+    name="utterances",
+    row_is="One stretch of audio as its corpus describes it, and what a look into the file found.",
+    key=("utterance_id",),
+    part_is="corpus",
+    columns=(
+        _UTTERANCE,
+        _CORPUS,
+        _SPEAKER,
+        Column("session_id", _text, "speaker_id/session: one sitting, call, chapter or video", nullable=True),
+        Column("path", _text, "of the file, relative to the root of its corpus"),
+        Column("start_s", _f64, "where in the file the stretch begins"),
+        Column("duration_s", _f64, "of the stretch; null where the file cannot be read", nullable=True),
+        Column("sample_rate_hz", _i32, "of the file", nullable=True),
+        Column("num_channels", _i32, "of the file", nullable=True),
+        Column("peak_dbfs", _f32, "the loudest sample of the file; -inf for digital silence", nullable=True),
+        Column("content_sha256", _text, "of the file's bytes", nullable=True),
+        Column("damage", _text, "missing | unreadable | truncated | empty; null for a sound file", nullable=True),
+        Column("sex", _text, "female | male, as the corpus says", nullable=True),
+        Column("age_min_years", _i16, "the youngest that the corpus' statement allows", nullable=True),
+        Column("age_max_years", _i16, "the oldest; equals age_min_years where the age is known", nullable=True),
+        Column("age_source", _text, "where the age comes from", nullable=True),
+        Column("accent", _text, "as the corpus says", nullable=True),
+        Column("language", _text, "BCP 47 tag", nullable=True),
+        Column("transcript", _text, "as the corpus writes it", nullable=True),
+        Column("corpus_split", _text, "the corpus' own split", nullable=True),
+        Column("licence", _text, "the terms that this row comes under", nullable=True),
+    ),
+)
+
+EMBEDDINGS = Table(
+    name="embeddings",
+    row_is="One utterance as one extractor hears it.",
+    key=("utterance_id", "extractor"),
+    part_is="extractor",
+    columns=(
+        _UTTERANCE,
+        Column("extractor", _text, "name of the extractor"),
+        Column("vector", pa.list_(_f32), "as long as the extractor says, never null, not normalised by us"),
+    ),
+)
+
+UTTERANCE_SCORES = Table(
+    name="utterance_scores",
+    row_is="One utterance against the other utterances of its speaker.",
+    key=("utterance_id",),
+    columns=(
+        _UTTERANCE,
+        _SPEAKER,
+        Column("self_similarity", _f64, "mean cosine to the speaker's others, scaled as the preset says"),
+    ),
+)
+
+SPEAKER_SCORES = Table(
+    name="speaker_scores",
+    row_is="One speaker: how alike its utterances are, and the range that they are held against.",
+    key=("speaker_id",),
+    columns=(
+        _SPEAKER,
+        Column("num_utterances", _i64, "with an embedding"),
+        Column("self_similarity", _f64, "mean cosine of two different utterances; null for one", nullable=True),
+        Column("lower_bound", _f64, "of utterance_scores.self_similarity (VietSV eq. 7)", nullable=True),
+        Column("upper_bound", _f64, "of utterance_scores.self_similarity (VietSV eq. 7)", nullable=True),
+    ),
+)
+
+SPEAKER_PAIRS = Table(
+    name="speaker_pairs",
+    row_is="Two speakers above the threshold, or one and the other it is most like.",
+    key=("speaker_id", "other_id"),
+    columns=(
+        _SPEAKER,
+        Column("other_id", _text, "the second speaker; after speaker_id in the order of ids"),
+        Column("similarity", _f64, "mean cosine of all their kept utterances"),
+    ),
+)
+
+DECISIONS = Table(
+    name="decisions",
+    row_is="One verdict on one utterance, speaker or pair of speakers.",
+    key=("subject", "subject_id", "other_id", "step"),
+    part_is="step",
+    columns=(
+        Column("subject", _text, " | ".join(Subject)),
+        Column("subject_id", _text, "utterance_id or speaker_id"),
+        Column("other_id", _text, "the second speaker of a pair", nullable=True),
+        Column("verdict", _text, " | ".join(Verdict)),
+        Column("reason", _text, "from the closed list of curate.schema.Reason"),
+        Column("score", _f64, "what was measured", nullable=True),
+        Column("lower_bound", _f64, "the least score that would have been well", nullable=True),
+        Column("upper_bound", _f64, "the greatest", nullable=True),
+        Column("decided_by", _text, "the rule and its preset, or the reviewer"),
+        Column("step", _text, "the step that decided"),
+        Column("run_id", _text, "the row of runs that decided"),
+    ),
+)
+
+IDENTITIES = Table(
+    name="identities",
+    row_is="One speaker and the person it was found to be.",
+    key=("speaker_id",),
+    columns=(_SPEAKER, Column("identity_id", _text, "the first speaker_id of that person in the order of ids")),
+)
+
+AGE_LABELS = Table(
+    name="age_labels",
+    row_is="One utterance in one age scheme.",
+    key=("scheme", "utterance_id"),
+    columns=(
+        Column("scheme", _text, "leq29 | leq17"),
+        _UTTERANCE,
+        Column("age_group", _text, "the group (a superclass, in the hierarchical scheme)", nullable=True),
+        Column("age_subgroup", _text, "the part of the group (a subclass)", nullable=True),
+        Column("unlabelled_because", _text, "no_age | impossible_age | straddles_groups", nullable=True),
+    ),
+)
+
+SPLITS = Table(
+    name="splits",
+    row_is="One kept utterance in one benchmark.",
+    key=("benchmark", "utterance_id"),
+    part_is="benchmark",
+    columns=(
+        _BENCHMARK,
+        _UTTERANCE,
+        Column("identity_id", _text, "the person"),
+        Column("split", _text, "train | test"),
+    ),
+)
+
+TRIALS = Table(
+    name="trials",
+    row_is="One pair of utterances to be told same or different.",
+    key=("benchmark", "enrol_id", "test_id"),
+    part_is="benchmark",
+    columns=(
+        _BENCHMARK,
+        Column("enrol_id", _text, "utterance_id"),
+        Column("test_id", _text, "utterance_id"),
+        Column("is_target", _bool, "one person speaks both"),
+    ),
+)
+
+RESULTS = Table(
+    name="results",
+    row_is="One figure of one system on one benchmark.",
+    key=("benchmark", "system", "metric"),
+    part_is="benchmark",
+    columns=(
+        _BENCHMARK,
+        Column("system", _text, "what gave the scores"),
+        Column("metric", _text, "eer | min_dcf"),
+        Column("value", _f64, "a rate in [0, 1], or a normalised cost"),
+        Column("lower", _f64, "end of the 95 % interval; null where none was estimated", nullable=True),
+        Column("upper", _f64, "end of the 95 % interval; null where none was estimated", nullable=True),
+        Column("num_target", _i64, "target trials"),
+        Column("num_nontarget", _i64, "nontarget trials"),
+        Column("conventions", _text, "how the figure is computed, for comparison with others"),
+    ),
+)
+
+RUNS = Table(
+    name="runs",
+    row_is="One step that was carried out. The only table that holds times.",
+    key=("run_id", "part"),
+    columns=(
+        Column("run_id", _text, "the first 12 digits of the fingerprint"),
+        Column("step", _text, "the step"),
+        Column("part", _text, "the corpus, extractor or benchmark it was done for, or `all`"),
+        Column("started_at", _time, "null where the run died before it could note this", nullable=True),
+        Column("finished_at", _time, "when its tables were current"),
+        Column("num_rows", _i64, "rows in the tables that it published"),
+        Column("summary", _text, "what it found, in words"),
+        Column("settings", _text, "JSON: its part of the pipeline file"),
+        Column("versions", _text, "JSON: of Voxcurate and the libraries that compute"),
+        Column("fingerprint", _text, "sha256 of its settings, its code and its inputs' fingerprints"),
+    ),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        CORPORA,
+        UTTERANCES,
+        EMBEDDINGS,
+        UTTERANCE_SCORES,
+        SPEAKER_SCORES,
+        SPEAKER_PAIRS,
+        DECISIONS,
+        IDENTITIES,
+        AGE_LABELS,
+        SPLITS,
+        TRIALS,
+        RESULTS,
+        RUNS,
+    )
+}

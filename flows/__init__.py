@@ -1,0 +1,1 @@
+"""Order, retries, parallelism and the command line. Everything that decides is elsewhere."""

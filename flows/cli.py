@@ -1,0 +1,156 @@
+"""The command `curate`: each verb opens the catalog, calls one function, reports.
+
+What only reads imports neither torch nor Prefect: those are imported within the verbs that need them.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.errors import VoxcurateError
+
+app = typer.Typer(
+    help="From raw speech corpora to a speaker benchmark that can be trusted.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: half the time to start
+    pretty_exceptions_enable=False,
+)
+
+CatalogOption = Annotated[Path, typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog folder.")]
+
+
+@app.command()
+def run(
+    pipeline: Annotated[Path, typer.Argument(help="The pipeline file (TOML); examples/real.toml shows one.")],
+) -> None:
+    """Curate the corpora of a pipeline file into its catalog; what is complete is not done again.
+
+    Example: curate run examples/real.toml
+    """
+    from curate.catalog import Catalog
+    from curate.config import load_pipeline
+    from flows import steps
+
+    settings = load_pipeline(pipeline)  # a slip in the file is told before anything is started
+    catalog = Catalog(settings.catalog)
+    quiet_prefect(catalog.root)
+    with catalog.locked():
+        complete = steps.is_complete(settings, catalog)
+        if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
+            steps.finish(settings, catalog)
+    if complete:
+        typer.echo(f"Nothing to do: {catalog.root} is complete.")
+        return
+    from flows.pipeline import run as run_flow
+
+    run_flow(pipeline)
+    typer.echo(f"The catalog is complete: {catalog.root}")
+
+
+@app.command()
+def demo(
+    root: Annotated[Path, typer.Argument(help="Where to put the demo; made if it is missing.")] = Path("build/demo"),
+    seed: Annotated[int, typer.Option(help="Another seed speaks other corpora.")] = 1,
+) -> None:
+    """Speak three small Vietnamese corpora with planted faults, curate them, and say what was found and what missed.
+
+    Example: curate demo build/demo
+    """
+    quiet_prefect(root / "catalog")
+    from flows.demo import run_demo
+
+    run_demo(root, seed=seed)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT; every table of the catalog is a view.")],
+    catalog: CatalogOption = Path("catalog"),
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask the catalog in SQL (DuckDB's), read-only.
+
+    Example: curate query "select reason, count(*) from decisions group by 1" -c catalogs/real
+    """
+    from curate import query as queries
+    from curate.catalog import Catalog
+
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json: expected one of them")
+    names, rows = queries.ask(Catalog(catalog), sql)
+    form = queries.as_csv if as_csv else queries.as_json if as_json else queries.as_table
+    typer.echo(form(names, rows))
+
+
+@app.command()
+def why(
+    subject: Annotated[str, typer.Argument(metavar="ID", help="An utterance_id or a speaker_id.")],
+    catalog: CatalogOption = Path("catalog"),
+) -> None:
+    """Say every decision on an utterance or a speaker, in words.
+
+    Example: curate why ha-noi/lan -c build/demo/catalog
+    """
+    from curate.catalog import Catalog
+    from curate.explain import explain
+
+    typer.echo("\n".join(explain(Catalog(catalog), subject)))
+
+
+@app.command()
+def status(catalog: CatalogOption = Path("catalog")) -> None:
+    """Say what each step last did.
+
+    Example: curate status -c catalogs/real
+    """
+    from curate.catalog import Catalog
+    from curate.query import as_table
+    from curate.runs import last_done
+
+    rows = [
+        (
+            row["step"],
+            row["part"],
+            f"{row['finished_at']:%Y-%m-%d %H:%M:%S}",
+            row["num_rows"],
+            row["run_id"],
+            row["summary"],
+        )
+        for row in last_done(Catalog(catalog))
+    ]
+    typer.echo(as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows))
+
+
+def quiet_prefect(catalog: Path) -> None:
+    """Prefect's files beside the catalog's, nothing sent, and our own lines in place of its log.
+
+    Prefect reads these settings when it is imported, and wants its folder to be there.
+    """
+    home = catalog.absolute() / "cache" / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PREFECT_HOME", str(home))
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    progress = logging.getLogger("voxcurate")
+    progress.addHandler(logging.StreamHandler())  # standard error: standard output is for what was asked
+    progress.setLevel(logging.INFO)
+    progress.propagate = False
+
+
+def main() -> None:
+    """Run the command; a fault in what we were given is one line and exit code 1."""
+    try:
+        app()
+    except VoxcurateError as error:
+        typer.echo(f"curate: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

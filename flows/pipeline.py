@@ -1,0 +1,116 @@
+"""The whole pipeline as a Prefect flow: order, retries and parallelism.
+
+Tasks carry paths and names, never tables; one task a corpus, a block of utterances or a step, never one an utterance.
+What is complete is the catalog's to say: Prefect's own caching is off. Serve or deploy it as any flow:
+`prefect flow serve flows/pipeline.py:curate_corpora`.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+from curate.catalog import Catalog
+from curate.config import Pipeline, load_pipeline
+from curate.embed import embed_block
+from curate.errors import VoxcurateError
+from curate.runs import Done, take_note
+from flows import steps
+
+log = logging.getLogger("voxcurate")  # the command line shows it; Prefect's own log says the rest
+
+
+def _may_pass(_task: object, _run: object, state: object) -> bool:
+    """Whether trying again can help: not with what the user gave."""
+    error = state.result(raise_on_failure=False)  # type: ignore[attr-defined]
+    return isinstance(error, OSError) and not isinstance(error, VoxcurateError)
+
+
+@task(task_run_name="scan-{corpus}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
+def scan(pipeline_file: str, corpus: str) -> str:
+    """Read one corpus and look into its files."""
+    pipeline, catalog = opened(pipeline_file)
+    return steps.scan(pipeline, catalog, corpus)
+
+
+@task(task_run_name="embed-{number}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
+def embed(pipeline_file: str, number: int, block: Any) -> int:
+    """Embed one block, a list of Stretch that Prefect must not look into; its file appears whole or not at all."""
+    pipeline, catalog = opened(pipeline_file)
+    embed_block(block, steps.encoder(pipeline), steps.block_store(pipeline, catalog))
+    return len(block)
+
+
+@task(task_run_name="{name}-{part}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
+def carry_out(pipeline_file: str, name: str, part: str = "all") -> Done:
+    """One step; `part` is the corpus to ingest."""
+    pipeline, catalog = opened(pipeline_file)
+    if name == "register":
+        return steps.register(pipeline, catalog).carry_out()
+    if name == "ingest":
+        return steps.ingest(pipeline, catalog, part).carry_out()
+    return steps.AFTER_INGEST[name](pipeline, catalog).carry_out()
+
+
+def opened(pipeline_file: str) -> tuple[Pipeline, Catalog]:
+    """The pipeline file and its catalog: a task may run in a process that has neither."""
+    pipeline = load_pipeline(Path(pipeline_file))
+    return pipeline, Catalog(pipeline.catalog)
+
+
+@flow(name="curate-corpora")
+def curate_corpora(pipeline_file: str) -> list[Done]:
+    """From raw corpora to a scored benchmark and its card; a step that is complete is not done again."""
+    pipeline, catalog = opened(pipeline_file)
+    names = [corpus.name for corpus in pipeline.corpora]
+    done: list[Done] = []
+
+    def step(name: str, part: str = "all") -> None:
+        done.append(carry_out(pipeline_file, name, part))
+        take_note(catalog, done[-1])
+        log.info(in_words(done[-1]))
+
+    with catalog.locked():
+        for found in [scan.submit(pipeline_file, name) for name in names]:
+            log.info(f"scan {found.result()}")
+        steps.forget_others(pipeline, catalog)
+        step("register")
+        for name in names:
+            step("ingest", name)
+        embed_missing(pipeline_file)
+        for name in steps.AFTER_INGEST:
+            step(name)
+        for path in steps.finish(pipeline, catalog):
+            log.info(f"wrote {path}")
+    return done
+
+
+def embed_missing(pipeline_file: str) -> None:
+    """Embed what no block holds yet, saying how far it is."""
+    pipeline, catalog = opened(pipeline_file)
+    blocks = steps.blocks_to_embed(pipeline, catalog)
+    total, finished, started = sum(map(len, blocks)), 0, time.monotonic()
+    for future in as_completed([embed.submit(pipeline_file, i, quote(block)) for i, block in enumerate(blocks)]):
+        finished += future.result()
+        rate = finished / (time.monotonic() - started)
+        log.info(f"embed: {finished} of {total} utterances, {rate:.0f}/s, {(total - finished) / rate:.0f} s left")
+
+
+def in_words(done: Done) -> str:
+    """One line on a step."""
+    name = done.step if done.part == "all" else f"{done.step} {done.part}"
+    return f"{name}: {done.summary}" if done.changed else f"{name}: nothing to do"
+
+
+def run(pipeline_file: Path) -> list[Done]:
+    """Run the flow in this process, on as many threads as the pipeline asks for. Raises VoxcurateError."""
+    workers = load_pipeline(pipeline_file).embedding.workers
+    runner: Any = ThreadPoolTaskRunner(max_workers=workers)
+    done: list[Done] = curate_corpora.with_options(task_runner=runner)(str(pipeline_file))
+    return done

@@ -1,0 +1,435 @@
+"""The steps, each from the tables it reads to the tables it publishes. What they decide is decided in the libraries.
+
+A step is made from the pipeline and the catalog, which costs little; it computes only when it is carried out and not
+current. Seeds: the pipeline's, with 1 for the split and 2 for the trials.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import curate
+from benchmarks import metrics, scoring
+from benchmarks import splits as splitting
+from benchmarks import trials as pairing
+from benchmarks.metrics import Costs
+from benchmarks.scoring import cosine_scores, result_rows
+from benchmarks.splits import split_speakers
+from benchmarks.trials import list_names, make_trials, voxceleb_list
+from curate.ages import label_ages
+from curate.catalog import Catalog, write_text
+from curate.config import Pipeline
+from curate.corpora import READERS
+from curate.corpora.described import CorpusSettings
+from curate.decisions import Author, dropped, kept
+from curate.embed import BlockStore, Extractor, Stretch, embedding_rows, matrix, missing_blocks, stretches
+from curate.ingest import (
+    describe,
+    judge_files,
+    probe_files,
+    refuse_damaged,
+    seen_as_text,
+    seen_from_text,
+    utterance_rows,
+)
+from curate.outliers import clean_vietsv
+from curate.publish import card
+from curate.query import write_database
+from curate.runs import Part, Result, Step, code_fingerprint, content_fingerprint
+from curate.schema import (
+    AGE_LABELS,
+    CORPORA,
+    DECISIONS,
+    EMBEDDINGS,
+    IDENTITIES,
+    RESULTS,
+    SPEAKER_PAIRS,
+    SPEAKER_SCORES,
+    SPLITS,
+    TRIALS,
+    UTTERANCE_SCORES,
+    UTTERANCES,
+    Subject,
+    Verdict,
+)
+from curate.similarity import Vectors, unit
+from curate.speakers import speaker_table, unify
+from models.extractors import extractor
+
+COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
+VIETSV_MIN_SIMILARITY = 0.7  # of two labels that are one person, for the paper's own encoder
+CODE = code_fingerprint(  # a table is made anew when what computes it has changed
+    Path(curate.__path__[0]), *(Path(str(m.__file__)) for m in (metrics, scoring, splitting, pairing)), Path(__file__)
+)
+
+
+def encoder(pipeline: Pipeline) -> Extractor:
+    """The speaker encoder that the pipeline names."""
+    return extractor(pipeline.embedding.extractor)
+
+
+# ---------------------------------------------------------------------------------------------------------- ingest
+
+
+def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
+    """Read one corpus and set its rows aside, not yet published: all corpora must be well before any table changes."""
+    corpus = pipeline.corpus(name)
+    described = describe(corpus)
+    remembered = catalog.root / "cache" / "files" / f"{name}.jsonl"
+    known = seen_from_text(remembered.read_text(encoding="utf-8")) if remembered.exists() else {}
+    seen = probe_files(corpus.root, (utterance.path for utterance in described), known)
+    if seen != known:
+        write_text(remembered, seen_as_text(seen))  # before anything is refused: the next look is quick
+    refuse_damaged(corpus, seen)
+    rows = utterance_rows(corpus, described, seen)
+    scanned(catalog).publish(UTTERANCES, rows, part=name, fingerprint=content_fingerprint(rows))
+    return f"{name}: {len(rows)} utterances of {len(rows['speaker_id'].unique())} speakers"
+
+
+def scanned(catalog: Catalog) -> Catalog:
+    """Where scans are set aside."""
+    return Catalog(catalog.root / "cache" / "scanned")
+
+
+def ingest(pipeline: Pipeline, catalog: Catalog, name: str) -> Step:
+    """Publish the rows of one scanned corpus, and the verdicts on its unfit files."""
+    corpus, aside = pipeline.corpus(name), scanned(catalog)
+    settings = {key: value for key, value in asdict(corpus).items() if key != "root"}
+
+    def judge(step: Step) -> Result:
+        rows = aside.read(UTTERANCES, name)
+        author = Author(rule="limits of the corpus", step="ingest", run_id=step.run_id)
+        unfit = judge_files(corpus, rows, author)
+        return [rows, unfit], f"{len(rows)} utterances, {len(unfit)} unfit"
+
+    return Step(
+        catalog=catalog,
+        name="ingest",
+        part=name,
+        settings=settings | {"content": aside.fingerprint(UTTERANCES, name)},
+        code=CODE,
+        publishes=[(UTTERANCES, name), (DECISIONS, f"ingest-{name}")],
+        compute=judge,
+    )
+
+
+def register(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Publish where the corpora lie and on what terms."""
+    rows = pa.Table.from_pylist([_terms(corpus) for corpus in pipeline.corpora], schema=CORPORA.arrow())
+    rows = rows.sort_by("corpus")
+    return Step(
+        catalog=catalog,
+        name="register",
+        settings={"content": content_fingerprint(rows)},
+        code=CODE,
+        publishes=[(CORPORA, "all")],
+        compute=lambda step: ([rows], f"{len(rows)} corpora"),
+    )
+
+
+def _terms(corpus: CorpusSettings) -> dict[str, Any]:
+    reader = READERS[corpus.reader]
+    return {
+        "corpus": corpus.name,
+        "reader": corpus.reader,
+        "root": str(corpus.root),
+        "licence": corpus.licence or reader.LICENCE,
+        "citation": reader.CITATION,
+        "url": reader.URL,
+    }
+
+
+def forget_others(pipeline: Pipeline, catalog: Catalog) -> None:
+    """Take away the parts of corpora, encoders and steps that the pipeline file does not name any more."""
+    names = {corpus.name for corpus in pipeline.corpora}
+    catalog.keep_only(UTTERANCES, names)
+    catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | {"embed", "clean", "identities"})
+    catalog.keep_only(EMBEDDINGS, {encoder(pipeline).name})
+
+
+# ----------------------------------------------------------------------------------------------------------- embed
+
+
+def fit(catalog: Catalog) -> pa.Table:
+    """The utterances that ingest found fit, in the order of ids."""
+    decided = pa.concat_tables(catalog.read(DECISIONS, part) for part in _ingested(catalog))
+    return kept(catalog.read(UTTERANCES), decided).sort_by("utterance_id")
+
+
+def _ingested(catalog: Catalog) -> list[str]:
+    return [part for part in catalog.parts(DECISIONS) if part.startswith("ingest-")]
+
+
+def wanted_stretches(pipeline: Pipeline, utterances: pa.Table) -> list[Stretch]:
+    """What is to be embedded, in the order of the utterances."""
+    return stretches(utterances, {corpus.name: corpus.root for corpus in pipeline.corpora})
+
+
+def block_store(pipeline: Pipeline, catalog: Catalog) -> BlockStore:
+    """The blocks of the pipeline's encoder."""
+    return BlockStore(catalog.root / "cache" / "embeddings" / encoder(pipeline).fingerprint)
+
+
+def blocks_to_embed(pipeline: Pipeline, catalog: Catalog) -> list[list[Stretch]]:
+    """What no block holds yet; none where the table of embeddings is current."""
+    if embed(pipeline, catalog).is_current:
+        return []
+    wanted = wanted_stretches(pipeline, fit(catalog))
+    return missing_blocks(wanted, block_store(pipeline, catalog).keys(), pipeline.embedding.utterances_per_block)
+
+
+def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Gather the embeddings from their blocks, and a verdict on each utterance without speech."""
+    listener = encoder(pipeline)
+
+    def gather(step: Step) -> Result:
+        utterances = fit(catalog)
+        author = Author(rule=f"extractor {listener.name}", step="embed", run_id=step.run_id)
+        wanted, store = wanted_stretches(pipeline, utterances), block_store(pipeline, catalog)
+        rows, unheard = embedding_rows(utterances, wanted, listener, store, author)
+        return [rows, unheard], f"{len(rows)} embeddings, {len(unheard)} utterances without speech"
+
+    return Step(
+        catalog=catalog,
+        name="embed",
+        part=listener.name,
+        settings={"extractor": listener.fingerprint},
+        code=CODE,
+        reads=[UTTERANCES, *((DECISIONS, part) for part in _ingested(catalog))],
+        publishes=[(EMBEDDINGS, listener.name), (DECISIONS, "embed")],
+        compute=gather,
+    )
+
+
+def embedded(pipeline: Pipeline, catalog: Catalog) -> tuple[pa.Table, Vectors]:
+    """The utterances that have an embedding, in the order of ids, and their vectors (N, D)."""
+    embeddings = catalog.read(EMBEDDINGS, encoder(pipeline).name).sort_by("utterance_id")
+    utterances = catalog.read(UTTERANCES).sort_by("utterance_id")
+    has_one = pc.is_in(utterances["utterance_id"], value_set=embeddings["utterance_id"].combine_chunks())
+    return utterances.filter(has_one), matrix(embeddings["vector"])
+
+
+# ------------------------------------------------------------------------------------------- clean, identities, ages
+
+
+def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Judge speakers and utterances by how alike they are."""
+    listener, settings = encoder(pipeline), asdict(pipeline.cleaning)
+    if settings["min_speaker_similarity"] == "extractor":
+        settings["min_speaker_similarity"] = listener.min_one_person
+
+    def judge(step: Step) -> Result:
+        utterances, vectors = embedded(pipeline, catalog)
+        found = clean_vietsv(
+            utterances,
+            vectors,
+            iqr_factor=settings["iqr_factor"],
+            min_speaker_similarity=settings["min_speaker_similarity"],
+            author=Author(rule=settings["preset"], step="clean", run_id=step.run_id),
+        )
+        speakers, dropped_utterances = (len(dropped(found.decisions, s)) for s in (Subject.SPEAKER, Subject.UTTERANCE))
+        summary = f"{speakers} speakers invalid; {dropped_utterances} of {len(utterances)} utterances dropped"
+        return [found.utterance_scores, found.speaker_scores, found.decisions], summary
+
+    return Step(
+        catalog=catalog,
+        name="clean",
+        settings=settings,
+        code=CODE,
+        reads=[UTTERANCES, (EMBEDDINGS, listener.name)],
+        publishes=[(UTTERANCE_SCORES, "all"), (SPEAKER_SCORES, "all"), (DECISIONS, "clean")],
+        compute=judge,
+    )
+
+
+def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Find labels that stand for one person."""
+    listener, settings = encoder(pipeline), asdict(pipeline.identities)
+    named = {"extractor": listener.min_same_person, "vietsv": VIETSV_MIN_SIMILARITY}
+    settings["min_similarity"] = named.get(settings["min_similarity"], settings["min_similarity"])
+
+    def compare(step: Step) -> Result:
+        utterances, vectors = embedded(pipeline, catalog)
+        left = kept(utterances, catalog.read(DECISIONS, "clean"))
+        stays = pc.is_in(utterances["utterance_id"], value_set=left["utterance_id"].combine_chunks())
+        author = Author(rule="mean cosine, complete link", step="identities", run_id=step.run_id)
+        speakers = speaker_table(catalog.read(UTTERANCES))
+        found = unify(speakers, left, vectors[stays.to_numpy()], **settings, author=author)
+        people = len(found.identities["identity_id"].unique())
+        merged = pc.sum(pc.equal(found.decisions["verdict"], Verdict.MERGE)).as_py() or 0
+        apart = len(found.decisions) - merged
+        summary = f"{len(speakers)} labels are {people} people; {merged} pairs merged, {apart} similar ones kept apart"
+        return [found.speaker_pairs, found.identities, found.decisions], summary
+
+    return Step(
+        catalog=catalog,
+        name="identities",
+        settings=settings,
+        code=CODE,
+        reads=[UTTERANCES, (EMBEDDINGS, listener.name), *_cleaned(catalog)],
+        publishes=[(SPEAKER_PAIRS, "all"), (IDENTITIES, "all"), (DECISIONS, "identities")],
+        compute=compare,
+    )
+
+
+def _cleaned(catalog: Catalog) -> list[Part]:
+    """The decisions that say which utterances are left."""
+    return [(DECISIONS, part) for part in (*_ingested(catalog), "embed", "clean")]
+
+
+def ages(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Label every utterance with its age group."""
+
+    def tell(step: Step) -> Result:
+        rows = label_ages(catalog.read(UTTERANCES).sort_by("utterance_id"), pipeline.ages.schemes)
+        labelled = len(rows) - rows["age_group"].null_count
+        return [rows], f"{labelled} of {len(rows)} labels given, in {', '.join(pipeline.ages.schemes) or 'no scheme'}"
+
+    return Step(
+        catalog=catalog,
+        name="ages",
+        settings=asdict(pipeline.ages),
+        code=CODE,
+        reads=[UTTERANCES],
+        publishes=[(AGE_LABELS, "all")],
+        compute=tell,
+    )
+
+
+# -------------------------------------------------------------------------------------------- split, trials, score
+
+
+def rest(catalog: Catalog) -> pa.Table:
+    """The utterances that nothing has dropped."""
+    decided = pa.concat_tables(catalog.read(DECISIONS, part) for _, part in _cleaned(catalog))
+    return kept(catalog.read(UTTERANCES), decided)
+
+
+def split(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Draw the test speakers."""
+
+    def draw(step: Step) -> Result:
+        rows = split_speakers(
+            rest(catalog).select(["utterance_id", "corpus", "speaker_id", "sex"]),
+            catalog.read(IDENTITIES),
+            benchmark=pipeline.name,
+            **asdict(pipeline.splits),
+            rng=np.random.default_rng([pipeline.seed, 1]),
+        )
+        test = rows.filter(pc.field("split") == "test")
+        people = len(test["identity_id"].unique())
+        return [rows], f"test: {len(test)} utterances of {people} people; train: {len(rows) - len(test)} utterances"
+
+    return Step(
+        catalog=catalog,
+        name="split",
+        part=pipeline.name,
+        settings=asdict(pipeline.splits) | {"seed": pipeline.seed},
+        code=CODE,
+        reads=[UTTERANCES, *_cleaned(catalog), (IDENTITIES, "all")],
+        publishes=[(SPLITS, pipeline.name)],
+        compute=draw,
+    )
+
+
+def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Draw the trials."""
+    settings = {key: value for key, value in asdict(pipeline.trials).items() if key not in COST_KEYS}
+
+    def draw(step: Step) -> Result:
+        splits, utterances = catalog.read(SPLITS, pipeline.name), catalog.read(UTTERANCES)
+        told = utterances.select(["utterance_id", "session_id", "sex"])
+        test = splits.filter(pc.field("split") == "test").join(told, "utterance_id")
+        rows = make_trials(test, benchmark=pipeline.name, **settings, rng=np.random.default_rng([pipeline.seed, 2]))
+        targets = pc.sum(rows["is_target"]).as_py()
+        return [rows], f"{targets} targets, {len(rows) - targets} nontargets"
+
+    return Step(
+        catalog=catalog,
+        name="trials",
+        part=pipeline.name,
+        settings=settings | {"seed": pipeline.seed},
+        code=CODE,
+        reads=[UTTERANCES, (SPLITS, pipeline.name)],
+        publishes=[(TRIALS, pipeline.name)],
+        compute=draw,
+    )
+
+
+def score(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Score the trials by the extractor itself."""
+    listener = encoder(pipeline)
+    p_target, miss, false_accept = (asdict(pipeline.trials)[key] for key in COST_KEYS)
+    costs = Costs(p_target=p_target, miss=miss, false_accept=false_accept)
+
+    def compare(step: Step) -> Result:
+        utterances, vectors = embedded(pipeline, catalog)
+        asked = catalog.read(TRIALS, pipeline.name)
+        scores = cosine_scores(asked, utterances["utterance_id"], unit(vectors))
+        rows = result_rows(scores, asked, benchmark=pipeline.name, system=listener.name, costs=costs)
+        eer, dcf = rows["value"].to_pylist()
+        return [rows], f"EER {100 * eer:.2f} %, minDCF {dcf:.4f} ({listener.name})"
+
+    return Step(
+        catalog=catalog,
+        name="score",
+        part=pipeline.name,
+        settings=asdict(costs) | {"system": listener.name},
+        code=CODE,
+        reads=[(TRIALS, pipeline.name), (EMBEDDINGS, listener.name)],
+        publishes=[(RESULTS, pipeline.name)],
+        compute=compare,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ order, and the end
+
+AFTER_INGEST: dict[str, Callable[[Pipeline, Catalog], Step]] = {
+    "embed": embed,
+    "clean": clean,
+    "identities": identities,
+    "ages": ages,
+    "split": split,
+    "trials": trials,
+    "score": score,
+}
+
+
+def is_complete(pipeline: Pipeline, catalog: Catalog) -> bool:
+    """Whether a run would find nothing to do. Scans the corpora: a fault in them is told here as it would be there."""
+    if not catalog.parts(RESULTS):
+        return False
+    for corpus in pipeline.corpora:
+        scan(pipeline, catalog, corpus.name)
+    first = [register(pipeline, catalog), *(ingest(pipeline, catalog, corpus.name) for corpus in pipeline.corpora)]
+    every = [*first, *(make(pipeline, catalog) for make in AFTER_INGEST.values())]
+    return all(step.is_current and step.is_noted for step in every)
+
+
+def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
+    """Write what is made from the tables: the card, the trials as a VoxCeleb list, and the database of views.
+
+    A file changes only where its content does.
+    """
+    name, parts = pipeline.name, [part for _, part in _cleaned(catalog)]
+    utterances, drawn = catalog.read(UTTERANCES), catalog.read(TRIALS, name)
+    text = card(
+        pipeline,
+        corpora=catalog.read(CORPORA),
+        utterances=utterances,
+        decisions=pa.concat_tables(catalog.read(DECISIONS, part) for part in (*parts, "identities")),
+        identities=catalog.read(IDENTITIES),
+        age_labels=catalog.read(AGE_LABELS),
+        splits=catalog.read(SPLITS, name),
+        trials=drawn,
+        results=catalog.read(RESULTS, name),
+    )
+    card_path, list_path = catalog.root / "README.md", catalog.root / "lists" / f"{name}.txt"
+    write_text(card_path, text)
+    write_text(list_path, voxceleb_list(drawn, list_names(utterances)))
+    return [card_path, list_path, write_database(catalog)]

@@ -1,0 +1,1 @@
+"""Networks that listen: pretrained encoders, and the systems that are trained on a curated split."""

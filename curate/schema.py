@@ -317,3 +317,21 @@ TABLES: dict[str, Table] = {
         RUNS,
     )
 }
+
+
+def as_markdown() -> str:
+    """All tables in words; `docs/tables.md` is this text."""
+    lines = ["# Tables of the catalog", "", "Made from `curate/schema.py`; a test holds the two together.", ""]
+    for table in TABLES.values():
+        parts = "" if table.part_is == "all" else f" One file a {table.part_is}."
+        lines += [f"## {table.name}", "", f"{table.row_is} Key: {', '.join(table.key)}.{parts}", ""]
+        lines += ["| column | type | may be null | meaning |", "| --- | --- | --- | --- |"]
+        lines += [f"| {c.name} | {c.type} | {'yes' if c.nullable else ''} | {_cell(c.meaning)} |" for c in table.columns]
+        lines += [""]
+    lines += ["## Reasons", "", "| reason | meaning |", "| --- | --- |"]
+    lines += [f"| {reason} | {meaning} |" for reason, meaning in MEANING.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

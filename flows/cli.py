@@ -32,24 +32,7 @@ def run(
 
     Example: curate run examples/real.toml
     """
-    from curate.catalog import Catalog
-    from curate.config import load_pipeline
-    from flows import steps
-
-    settings = load_pipeline(pipeline)  # a slip in the file is told before anything is started
-    catalog = Catalog(settings.catalog)
-    quiet_prefect(catalog.root)
-    with catalog.locked():
-        complete = steps.is_complete(settings, catalog)
-        if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
-            steps.finish(settings, catalog)
-    if complete:
-        typer.echo(f"Nothing to do: {catalog.root} is complete.")
-        return
-    from flows.pipeline import run as run_flow
-
-    run_flow(pipeline)
-    typer.echo(f"The catalog is complete: {catalog.root}")
+    typer.echo(curate_file(pipeline))
 
 
 @app.command()
@@ -61,10 +44,12 @@ def demo(
 
     Example: curate demo build/demo
     """
-    quiet_prefect(root / "catalog")
-    from flows.demo import run_demo
+    from flows.demo import report, speak
 
-    run_demo(root, seed=seed)
+    show_progress()
+    speak(root, seed=seed)
+    typer.echo(curate_file(root / "demo.toml"))
+    typer.echo(report(root))
 
 
 @app.command()
@@ -127,8 +112,38 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
     typer.echo(as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows))
 
 
+def curate_file(pipeline_file: Path) -> str:
+    """Run a pipeline file to its end, and say so in one line."""
+    from curate.catalog import Catalog
+    from curate.config import load_pipeline
+    from flows import steps
+
+    show_progress()
+    pipeline = load_pipeline(pipeline_file)  # a slip in the file is told before anything is started
+    catalog = Catalog(pipeline.catalog)
+    with catalog.locked():
+        complete = steps.is_complete(pipeline, catalog)
+        if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
+            steps.finish(pipeline, catalog)
+            return f"Nothing to do: {catalog.root} is complete."
+    quiet_prefect(catalog.root)
+    from flows.pipeline import run as run_flow
+
+    run_flow(pipeline_file)
+    return f"The catalog is complete: {catalog.root}"
+
+
+def show_progress() -> None:
+    """Our own lines on standard error; standard output is for what was asked."""
+    progress = logging.getLogger("voxcurate")
+    if not progress.handlers:
+        progress.addHandler(logging.StreamHandler())
+        progress.setLevel(logging.INFO)
+        progress.propagate = False
+
+
 def quiet_prefect(catalog: Path) -> None:
-    """Prefect's files beside the catalog's, nothing sent, and our own lines in place of its log.
+    """Prefect's files beside the catalog's, nothing sent, and our lines in place of its log.
 
     Prefect reads these settings when it is imported, and wants its folder to be there.
     """
@@ -137,10 +152,6 @@ def quiet_prefect(catalog: Path) -> None:
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    progress = logging.getLogger("voxcurate")
-    progress.addHandler(logging.StreamHandler())  # standard error: standard output is for what was asked
-    progress.setLevel(logging.INFO)
-    progress.propagate = False
 
 
 def main() -> None:

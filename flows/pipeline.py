@@ -21,7 +21,7 @@ from curate.config import Pipeline, load_pipeline
 from curate.embed import embed_block
 from curate.errors import VoxcurateError
 from curate.runs import Done, take_note
-from flows import steps
+from flows import reading, steps
 
 log = logging.getLogger("voxcurate")  # the command line shows it; Prefect's own log says the rest
 
@@ -36,7 +36,7 @@ def _may_pass(_task: object, _run: object, state: object) -> bool:
 def scan(pipeline_file: str, corpus: str) -> str:
     """Read one corpus and look into its files."""
     pipeline, catalog = opened(pipeline_file)
-    return steps.scan(pipeline, catalog, corpus)
+    return reading.scan(pipeline, catalog, corpus)
 
 
 @task(task_run_name="embed-{number}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
@@ -52,9 +52,9 @@ def carry_out(pipeline_file: str, name: str, part: str = "all") -> Done:
     """One step; `part` is the corpus to ingest."""
     pipeline, catalog = opened(pipeline_file)
     if name == "register":
-        return steps.register(pipeline, catalog).carry_out()
+        return reading.register(pipeline, catalog).carry_out()
     if name == "ingest":
-        return steps.ingest(pipeline, catalog, part).carry_out()
+        return reading.ingest(pipeline, catalog, part).carry_out()
     return steps.AFTER_INGEST[name](pipeline, catalog).carry_out()
 
 

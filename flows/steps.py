@@ -7,16 +7,11 @@ current. Seeds: the pipeline's, with 1 for the split and 2 for the trials.
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import curate
-from benchmarks import metrics, scoring
-from benchmarks import splits as splitting
-from benchmarks import trials as pairing
 from benchmarks.metrics import Costs
 from benchmarks.scoring import cosine_scores, result_rows
 from benchmarks.splits import split_speakers
@@ -24,23 +19,12 @@ from benchmarks.trials import list_names, make_trials, voxceleb_list
 from curate.ages import label_ages
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
-from curate.corpora import READERS
-from curate.corpora.described import CorpusSettings
 from curate.decisions import Author, dropped, kept
 from curate.embed import BlockStore, Extractor, Stretch, embedding_rows, matrix, missing_blocks, stretches
-from curate.ingest import (
-    describe,
-    judge_files,
-    probe_files,
-    refuse_damaged,
-    seen_as_text,
-    seen_from_text,
-    utterance_rows,
-)
 from curate.outliers import clean_vietsv
 from curate.publish import card
 from curate.query import write_database
-from curate.runs import Part, Result, Step, code_fingerprint, content_fingerprint
+from curate.runs import Part, Result, Step
 from curate.schema import (
     AGE_LABELS,
     CORPORA,
@@ -59,97 +43,17 @@ from curate.schema import (
 )
 from curate.similarity import Vectors, unit
 from curate.speakers import speaker_table, unify
+from flows.code import CODE
+from flows.reading import ingest, register, scan
 from models.extractors import extractor
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
 VIETSV_MIN_SIMILARITY = 0.7  # of two labels that are one person, for the paper's own encoder
-CODE = code_fingerprint(  # a table is made anew when what computes it has changed
-    Path(curate.__path__[0]), *(Path(str(m.__file__)) for m in (metrics, scoring, splitting, pairing)), Path(__file__)
-)
 
 
 def encoder(pipeline: Pipeline) -> Extractor:
     """The speaker encoder that the pipeline names."""
     return extractor(pipeline.embedding.extractor)
-
-
-# ---------------------------------------------------------------------------------------------------------- ingest
-
-
-def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
-    """Read one corpus and set its rows aside, not yet published: all corpora must be well before any table changes."""
-    corpus = pipeline.corpus(name)
-    described = describe(corpus)
-    remembered = catalog.root / "cache" / "files" / f"{name}.jsonl"
-    known = seen_from_text(remembered.read_text(encoding="utf-8")) if remembered.exists() else {}
-    seen = probe_files(corpus.root, (utterance.path for utterance in described), known)
-    if seen != known:
-        write_text(remembered, seen_as_text(seen))  # before anything is refused: the next look is quick
-    refuse_damaged(corpus, seen)
-    rows = utterance_rows(corpus, described, seen)
-    scanned(catalog).publish(UTTERANCES, rows, part=name, fingerprint=content_fingerprint(rows))
-    return f"{name}: {len(rows)} utterances of {len(rows['speaker_id'].unique())} speakers"
-
-
-def scanned(catalog: Catalog) -> Catalog:
-    """Where scans are set aside."""
-    return Catalog(catalog.root / "cache" / "scanned")
-
-
-def ingest(pipeline: Pipeline, catalog: Catalog, name: str) -> Step:
-    """Publish the rows of one scanned corpus, and the verdicts on its unfit files."""
-    corpus, aside = pipeline.corpus(name), scanned(catalog)
-    settings = {key: value for key, value in asdict(corpus).items() if key != "root"}
-
-    def judge(step: Step) -> Result:
-        rows = aside.read(UTTERANCES, name)
-        author = Author(rule="limits of the corpus", step="ingest", run_id=step.run_id)
-        unfit = judge_files(corpus, rows, author)
-        return [rows, unfit], f"{len(rows)} utterances, {len(unfit)} unfit"
-
-    return Step(
-        catalog=catalog,
-        name="ingest",
-        part=name,
-        settings=settings | {"content": aside.fingerprint(UTTERANCES, name)},
-        code=CODE,
-        publishes=[(UTTERANCES, name), (DECISIONS, f"ingest-{name}")],
-        compute=judge,
-    )
-
-
-def register(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Publish where the corpora lie and on what terms."""
-    rows = pa.Table.from_pylist([_terms(corpus) for corpus in pipeline.corpora], schema=CORPORA.arrow())
-    rows = rows.sort_by("corpus")
-    return Step(
-        catalog=catalog,
-        name="register",
-        settings={"content": content_fingerprint(rows)},
-        code=CODE,
-        publishes=[(CORPORA, "all")],
-        compute=lambda step: ([rows], f"{len(rows)} corpora"),
-    )
-
-
-def _terms(corpus: CorpusSettings) -> dict[str, Any]:
-    reader = READERS[corpus.reader]
-    return {
-        "corpus": corpus.name,
-        "reader": corpus.reader,
-        "root": str(corpus.root),
-        "licence": corpus.licence or reader.LICENCE,
-        "citation": reader.CITATION,
-        "url": reader.URL,
-    }
-
-
-def forget_others(pipeline: Pipeline, catalog: Catalog) -> None:
-    """Take away the parts of corpora, encoders and steps that the pipeline file does not name any more."""
-    names = {corpus.name for corpus in pipeline.corpora}
-    catalog.keep_only(UTTERANCES, names)
-    catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | {"embed", "clean", "identities"})
-    catalog.keep_only(EMBEDDINGS, {encoder(pipeline).name})
 
 
 # ----------------------------------------------------------------------------------------------------------- embed
@@ -388,6 +292,15 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
 
 
 # ------------------------------------------------------------------------------------------------ order, and the end
+
+
+def forget_others(pipeline: Pipeline, catalog: Catalog) -> None:
+    """Take away the parts of corpora, encoders and steps that the pipeline file does not name any more."""
+    names = {corpus.name for corpus in pipeline.corpora}
+    catalog.keep_only(UTTERANCES, names)
+    catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | {"embed", "clean", "identities"})
+    catalog.keep_only(EMBEDDINGS, {encoder(pipeline).name})
+
 
 AFTER_INGEST: dict[str, Callable[[Pipeline, Catalog], Step]] = {
     "embed": embed,

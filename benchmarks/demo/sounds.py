@@ -59,14 +59,15 @@ def hum(num_samples: int, rate_hz: int, rng: np.random.Generator) -> Sound:
     time_s = np.arange(num_samples) / rate_hz
     harmonics = np.arange(1, 11)[:, None]
     phases = rng.uniform(0, 2 * np.pi, (10, 1))
-    waves: NDArray[np.float64] = np.sin(2 * np.pi * 50 * harmonics * time_s + phases) / harmonics
-    return waves.sum(axis=0).astype(np.float32)
+    waves = np.sin(2 * np.pi * 50 * harmonics * time_s + phases) / harmonics
+    mains: Sound = waves.sum(axis=0).astype(np.float32)
+    return mains
 
 
 def at_level(sound: NDArray[np.floating], level_db: float) -> Sound:
     """The sound, so loud that its root mean square is `level_db` under full scale; digital silence stays so."""
     rms = max(float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))), 1e-12)
-    levelled: NDArray[np.float32] = (sound * (10 ** (level_db / 20) / rms)).astype(np.float32)
+    levelled: Sound = (sound * (10 ** (level_db / 20) / rms)).astype(np.float32)
     return levelled
 
 

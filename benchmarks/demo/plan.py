@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.demo_people import LABELS, LODGERS
+from benchmarks.demo.people import LABELS, LODGERS
 
-SENTENCES = Path(__file__).with_name("demo_sentences.txt")
+SENTENCES = Path(__file__).with_name("sentences.txt")
 SESSIONS = ("s1", "s2")
 FILE_NAME = {
     "ha-noi": "{speaker}/{session}/{speaker}-{session}-{number:02}.wav",

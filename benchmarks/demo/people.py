@@ -6,7 +6,7 @@ person's two sessions: an encoder that separates espeak voices badly would blur 
 
 from dataclasses import dataclass
 
-from benchmarks.spoken import Voice
+from benchmarks.demo.spoken import Voice
 
 NORTH, CENTRAL, SOUTH = "vi", "vi-vn-x-central", "vi-vn-x-south"
 

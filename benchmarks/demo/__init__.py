@@ -1,0 +1,1 @@
+"""The demo: corpora spoken by espeak-ng, with planted faults whose truth is known."""

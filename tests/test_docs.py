@@ -1,0 +1,83 @@
+"""What is written about the project is true of it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from curate.config import load_pipeline
+from curate.corpora import READERS
+from curate.schema import MEANING, TABLES, Reason, as_markdown
+from flows.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if (ROOT / line).exists()]
+
+
+def test_the_readme_names_every_file_outside_tests_and_no_other():
+    tree = README.split("<!-- tree -->")[1]
+    named = set(re.findall(r"^- `([^`]+)`", tree, flags=re.MULTILINE))
+    expected = {file for file in tracked() if not file.startswith("tests/") and not file.endswith("__init__.py")}
+    assert named - {"tests/"} == expected
+
+
+def test_the_tables_are_described_as_the_schema_has_them():
+    written = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert written == as_markdown()  # python -c "from curate.schema import as_markdown; print(as_markdown(), end='')"
+
+
+def test_every_reason_has_a_meaning():
+    assert set(MEANING) == set(Reason)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_helped_with_an_example_and_named_in_the_readme(command):
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: curate {command}" in shown.output
+    assert f"curate {command}" in README
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_is_named_in_the_readme(reader):
+    assert f"`{reader}`" in README
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_is_named_in_the_readme(table):
+    assert f"`{table}`" in README
+
+
+def test_every_dependency_has_its_reason():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = pyproject.split("dependencies = [")[1].split("[project.scripts]")[0]
+    asked = set(re.findall(r'^\s+"([a-z0-9-]+)', block, flags=re.MULTILINE))
+    reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    assert {name for name in asked if name not in reasons} == set()
+
+
+def test_the_constraints_hold_every_dependency_and_no_address():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
+    assert {"torch==2.11.0", "torchaudio==2.11.0"} <= set(lines)
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
+def test_every_example_is_a_valid_pipeline(example):
+    assert load_pipeline(example).name
+
+
+def test_readme_examples_of_pipeline_files_are_valid(tmp_path):
+    blocks = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "pipeline.toml").write_text(block, encoding="utf-8")
+        assert load_pipeline(tmp_path / "pipeline.toml").corpora

@@ -8,8 +8,10 @@ are one unbroken run of rows; so all pairs can be numbered, any number turned ba
 drawn by drawing distinct numbers.
 """
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -59,8 +61,10 @@ def make_trials(
 ) -> pa.Table:
     """Trials among `test` (utterance_id, identity_id, session_id, sex), targets first.
 
-    Raises PipelineError where a kind of trial cannot be had.
+    A person's sex is the one that its rows agree on: of two labels that are one person, one may say nothing. Raises
+    PipelineError where a kind of trial cannot be had.
     """
+    test = test.drop_columns("sex").append_column("sex", _sex_of_person(test))
     test = test.sort_by([(column, "ascending") for column in ("sex", "identity_id", "session_id", "utterance_id")])
     columns = {name: test[name].to_pylist() for name in ("utterance_id", "identity_id", "session_id", "sex")}
     person = _codes(columns["identity_id"])
@@ -82,6 +86,15 @@ def make_trials(
         )
     kinds = [(targets.sample(max_targets, rng), True), (nontargets.sample(max_nontargets, rng), False)]
     return pa.concat_tables(_rows(benchmark, test["utterance_id"], *pairs, is_target) for pairs, is_target in kinds)
+
+
+def _sex_of_person(test: pa.Table) -> pa.Array:
+    """For each row; null where nothing is said of its person, or its rows disagree."""
+    identities = test["identity_id"].to_pylist()
+    said: dict[str, set[str]] = {identity: set() for identity in identities}
+    for identity, sex in zip(identities, test["sex"].to_pylist(), strict=True):
+        said[identity] |= {sex} - {None}
+    return pa.array([min(said[i]) if len(said[i]) == 1 else None for i in identities], pa.string())
 
 
 def _codes(values: list[str | None]) -> Rows:
@@ -118,7 +131,7 @@ def list_names(utterances: pa.Table) -> dict[str, str]:
     for utterance, corpus, path in zip(
         *(utterances[c].to_pylist() for c in ("utterance_id", "corpus", "path")), strict=True
     ):
-        suffix = path[path.rfind(".") :] if "." in path.rsplit("/", 1)[-1] else ""
-        whole = utterance == f"{corpus}/{path.removesuffix(suffix)}".replace(" ", "%20")
-        names[utterance] = utterance + suffix if whole else utterance
+        file = PurePosixPath(corpus, path)
+        whole = utterance == re.sub(r"\s", "%20", str(file.with_suffix("")))  # as Described.utterance does
+        names[utterance] = utterance + file.suffix if whole else utterance
     return names

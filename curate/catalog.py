@@ -44,7 +44,7 @@ class Catalog:
         """One part, or all parts one after the other. Raises CatalogError where there is none."""
         parts = self.parts(table) if part is None else [part]
         if not parts or not all(self.path(table, p).exists() for p in parts):
-            raise CatalogError(f"{self.root}: no table {table.name!r} yet; `curate run` makes it")
+            raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
         return pa.concat_tables(read_parquet(self.path(table, p)) for p in parts)
 
     def publish(self, table: Table, rows: pa.Table, *, part: str = "all", fingerprint: str) -> None:

@@ -35,11 +35,16 @@ class Seen:
     probe: Probe
 
 
-def describe(corpus: CorpusSettings) -> list[Described]:
-    """The utterances of a corpus in its own words. Raises CorpusError for an empty corpus, or two with one id."""
-    reader = READERS[corpus.reader]
+def require_root(corpus: CorpusSettings) -> None:
+    """Raises CorpusError where a corpus is not there at all."""
     if not corpus.root.is_dir():
         raise CorpusError(f"corpus {corpus.name!r}: no folder {corpus.root}; expected the {corpus.reader} layout in it")
+
+
+def describe(corpus: CorpusSettings) -> list[Described]:
+    """The utterances of a corpus in its own words. Raises CorpusError for an empty corpus, or two with one id."""
+    require_root(corpus)
+    reader = READERS[corpus.reader]
     found = list(reader.rows(corpus.root, corpus))
     if not found:
         raise CorpusError(f"corpus {corpus.name!r}: no audio in {corpus.root}; expected the {corpus.reader} layout")

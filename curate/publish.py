@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from curate.config import Pipeline
 from curate.decisions import counts, kept
-from curate.schema import MEANING, Reason
+from curate.schema import MEANING
 
 SIZES = (
     (1_000, "n<1K"),
@@ -34,6 +34,8 @@ def card(
 ) -> str:
     """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables."""
     left = kept(utterances, decisions)
+    people = identities.filter(pc.is_in(identities["speaker_id"], value_set=left["speaker_id"].combine_chunks()))
+    num_targets = len(trials.filter(trials["is_target"]))
     values: dict[str, Any] = {
         "pipeline": pipeline,
         "title": pipeline.card.title or pipeline.name,
@@ -46,15 +48,14 @@ def card(
         "hours_kept": _hours(left),
         "decisions": counts(decisions),
         "meaning": {str(reason): text for reason, text in MEANING.items()},
-        "num_speakers": len(identities),
-        "num_identities": len(identities["identity_id"].unique()),
+        "num_speakers": len(people),
+        "num_identities": len(people["identity_id"].unique()),
         "merged_groups": _merged(identities),
         "ages": _counted(age_labels, ["scheme", "age_group", "unlabelled_because"]),
         "splits": [_split(splits, name) for name in ("train", "test")],
-        "num_targets": int(pc.sum(trials["is_target"]).as_py()),
-        "num_nontargets": int(pc.sum(pc.invert(trials["is_target"])).as_py()),
+        "num_targets": num_targets,
+        "num_nontargets": len(trials) - num_targets,
         "results": results.to_pylist(),
-        "same_person": str(Reason.SAME_PERSON),
     }
     template = resources.files("data_cards").joinpath("benchmark.md.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -70,14 +71,14 @@ def card(
 
 
 def _cell(value: object) -> str:
-    """Text that stays within its cell of a Markdown table."""
+    """Text that stays within its line, and within its cell of a Markdown table."""
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
 def _yaml(value: str) -> str:
-    """A double-quoted YAML scalar, whatever is in it."""
+    """A double-quoted YAML scalar, whatever is in it: YAML takes no control characters as they are."""
     escaped = " ".join(value.split()).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
 def _said(rows: pa.Table, column: str) -> list[str]:

@@ -116,10 +116,14 @@ def curate_file(pipeline_file: Path) -> str:
     """Run a pipeline file to its end, and say so in one line."""
     from curate.catalog import Catalog
     from curate.config import load_pipeline
-    from flows import steps
+    from curate.ingest import require_root
 
     show_progress()
-    pipeline = load_pipeline(pipeline_file)  # a slip in the file is told before anything is started
+    pipeline = load_pipeline(pipeline_file)  # the usual slips are told before anything slow is imported or started
+    for corpus in pipeline.corpora:
+        require_root(corpus)
+    from flows import steps
+
     catalog = Catalog(pipeline.catalog)
     with catalog.locked():
         complete = steps.is_complete(pipeline, catalog)
@@ -151,6 +155,7 @@ def quiet_prefect(catalog: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # its 20 s fail a busy machine
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 

@@ -1,4 +1,4 @@
-"""One Prefect server for all tests, and a small pipeline over real speech."""
+"""One Prefect server for all tests, a small pipeline over real speech, and the command as a user gives it."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curate.catalog import Catalog
-from curate.schema import RUNS, TABLES
+from curate.schema import TABLES
 
 PIPELINE = """
 name = "small"
@@ -46,41 +46,47 @@ max_nontargets = 40
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """Runs of this process and its children talk to one server: it takes seconds to start."""
+    from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
-        from prefect.settings import PREFECT_API_URL
-
+    with prefect_test_harness(server_startup_timeout=180):
         os.environ["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
         yield
         del os.environ["PREFECT_API_URL"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_pipeline(corpora: Path):
-    """Write the small pipeline into a folder."""
+    """Write the small pipeline into a folder, and return its file."""
 
     def write(folder: Path, *, seed: int = 1, iqr_factor: float = 1.5, num_test: int = 4) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "small.toml"
         settings = {"libri": corpora / "LibriSpeech", "seed": seed, "iqr_factor": iqr_factor, "num_test": num_test}
-        file.write_text(PIPELINE.format(**settings), encoding="utf-8")
-        return file
+        (folder / "small.toml").write_text(PIPELINE.format(**settings), encoding="utf-8")
+        return folder / "small.toml"
 
     return write
 
 
-def curate(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command as a user gives it."""
-    command = [Path(sys.executable).with_name("curate"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+@pytest.fixture(scope="session")
+def curate():
+    """The command in a process of its own."""
+
+    def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        words = [Path(sys.executable).with_name("curate"), *map(str, arguments)]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    return command
 
 
-def contents(catalog: Path, *, without: tuple[str, ...] = ()) -> dict[str, bytes]:
-    """The bytes of every published part, list and card."""
-    parts = [Catalog(catalog).path(t, p) for t in TABLES.values() if t.name not in without for p in Catalog(catalog).parts(t)]
-    files = [*parts, *sorted(catalog.glob("lists/*")), *catalog.glob("README.md")]
-    return {str(file.relative_to(catalog)): file.read_bytes() for file in files}
+@pytest.fixture(scope="session")
+def contents():
+    """The bytes of every published part, list and card of a catalog."""
 
+    def read(root: Path, *, without: tuple[str, ...] = ()) -> dict[str, bytes]:
+        catalog, tables = Catalog(root), [table for table in TABLES.values() if table.name not in without]
+        parts = [catalog.path(table, part) for table in tables for part in catalog.parts(table)]
+        files = [*parts, *sorted(root.glob("lists/*")), *root.glob("README.md")]
+        return {str(file.relative_to(root)): file.read_bytes() for file in files}
 
-TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
+    return read

@@ -1,0 +1,141 @@
+"""What `curate.ages` promises: one group and subgroup where the whole stated range fits, else why there is none."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.ages import OLDEST, SCHEMES, Label, label, label_ages
+from curate.catalog import conform
+from curate.corpora.described import age_of
+from curate.schema import AGE_LABELS
+
+ages = st.integers(0, OLDEST)
+schemes = st.sampled_from(sorted(SCHEMES))
+
+
+def table(*spans):
+    columns = {
+        "utterance_id": pa.array([f"toy/{i}" for i in range(len(spans))], pa.string()),
+        "age_min_years": pa.array([youngest for youngest, _ in spans], pa.int16()),
+        "age_max_years": pa.array([oldest for _, oldest in spans], pa.int16()),
+    }
+    return pa.table(columns)
+
+
+def years_of(subgroup):
+    """`30-39` as (30, 39), `80+` as (80, OLDEST)."""
+    first, _, last = subgroup.rstrip("+").partition("-")
+    return int(first), int(last or OLDEST)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "age", "group", "subgroup"),
+    [
+        ("leq29", 0, "young", "0-9"),
+        ("leq29", 10, "young", "10-19"),
+        ("leq29", 29, "young", "20-29"),
+        ("leq29", 30, "adult", "30-39"),
+        ("leq29", 59, "adult", "50-59"),
+        ("leq29", 60, "senior", "60-69"),
+        ("leq29", 79, "senior", "70-79"),
+        ("leq29", 80, "senior", "80+"),
+        ("leq29", 120, "senior", "80+"),
+        ("leq17", 12, "young", "0-12"),
+        ("leq17", 13, "young", "13-16"),
+        ("leq17", 16, "young", "13-16"),
+        ("leq17", 17, "young", "17-17"),
+        ("leq17", 18, "adult", "18-29"),
+        ("leq17", 29, "adult", "18-29"),
+        ("leq17", 30, "adult", "30-39"),
+        ("leq17", 59, "adult", "50-59"),
+        ("leq17", 60, "senior", "60-69"),
+    ],
+)
+def test_a_known_age_has_the_group_and_subgroup_of_the_paper(scheme, age, group, subgroup):
+    assert label(scheme, age, age) == Label(group=group, subgroup=subgroup)
+
+
+def test_teens_are_young_up_to_29_and_straddle_17_and_18():
+    assert label("leq29", *age_of("teens")) == Label(group="young", subgroup="10-19")
+    assert label("leq17", *age_of("teens")) == Label(unlabelled_because="straddles_groups")
+
+
+@pytest.mark.parametrize(
+    ("decade", "group"),
+    [
+        ("twenties", "young"),
+        ("thirties", "adult"),
+        ("fourties", "adult"),
+        ("fifties", "adult"),
+        ("sixties", "senior"),
+        ("seventies", "senior"),
+        ("eighties", "senior"),
+        ("nineties", "senior"),
+    ],
+)
+def test_every_decade_of_common_voice_has_a_group_and_a_subgroup_in_leq29(decade, group):
+    told = label("leq29", *age_of(decade))
+    assert (told.group, told.unlabelled_because) == (group, None)
+    assert told.subgroup is not None
+    expected = "adult" if decade == "twenties" else group
+    assert label("leq17", *age_of(decade)).group == expected
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("youngest", "oldest"), [(-1, -1), (-1, 5), (121, 121), (60, 121), (40, 30), (200, 999)])
+def test_impossible_ages_are_not_labelled(scheme, youngest, oldest):
+    assert label(scheme, youngest, oldest) == Label(unlabelled_because="impossible_age")
+
+
+@pytest.mark.parametrize(("youngest", "oldest"), [(None, None), (None, 30), (30, None)])
+def test_no_age_is_no_label(youngest, oldest):
+    assert label("leq29", youngest, oldest) == Label(unlabelled_because="no_age")
+
+
+def test_a_range_that_straddles_subgroups_keeps_its_group():
+    assert label("leq29", 35, 45) == Label(group="adult")
+    assert label("leq29", 25, 35) == Label(unlabelled_because="straddles_groups")
+    assert label("leq29", 59, 60) == Label(unlabelled_because="straddles_groups")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_groups_and_their_subgroups_partition_the_years(scheme):
+    for age in range(OLDEST + 1):
+        holding = [group for group in SCHEMES[scheme] if group.youngest <= age <= group.oldest]
+        assert [group.name for group in holding] == [label(scheme, age, age).group]
+    for group in SCHEMES[scheme]:
+        names = [group.subgroup(age, age) for age in range(group.youngest, group.oldest + 1)]
+        spans = [years_of(name) for name in dict.fromkeys(names)]
+        assert spans[0][0] == group.youngest
+        assert spans[-1][1] == group.oldest
+        assert all(end + 1 == start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+        assert all(names.count(f"{a}-{b}" if b < OLDEST else f"{a}+") == b - a + 1 for a, b in spans)
+
+
+@given(schemes, ages, ages)
+def test_a_range_is_labelled_where_every_year_in_it_says_the_same(scheme, one, other):
+    youngest, oldest = sorted((one, other))
+    each = [label(scheme, age, age) for age in range(youngest, oldest + 1)]
+    told, groups, subgroups = label(scheme, youngest, oldest), {e.group for e in each}, {e.subgroup for e in each}
+    assert told.group == (groups.pop() if len(groups) == 1 else None)
+    assert told.subgroup == (subgroups.pop() if len(subgroups) == 1 else None)
+    assert told.unlabelled_because == (None if told.group else "straddles_groups")
+
+
+spans = st.tuples(st.none() | st.integers(-5, 130), st.none() | st.integers(-5, 130))
+
+
+@given(st.lists(spans, max_size=10))
+def test_there_is_one_row_an_utterance_and_scheme_in_order(rows):
+    labelled = label_ages(table(*rows), ("leq17", "leq29"))
+    assert labelled["scheme"].to_pylist() == ["leq17"] * len(rows) + ["leq29"] * len(rows)
+    assert labelled["utterance_id"].to_pylist() == [f"toy/{i}" for i in range(len(rows))] * 2
+    told = labelled.select(["age_group", "age_subgroup", "unlabelled_because"]).to_pylist()
+    expected = [label(scheme, *row) for scheme in ("leq17", "leq29") for row in rows]
+    assert [Label(group=a, subgroup=b, unlabelled_because=c) for a, b, c in (row.values() for row in told)] == expected
+    assert conform(AGE_LABELS, labelled).num_rows == 2 * len(rows)
+
+
+def test_no_scheme_is_no_row():
+    assert len(label_ages(table((30, 30)), ())) == 0

@@ -1,0 +1,222 @@
+"""What the data card promises: front matter that the hub can read, counts equal to the tables, and no harm by odd text."""
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate import publish
+from curate.catalog import rows_of
+from curate.config import Card, Pipeline, Splits, Trials
+from curate.corpora import folder
+from curate.publish import card
+from curate.schema import AGE_LABELS, CORPORA, DECISIONS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
+
+# Utterance: corpus, speaker, seconds. `c` is dropped whole; `x` and `b` are one person.
+UTTERED = {
+    "hue/1": ("hue", "hue/a", 1800.0),
+    "hue/2": ("hue", "hue/a", 900.0),
+    "hue/3": ("hue", "hue/b", 900.0),
+    "hue/4": ("hue", "hue/c", 5.0),
+    "sai/1": ("sai", "sai/x", 3600.0),
+    "sai/2": ("sai", "sai/x", None),
+}
+DROPPED = {"hue/4": "invalid_speaker", "sai/2": "truncated"}
+
+
+def decision(utterance, reason):
+    common = {"subject": "utterance", "decided_by": "a rule", "step": "clean", "run_id": "0"}
+    return common | {"subject_id": utterance, "verdict": "drop" if reason != "ok" else "keep", "reason": reason}
+
+
+def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "en")):
+    """The tables of a small catalog."""
+    uttered = [
+        {
+            "utterance_id": utterance,
+            "corpus": corpus,
+            "speaker_id": speaker,
+            "path": utterance,
+            "start_s": 0.0,
+            "duration_s": duration_s,
+            "language": languages[i % len(languages)] if languages else None,
+        }
+        for i, (utterance, (corpus, speaker, duration_s)) in enumerate(UTTERED.items())
+    ]
+    terms = {"reader": "folder", "root": "/r", "licence": licence, "citation": citation}
+    person = {"hue/a": "hue/a", "hue/b": "hue/b", "hue/c": "hue/c", "sai/x": "hue/b"}
+    groups = {"hue/1": "adult", "hue/2": "adult", "hue/3": "young"}
+    split = {"hue/1": ("hue/a", "test"), "hue/2": ("hue/a", "test"), "hue/3": ("hue/b", "train")}
+    asked = [("hue/1", "hue/2", True), ("hue/1", "hue/3", False), ("hue/2", "hue/3", False)]
+    figures = [("eer", 0.0123, "tied scores | one point"), ("min_dcf", 0.5, "p_target 0.01")]
+    numbers = {"benchmark": "toy", "system": "ge2e", "num_target": 1, "num_nontarget": 2}
+    return {
+        "corpora": rows_of(CORPORA, [terms | {"corpus": corpus} for corpus in ("hue", "sai")]),
+        "utterances": rows_of(UTTERANCES, uttered),
+        "decisions": rows_of(DECISIONS, [decision(u, DROPPED.get(u, "ok")) for u in UTTERED]),
+        "identities": rows_of(IDENTITIES, [{"speaker_id": s, "identity_id": i} for s, i in person.items()]),
+        "age_labels": rows_of(
+            AGE_LABELS,
+            [
+                {
+                    "scheme": "leq29",
+                    "utterance_id": u,
+                    "age_group": groups.get(u),
+                    "unlabelled_because": None if u in groups else "no_age",
+                }
+                for u in UTTERED
+            ],
+        ),
+        "splits": rows_of(
+            SPLITS,
+            [{"benchmark": "toy", "utterance_id": u, "identity_id": i, "split": s} for u, (i, s) in split.items()],
+        ),
+        "trials": rows_of(
+            TRIALS, [{"benchmark": "toy", "enrol_id": a, "test_id": b, "is_target": t} for a, b, t in asked]
+        ),
+        "results": rows_of(RESULTS, [numbers | {"metric": m, "value": v, "conventions": c} for m, v, c in figures]),
+    }
+
+
+def pipeline(*, trials=None, **of_card):
+    corpora = tuple(folder.Settings(reader="folder", name=name, root=Path("/r")) for name in ("hue", "sai"))
+    return Pipeline(
+        name="toy",
+        catalog=Path("/c"),
+        seed=7,
+        corpora=corpora,
+        splits=Splits(num_test_speakers=2, test_from=("hue",)),
+        trials=trials or Trials(),
+        card=Card(**of_card),
+    )
+
+
+def front_matter(text):
+    """As the hub finds it: YAML between the first two lines of three dashes. And what follows."""
+    _, matter, body = re.split(r"^---\n", text, maxsplit=2, flags=re.MULTILINE)
+    return yaml.safe_load(matter), body
+
+
+def rows_under(text, heading):
+    """Cells of the table rows under a heading, as a Markdown reader splits them: an escaped pipe is text."""
+    section = re.split(r"^##+ ", text.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    return [[cell.strip().replace("\\|", "|") for cell in row] for row in cells]
+
+
+def test_the_front_matter_is_what_the_hub_reads():
+    matter, body = front_matter(card(pipeline(title="Huế, Sài Gòn", licence="CC-BY-4.0"), **tables()))
+    assert matter["pretty_name"] == "Huế, Sài Gòn"
+    assert matter["language"] == ["en", "vi"]
+    assert (matter["license"], matter["license_name"]) == ("other", "CC-BY-4.0")
+    assert matter["size_categories"] == ["n<1K"]
+    files = {config["config_name"]: config["data_files"] for config in matter["configs"]}
+    assert files["trials"] == "trials/toy.parquet"
+    assert body.strip().startswith("# Huế, Sài Gòn\n")
+
+
+def test_a_card_of_which_nothing_is_said_is_named_after_its_benchmark():
+    matter, body = front_matter(card(pipeline(), **tables(languages=(None,), licence=None, citation=None)))
+    assert matter["pretty_name"] == "toy"
+    assert "language" not in matter
+    assert matter["license_name"] == "see-each-corpus"
+    assert [row[5:] for row in rows_under(body, "Sources")] == [["not stated", ""]] * 2
+
+
+def test_the_counts_equal_the_tables():
+    text = card(pipeline(), **tables())
+    assert "4 of 6 utterances are kept (2.00 hours),\nby 2 people under 3 speaker labels." in text
+    assert [row[:5] for row in rows_under(text, "Sources")] == [
+        ["hue", "4", "3", "1.00", "3"],
+        ["sai", "2", "1", "1.00", "1"],
+    ]
+    assert [row[:5] for row in rows_under(text, "What was decided")] == [
+        ["clean", "utterance", "drop", "invalid_speaker", "1"],
+        ["clean", "utterance", "drop", "truncated", "1"],
+        ["clean", "utterance", "keep", "ok", "4"],
+    ]
+    assert rows_under(text, "Age groups") == [
+        ["leq29", "adult", "", "2"],
+        ["leq29", "young", "", "1"],
+        ["leq29", "", "no_age", "3"],
+    ]
+    assert rows_under(text, "Benchmark `toy`")[:2] == [["train", "1", "1"], ["test", "2", "1"]]
+    assert "\n1 target trials (two sessions of one person) and\n2 nontarget trials (two people of one sex)" in text
+    assert "- hue/b = sai/x\n" in text
+
+
+def test_the_conditions_of_the_trials_are_told_as_they_were_set():
+    text = card(pipeline(trials=Trials(cross_session_targets=False, same_sex_nontargets=False)), **tables())
+    assert "1 target trials (any two utterances of one person)" in text
+    assert "2 nontarget trials (any two people)" in text
+    assert "drawn with seed 7 from hue, half of each sex." in text
+
+
+def test_figures_carry_their_unit_and_conventions():
+    figures = rows_under(card(pipeline(), **tables()), "Benchmark `toy`")[-2:]
+    assert figures == [
+        ["ge2e", "eer", "1.23 %", "1", "2", "tied scores | one point"],
+        ["ge2e", "min_dcf", "0.5000", "1", "2", "p_target 0.01"],
+    ]
+
+
+def test_where_nobody_was_merged_the_card_says_so():
+    rows = tables()
+    alone = rows["identities"].set_column(1, "identity_id", rows["identities"]["speaker_id"])
+    assert "None were found." in card(pipeline(), **rows | {"identities": alone})
+
+
+def test_a_catalog_of_which_nothing_is_left_has_a_card():
+    empty = {name: rows.slice(0, 0) for name, rows in tables().items()}
+    text = card(pipeline(), **empty)
+    assert "0 of 0 utterances are kept (0.00 hours)" in text
+    assert "0 target trials" in text
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([(5, "few"), (9, "some")], "few"), ([(4, "few"), (5, "some")], "some"), ([(3, "few"), (4, "some")], "10M<n<100M")],
+)
+def test_the_size_category_is_that_of_the_kept_utterances(sizes, expected, monkeypatch):
+    """Four are kept; a limit belongs to the category above it."""
+    monkeypatch.setattr(publish, "SIZES", sizes)
+    matter, _ = front_matter(card(pipeline(), **tables()))
+    assert matter["size_categories"] == [expected]
+
+
+ODD = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
+    ['a "b" | c\\', "two\nlines\n---\n", "{{ 1 + 1 }}", "#: - [x]", "a\\|b", "\x00\x07\x1b\x7f\x85", "'", "\ufeff\ufffe"]
+)
+
+
+@settings(deadline=None)
+@given(ODD, ODD, ODD)
+def test_odd_text_stays_harmless(title, licence, citation):
+    text = card(pipeline(title=title, licence=licence), **tables(licence=licence, citation=citation))
+    matter, body = front_matter(text)
+    assert matter["pretty_name"] == " ".join(title.split())
+    assert matter["license_name"] == " ".join(licence.split())
+    assert matter["tags"] == ["speaker-verification", "voxcurate"]
+    headings = [line for line in body.split("\n") if line.startswith("#")]
+    assert len(headings) == 6
+    sources = rows_under(body, "Sources")
+    assert [len(row) for row in sources] == [7, 7]
+    assert [row[0] for row in sources] == ["hue", "sai"]
+
+
+def test_odd_labels_stay_in_their_line():
+    rows = tables()
+    names = {"hue/b": "hue/b\n# no heading", "sai/x": "sai/x | y"}
+    people = [{key: names.get(value, value) for key, value in row.items()} for row in rows["identities"].to_pylist()]
+    uttered = [
+        row | {"speaker_id": names.get(row["speaker_id"], row["speaker_id"])} for row in rows["utterances"].to_pylist()
+    ]
+    odd = {"identities": rows_of(IDENTITIES, people), "utterances": rows_of(UTTERANCES, uttered)}
+    text = card(pipeline(makers=("A\n# B", "C")), **rows | odd)
+    assert "- hue/b # no heading = sai/x \\| y\n" in text
+    assert "Made by A # B, C.\n" in text

@@ -1,0 +1,234 @@
+"""What `unify` promises: labels that are one person, by complete links only, and a reason for every similar pair."""
+
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from curate import audio
+from curate.catalog import conform
+from curate.decisions import Author
+from curate.schema import DECISIONS, IDENTITIES, SPEAKER_PAIRS
+from curate.speakers import speaker_table, unify
+
+AUTHOR = Author(rule="mean cosine, complete link", step="identities", run_id="0123456789ab")
+SPEAKERS = pa.schema([(name, pa.string()) for name in ("speaker_id", "corpus", "sex", "language")])
+seeds = st.integers(0, 2**32 - 1)
+
+
+def speakers(*ids, sex=None, language=None):
+    """Speakers such as `a/1` of corpus `a`; `sex` and `language` map ids to what is said of them."""
+    rows = [
+        {"speaker_id": i, "corpus": i.split("/")[0], "sex": (sex or {}).get(i), "language": (language or {}).get(i)}
+        for i in ids
+    ]
+    return pa.Table.from_pylist(rows, schema=SPEAKERS)
+
+
+def join(who, of_utterance, vectors, *, min_similarity=0.7, within_corpora=True, guards=("sex", "language")):
+    utterances = pa.table({"speaker_id": pa.array(list(of_utterance), pa.string())})
+    return unify(
+        who,
+        utterances,
+        np.float32(vectors),
+        min_similarity=min_similarity,
+        within_corpora=within_corpora,
+        guards=guards,
+        author=AUTHOR,
+    )
+
+
+def at(*degrees):
+    """Directions in a plane: their cosine is that of the angle between them."""
+    return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1)
+
+
+def people(unified):
+    return dict(zip(*(unified.identities[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True))
+
+
+def groups(unified):
+    found: dict[str, set[str]] = {}
+    for speaker, identity in people(unified).items():
+        found.setdefault(identity, set()).add(speaker)
+    return found
+
+
+def told(unified):
+    """(speaker, other) -> (verdict, reason)."""
+    rows = unified.decisions.to_pylist()
+    return {(row["subject_id"], row["other_id"]): (row["verdict"], row["reason"]) for row in rows}
+
+
+def crowd(seed, num_speakers, *, dimension=3):
+    """Speakers with labels at random, none to five utterances each, in so few dimensions that many are alike."""
+    rng = np.random.default_rng(seed)
+    ids = [f"{rng.choice(list('ab'))}/{i:02}" for i in range(num_speakers)]
+    sex = dict(zip(ids, rng.choice(["female", "male", None], num_speakers), strict=True))
+    language = dict(zip(ids, rng.choice(["vi", "en", None], num_speakers, p=[0.5, 0.2, 0.3]), strict=True))
+    of_utterance = [i for i in ids for _ in range(rng.integers(6))]
+    centre = {i: rng.normal(size=dimension) for i in ids}
+    noise = 0.3 * rng.normal(size=(len(of_utterance), dimension))
+    vectors = np.array([centre[i] for i in of_utterance]).reshape(-1, dimension) + noise
+    return speakers(*ids, sex=sex, language=language), of_utterance, vectors
+
+
+def mean_cosines(of_utterance, vectors):
+    """{(speaker, other): mean cosine} from the whole matrix of utterances."""
+    whose, rows = np.array(of_utterance), np.float64(vectors)
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    matrix = rows @ rows.T
+    pairs = combinations(sorted(set(of_utterance)), 2)
+    return {(a, b): matrix[np.ix_(whose == a, whose == b)].mean() for a, b in pairs}
+
+
+def test_two_labels_of_one_voice_become_one_person():
+    unified = join(speakers("a/1", "a/2", "b/1"), ["a/1", "b/1", "a/2"], at(0, 3, 90))
+    assert people(unified) == {"a/1": "a/1", "a/2": "a/2", "b/1": "a/1"}
+    assert told(unified) == {("a/1", "b/1"): ("merge", "same_person")}
+    (decision,) = unified.decisions.to_pylist()
+    assert decision["score"] == pytest.approx(np.cos(np.deg2rad(3)))
+    assert decision["lower_bound"] == 0.7
+
+
+def test_a_chain_is_not_a_person():
+    """A-B (35 degrees) and B-C (40) are similar, A-C (75) is not: A and B are one, C stays alone."""
+    unified = join(speakers("a/A", "a/B", "a/C"), ["a/A", "a/B", "a/C"], at(0, 35, 75))
+    assert groups(unified) == {"a/A": {"a/A", "a/B"}, "a/C": {"a/C"}}
+    assert told(unified) == {("a/A", "a/B"): ("merge", "same_person"), ("a/B", "a/C"): ("keep", "incomplete_link")}
+
+
+def test_equal_similarities_are_taken_in_the_order_of_ids_whatever_the_order_of_rows():
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        ids = np.array(["a/1", "a/2", "a/3"])[order]
+        assert groups(join(speakers(*ids), ids, at(40, 0, -40)[order])) == {"a/1": {"a/1", "a/2"}, "a/3": {"a/3"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "guards", "expected"),
+    [
+        ({"sex": {"a/1": "female", "b/1": "male"}}, ("sex", "language"), ("keep", "sex_conflict")),
+        ({"sex": {"a/1": "female", "b/1": "male"}}, ("language",), ("merge", "same_person")),
+        ({"sex": {"a/1": "female"}}, ("sex",), ("merge", "same_person")),
+        ({"language": {"a/1": "vi", "b/1": "en"}}, ("sex", "language"), ("keep", "language_conflict")),
+        ({"language": {"b/1": "en"}}, ("language",), ("merge", "same_person")),
+        ({}, ("sex", "language"), ("merge", "same_person")),
+    ],
+)
+def test_a_guard_keeps_apart_what_is_labelled_differently_and_the_unknown_conflicts_with_none(said, guards, expected):
+    unified = join(speakers("a/1", "b/1", **said), ["a/1", "b/1"], at(0, 1), guards=guards)
+    assert told(unified) == {("a/1", "b/1"): expected}
+    assert len(groups(unified)) == (1 if expected[0] == "merge" else 2)
+
+
+def test_somebody_of_unknown_sex_does_not_join_a_woman_and_a_man():
+    who = speakers("a/1", "a/2", "a/3", sex={"a/1": "female", "a/3": "male"})
+    unified = join(who, ["a/1", "a/2", "a/3"], at(0, 1, 3))
+    assert groups(unified) == {"a/1": {"a/1", "a/2"}, "a/3": {"a/3"}}
+    assert told(unified)["a/1", "a/3"] == ("keep", "sex_conflict")
+    assert told(unified)["a/2", "a/3"] == ("keep", "incomplete_link")
+
+
+def test_within_corpora_off_leaves_labels_of_one_corpus_apart():
+    who, ids = speakers("a/1", "a/2", "b/1"), ["a/1", "a/2", "b/1"]
+    unified = join(who, ids, at(0, 1, 3), within_corpora=False)
+    assert groups(unified) == {"a/1": {"a/1"}, "a/2": {"a/2", "b/1"}}
+    assert ("a/1", "a/2") not in told(unified)
+    assert groups(join(who, ids, at(0, 1, 3), within_corpora=True)) == {"a/1": {"a/1", "a/2", "b/1"}}
+
+
+def test_a_speaker_without_kept_utterances_is_its_own_person():
+    unified = join(speakers("a/1", "a/2", "a/3"), ["a/1", "a/3"], at(0, 0))
+    assert groups(unified) == {"a/1": {"a/1", "a/3"}, "a/2": {"a/2"}}
+    nobody = join(speakers("a/1", "a/2"), [], np.empty((0, 2)))
+    assert groups(nobody) == {"a/1": {"a/1"}, "a/2": {"a/2"}}
+    assert len(nobody.speaker_pairs) == len(nobody.decisions) == 0
+
+
+@settings(deadline=None)
+@given(st.integers(1, 14), seeds, st.booleans())
+def test_groups_are_cliques_that_no_guard_forbids_and_none_could_be_joined_further(num, seed, within_corpora):
+    who, of_utterance, vectors = crowd(seed, num)
+    unified = join(who, of_utterance, vectors, within_corpora=within_corpora)
+    said = {row["speaker_id"]: row for row in who.to_pylist()}
+    cosines = mean_cosines(of_utterance, vectors)
+
+    def may_be_one(a, b):
+        one, other = said[a], said[b]
+        agree = all(None in (one[g], other[g]) or one[g] == other[g] for g in ("sex", "language"))
+        return cosines.get((a, b), -1) >= 0.7 and agree and (within_corpora or one["corpus"] != other["corpus"])
+
+    members = [sorted(group) for group in groups(unified).values()]
+    assert sorted(sum(members, [])) == sorted(said)
+    assert all(may_be_one(a, b) for group in members for a, b in combinations(group, 2))
+    for one, other in combinations(members, 2):
+        assert not all(may_be_one(*sorted((a, b))) for a in one for b in other)
+    assert all(identity == min(group) for identity, group in groups(unified).items())
+
+
+@settings(deadline=None)
+@given(st.integers(1, 14), seeds)
+def test_every_similar_pair_is_a_decision_and_says_what_became_of_it(num, seed):
+    who, of_utterance, vectors = crowd(seed, num)
+    unified, cosines = join(who, of_utterance, vectors), mean_cosines(of_utterance, vectors)
+    identity = people(unified)
+    assert list(told(unified)) == [pair for pair in sorted(cosines) if cosines[pair] >= 0.7]
+    for (a, b), (verdict, reason) in told(unified).items():
+        assert (verdict == "merge") == (reason == "same_person") == (identity[a] == identity[b])
+    in_table = [(r["speaker_id"], r["other_id"], r["similarity"]) for r in unified.speaker_pairs.to_pylist()]
+    assert [cosines[a, b] for a, b, _ in in_table] == pytest.approx([value for *_, value in in_table], abs=1e-6)
+    for schema, rows in ((DECISIONS, "decisions"), (IDENTITIES, "identities"), (SPEAKER_PAIRS, "speaker_pairs")):
+        assert conform(schema, getattr(unified, rows)).num_rows == getattr(unified, rows).num_rows
+
+
+@settings(deadline=None)
+@given(st.integers(1, 14), seeds)
+def test_the_order_of_the_rows_does_not_matter(num, seed):
+    who, of_utterance, vectors = crowd(seed, num)
+    rng = np.random.default_rng(seed)
+    order, other_order = rng.permutation(len(of_utterance)), rng.permutation(num)
+    one = join(who, of_utterance, vectors)
+    other = join(who.take(pa.array(other_order)), [of_utterance[i] for i in order], vectors[order])
+    assert one.identities == other.identities
+    assert told(one) == told(other)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_well_separated_people_are_those_of_scipys_complete_linkage(seed):
+    rng = np.random.default_rng(seed)
+    person = rng.integers(8, size=25)
+    ids = [f"a/{i:02}" for i in range(25)]
+    vectors = np.repeat(np.eye(8)[person], 3, axis=0) + 0.1 * rng.normal(size=(75, 8))
+    unified = join(speakers(*ids), np.repeat(ids, 3), vectors)
+    cosines = mean_cosines(np.repeat(ids, 3), vectors)
+    cluster = fcluster(linkage([1 - c for c in cosines.values()], "complete"), 1 - 0.7, "distance")
+    expected = {frozenset(np.array(ids)[cluster == c].tolist()) for c in set(cluster)}
+    assert {frozenset(group) for group in groups(unified).values()} == expected
+
+
+def test_a_speakers_sex_and_language_are_what_its_rows_agree_on():
+    said = [("a/2", "male", "vi"), ("a/1", "female", "vi"), ("a/1", None, "en"), ("a/2", "female", None)]
+    rows = [{"speaker_id": s, "corpus": "a", "sex": sex, "language": language} for s, sex, language in said]
+    table = speaker_table(pa.Table.from_pylist(rows, schema=SPEAKERS))
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        ("a/1", "a", "female", None),
+        ("a/2", "a", None, "vi"),
+    ]
+
+
+@pytest.mark.real
+def test_chapters_of_one_reader_under_two_labels_are_found_in_real_speech(corpora):
+    from models.extractors import extractor
+
+    chapters = sorted((corpora / "LibriSpeech/train-clean-100").glob("*/*"))
+    files = [file for chapter in chapters for file in sorted(chapter.glob("*.flac"))[:6]]
+    of_utterance = [f"libri/{file.parts[-3]}-{file.parts[-2]}" for file in files]
+    vectors = extractor("ge2e").embed([audio.decode(file, sample_rate_hz=16_000) for file in files])
+    threshold = extractor("ge2e").min_same_person
+    unified = join(speakers(*sorted(set(of_utterance))), of_utterance, vectors, min_similarity=threshold)
+    readers = [{speaker.split("-")[0] for speaker in group} for group in groups(unified).values()]
+    assert sorted(map(sorted, readers)) == [["libri/19"], ["libri/26"], ["libri/27"]]

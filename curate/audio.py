@@ -107,7 +107,7 @@ def _words(error: Exception) -> str:
 def decode(
     path: Path, *, sample_rate_hz: int, start_s: float = 0.0, duration_s: float | None = None
 ) -> NDArray[np.float32]:
-    """Mono float32 samples (N,) at the asked rate; channels are averaged. Raises CorpusError where it cannot be read."""
+    """Mono float32 samples (N,) at the asked rate; channels are averaged. Raises CorpusError if unreadable."""
     try:
         with soundfile.SoundFile(path) as file:
             if start_s:

@@ -47,6 +47,7 @@ def card(
         "num_kept": len(left),
         "hours_kept": _hours(left),
         "decisions": counts(decisions),
+        "reasons": _totals(decisions),
         "meaning": {str(reason): text for reason, text in MEANING.items()},
         "num_speakers": len(people),
         "num_identities": len(people["identity_id"].unique()),
@@ -104,6 +105,12 @@ def _counted(rows: pa.Table, columns: list[str]) -> list[dict[str, Any]]:
     table = rows.group_by(columns).aggregate([("utterance_id", "count")])
     counted: list[dict[str, Any]] = table.sort_by([(column, "ascending") for column in columns]).to_pylist()
     return counted
+
+
+def _totals(decisions: pa.Table) -> list[tuple[str, int]]:
+    """What `select reason, count(*) from decisions group by 1` gives."""
+    totals = decisions.group_by("reason").aggregate([("subject_id", "count")]).sort_by("reason")
+    return list(zip(totals["reason"].to_pylist(), totals["subject_id_count"].to_pylist(), strict=True))
 
 
 def _merged(identities: pa.Table) -> list[list[str]]:

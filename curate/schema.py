@@ -326,7 +326,11 @@ def as_markdown() -> str:
         parts = "" if table.part_is == "all" else f" One file a {table.part_is}."
         lines += [f"## {table.name}", "", f"{table.row_is} Key: {', '.join(table.key)}.{parts}", ""]
         lines += ["| column | type | may be null | meaning |", "| --- | --- | --- | --- |"]
-        lines += [f"| {c.name} | {c.type} | {'yes' if c.nullable else ''} | {_cell(c.meaning)} |" for c in table.columns]
+        for column in table.columns:
+            may_be_null = "yes" if column.nullable else ""
+            lines += [f"| {column.name} | {column.type} | {may_be_null} | {_cell(column.meaning)} |"]
+            f"| {c.name} | {c.type} | {'yes' if c.nullable else ''} | {_cell(c.meaning)} |" for c in table.columns
+        ]
         lines += [""]
     lines += ["## Reasons", "", "| reason | meaning |", "| --- | --- |"]
     lines += [f"| {reason} | {meaning} |" for reason, meaning in MEANING.items()]

@@ -13,5 +13,5 @@ CORPORA = Path(os.environ.get("VOXCURATE_CORPORA", Path(__file__).parents[2] / "
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """The real speech. Where it is missing, tests that need it fail: a pass would say nothing."""
-    assert (CORPORA / "LibriSpeech").is_dir(), f"no real speech in {CORPORA}; set VOXCURATE_CORPORA, or run -m 'not real'"
+    assert (CORPORA / "LibriSpeech").is_dir(), f"no real speech in {CORPORA}: set VOXCURATE_CORPORA"
     return CORPORA

@@ -53,7 +53,9 @@ def by_force(test, cross_session, same_sex):
         pair = frozenset((one["utterance_id"], other["utterance_id"]))
         a, b = one["identity_id"], other["identity_id"]
         if a == b:
-            one_session = None not in (one["session_id"], other["session_id"]) and one["session_id"] == other["session_id"]
+            one_session = (
+                None not in (one["session_id"], other["session_id"]) and one["session_id"] == other["session_id"]
+            )
             targets |= {pair} if not (cross_session and one_session) else set()
         elif not same_sex or (sex[a] is not None and sex[a] == sex[b]):
             nontargets.add(pair)
@@ -116,9 +118,13 @@ def crowd(num_people=8, num_utterances=5):
 
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 300), booleans, booleans, seeds)
-def test_a_sample_keeps_to_its_caps_and_to_the_pairs_that_can_be_had(targets, nontargets, cross_session, same_sex, seed):
+def test_a_sample_keeps_to_its_caps_and_to_the_pairs_that_can_be_had(
+    targets, nontargets, cross_session, same_sex, seed
+):
     test = crowd()
-    trials = make(test, targets=targets, nontargets=nontargets, cross_session=cross_session, same_sex=same_sex, seed=seed)
+    trials = make(
+        test, targets=targets, nontargets=nontargets, cross_session=cross_session, same_sex=same_sex, seed=seed
+    )
     every = by_force(test, cross_session, same_sex)
     for is_target, cap, wanted in ((True, targets, every[0]), (False, nontargets, every[1])):
         drawn = pairs(trials, is_target)
@@ -142,7 +148,10 @@ def test_targets_cross_sessions_nontargets_are_of_one_known_sex_and_nobody_meets
 def test_two_labels_of_one_person_make_targets_and_never_nontargets_even_if_one_says_no_sex():
     """A person found in two corpora, one of which says nothing of sex: its rows once lay apart after sorting."""
     test = table(
-        ("u1", "ann", "s1", "female"), ("u2", "ann", "s2", None), ("u3", "eve", "s1", "female"), ("u4", "zoe", "s1", None)
+        ("u1", "ann", "s1", "female"),
+        ("u2", "ann", "s2", None),
+        ("u3", "eve", "s1", "female"),
+        ("u4", "zoe", "s1", None),
     )
     for same_sex in (True, False):
         trials = make(test, same_sex=same_sex)

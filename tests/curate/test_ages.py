@@ -1,5 +1,7 @@
 """What `curate.ages` promises: one group and subgroup where the whole stated range fits, else why there is none."""
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -109,7 +111,7 @@ def test_groups_and_their_subgroups_partition_the_years(scheme):
         spans = [years_of(name) for name in dict.fromkeys(names)]
         assert spans[0][0] == group.youngest
         assert spans[-1][1] == group.oldest
-        assert all(end + 1 == start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+        assert all(end + 1 == start for (_, end), (start, _) in pairwise(spans))
         assert all(names.count(f"{a}-{b}" if b < OLDEST else f"{a}+") == b - a + 1 for a, b in spans)
 
 

@@ -1,4 +1,4 @@
-"""What `clean_vietsv` promises: the paper's verdicts, one for every utterance and every speaker, and nothing dropped."""
+"""What `clean_vietsv` promises: the paper's verdicts, one for every utterance and speaker, and nothing dropped."""
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +48,7 @@ def angles(*degrees):
 
 
 def by_matrix(vectors, speakers, iqr_factor, divisor):
-    """The rule as printed: a full matrix and numpy's percentiles, one speaker at a time. (score, lower, upper) a row."""
+    """(score, lower, upper) a row by the rule as printed: a full matrix and numpy's percentiles, speaker by speaker."""
     speakers = np.array(speakers)
     rows = np.zeros((len(speakers), 3))
     for one in set(speakers):

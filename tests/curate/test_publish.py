@@ -1,9 +1,8 @@
-"""What the data card promises: front matter that the hub can read, counts equal to the tables, and no harm by odd text."""
+"""What the data card promises: front matter that the hub can read, the counts of the tables, no harm by odd text."""
 
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -180,7 +179,11 @@ def test_a_catalog_of_which_nothing_is_left_has_a_card():
 
 @pytest.mark.parametrize(
     ("sizes", "expected"),
-    [([(5, "few"), (9, "some")], "few"), ([(4, "few"), (5, "some")], "some"), ([(3, "few"), (4, "some")], "10M<n<100M")],
+    [
+        ([(5, "few"), (9, "some")], "few"),
+        ([(4, "few"), (5, "some")], "some"),
+        ([(3, "few"), (4, "some")], "10M<n<100M"),
+    ],
 )
 def test_the_size_category_is_that_of_the_kept_utterances(sizes, expected, monkeypatch):
     """Four are kept; a limit belongs to the category above it."""
@@ -190,7 +193,16 @@ def test_the_size_category_is_that_of_the_kept_utterances(sizes, expected, monke
 
 
 ODD = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
-    ['a "b" | c\\', "two\nlines\n---\n", "{{ 1 + 1 }}", "#: - [x]", "a\\|b", "\x00\x07\x1b\x7f\x85", "'", "\ufeff\ufffe"]
+    [
+        'a "b" | c\\',
+        "two\nlines\n---\n",
+        "{{ 1 + 1 }}",
+        "#: - [x]",
+        "a\\|b",
+        "\x00\x07\x1b\x7f\x85",
+        "'",
+        "\ufeff\ufffe",
+    ]
 )
 
 

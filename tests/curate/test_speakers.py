@@ -163,7 +163,7 @@ def test_groups_are_cliques_that_no_guard_forbids_and_none_could_be_joined_furth
         return cosines.get((a, b), -1) >= 0.7 and agree and (within_corpora or one["corpus"] != other["corpus"])
 
     members = [sorted(group) for group in groups(unified).values()]
-    assert sorted(sum(members, [])) == sorted(said)
+    assert sorted(speaker for group in members for speaker in group) == sorted(said)
     assert all(may_be_one(a, b) for group in members for a, b in combinations(group, 2))
     for one, other in combinations(members, 2):
         assert not all(may_be_one(*sorted((a, b))) for a in one for b in other)

@@ -118,9 +118,7 @@ def test_a_damaged_corpus_is_named_in_one_line_and_the_tables_stay(damage, curat
         ('catalog = "catalog"', "catalog = ", "no TOML"),
     ],
 )
-def test_a_wrong_pipeline_file_is_told_in_one_line_and_the_tables_stay(
-    old, new, expected, curate, pipeline, contents
-):
+def test_a_wrong_pipeline_file_is_told_in_one_line_and_the_tables_stay(old, new, expected, curate, pipeline, contents):
     wrong = pipeline.with_name("wrong.toml")
     wrong.write_text(pipeline.read_text().replace(old, new))
     before = contents(pipeline.parent / "catalog")
@@ -129,7 +127,8 @@ def test_a_wrong_pipeline_file_is_told_in_one_line_and_the_tables_stay(
 
 
 @pytest.mark.parametrize(
-    "sql", ["drop view utterances", "create table t (a int)", "copy (select 1) to 'here.csv'", "select 1; select 2", "selct"]
+    "sql",
+    ["drop view utterances", "create table t (a int)", "copy (select 1) to 'here.csv'", "select 1; select 2", "selct"],
 )
 def test_a_query_that_does_not_only_read_is_refused(sql, curate, pipeline, contents):
     before = contents(pipeline.parent / "catalog")
@@ -138,7 +137,12 @@ def test_a_query_that_does_not_only_read_is_refused(sql, curate, pipeline, conte
 
 
 def test_a_query_is_answered_as_table_csv_and_json(curate, pipeline):
-    ask = ("query", "select reason, count(*) as n from decisions group by 1 order by 1", "-c", pipeline.parent / "catalog")
+    ask = (
+        "query",
+        "select reason, count(*) as n from decisions group by 1 order by 1",
+        "-c",
+        pipeline.parent / "catalog",
+    )
     rows = list(csv.DictReader(io.StringIO(curate(*ask, "--csv").stdout)))
     assert [{"reason": row["reason"], "n": str(row["n"])} for row in json.loads(curate(*ask, "--json").stdout)] == rows
     assert all(row["reason"] in curate(*ask).stdout for row in rows)

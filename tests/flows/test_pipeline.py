@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+from prefect.flows import load_flow_from_entrypoint
 
 from curate.catalog import Catalog
 from curate.schema import DECISIONS, RUNS, SPLITS, TRIALS, UTTERANCES
@@ -91,3 +92,10 @@ def test_after_a_kill_the_next_run_ends_in_the_same_tables(
     assert contents(tmp_path / "catalog", without=TIMED) == contents(undisturbed, without=TIMED)
     assert not any(step.changed for step in run(pipeline))
     assert not list((tmp_path / "catalog").glob("[a-z]*/*.new"))
+
+
+def test_the_flow_can_be_served_under_its_entrypoint_with_the_pipeline_file_as_its_only_parameter():
+    flow = load_flow_from_entrypoint(f"{Path(__file__).parents[2] / 'flows' / 'pipeline.py'}:curate_corpora")
+    deployment = flow.to_deployment("nightly")
+    assert deployment.entrypoint.endswith("pipeline.py:curate_corpora")
+    assert list(flow.parameters.properties) == ["pipeline_file"]

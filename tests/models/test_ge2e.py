@@ -1,0 +1,158 @@
+"""What the GE2E encoder promises: the vectors of the package `resemblyzer`, one waveform at a time."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate import audio
+from curate.errors import ExtractorError
+from models.extractors import GE2E, extractor, ge2e
+from models.extractors.ge2e import SAMPLE_RATE_HZ, raise_volume, trim_silence, windows
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its dependencies say that they will change
+    import resemblyzer
+    from resemblyzer.audio import normalize_volume, trim_long_silences
+
+ONE_FILE_OF_EACH = (  # read, acted and telephone-band speech; loud and quiet; 0.3 s to 20 s
+    "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
+    "LibriSpeech/test-other/367/130732/367-130732-0001.flac",
+    "LibriSpeech/train-clean-100/19/198/19-198-0000.flac",
+    "emodb/wav/03a01Fa.wav",
+    "emodb/wav/14a02Tb.wav",
+    "fsdd/recordings/4_lucas_2.wav",
+    "fsdd/recordings/5_yweweler_5.wav",
+)
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return extractor("ge2e")
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return resemblyzer.VoiceEncoder("cpu", verbose=False)
+
+
+@pytest.fixture(scope="module")
+def speech(corpora):
+    """Waveforms at 16 kHz."""
+    return [audio.decode(corpora / file, sample_rate_hz=SAMPLE_RATE_HZ) for file in ONE_FILE_OF_EACH]
+
+
+def noise(seed, duration_s, level=0.1):
+    return (level * np.random.default_rng(seed).normal(size=round(duration_s * SAMPLE_RATE_HZ))).astype(np.float32)
+
+
+@pytest.mark.real
+def test_vectors_of_real_speech_are_those_of_the_package(ours, theirs, speech):
+    vectors = ours.embed(speech)
+    for vector, waveform in zip(vectors, speech, strict=True):
+        expected = theirs.embed_utterance(resemblyzer.preprocess_wav(waveform))
+        assert vector @ expected / np.linalg.norm(expected) >= 0.999
+
+
+@pytest.mark.real
+def test_without_trimming_on_either_side_they_agree_to_five_nines(ours, theirs, speech, monkeypatch):
+    monkeypatch.setattr(ge2e, "trim_silence", lambda waveform: waveform)
+    vectors = ours.embed(speech)
+    for vector, waveform in zip(vectors, speech, strict=True):
+        expected = theirs.embed_utterance(normalize_volume(waveform, ge2e.TARGET_DBFS, increase_only=True))
+        assert vector @ expected / np.linalg.norm(expected) >= 0.99999
+
+
+@pytest.mark.real
+def test_a_batch_gives_the_vectors_that_one_by_one_gives(ours, speech):
+    together = ours.embed(speech)
+    np.testing.assert_array_equal(together, np.concatenate([ours.embed([waveform]) for waveform in speech]))
+    np.testing.assert_array_equal(together[::-1], ours.embed(speech[::-1]))
+
+
+@pytest.mark.real
+def test_vectors_have_length_one_and_their_declared_shape(ours, speech):
+    vectors = ours.embed(speech)
+    assert vectors.shape == (len(speech), ours.dimension)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.real
+def test_people_are_told_apart(ours, corpora):
+    """Two files each of ten readers: the nearest of the other files is by the same reader."""
+    readers = sorted((corpora / "LibriSpeech/test-other").iterdir())
+    files = [file for reader in readers for file in sorted(reader.rglob("*.flac"))[:2]]
+    vectors = ours.embed([audio.decode(file, sample_rate_hz=SAMPLE_RATE_HZ) for file in files])
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1)
+    assert (cosines.argmax(axis=1) == np.arange(len(files)) ^ 1).all()
+
+
+@pytest.mark.real
+def test_volume_and_silence_are_treated_as_the_package_does(speech):
+    for waveform in (*speech, 0.01 * speech[0]):
+        loud = raise_volume(waveform)
+        np.testing.assert_allclose(loud, normalize_volume(waveform, ge2e.TARGET_DBFS, increase_only=True), rtol=1e-4)
+        np.testing.assert_array_equal(trim_silence(loud), trim_long_silences(loud))
+
+
+@pytest.mark.real
+def test_silence_around_speech_and_its_loudness_hardly_matter(ours, speech):
+    """-30 dBFS is a floor: what is quieter is raised to it, so that two quiet versions are heard alike."""
+    still = np.zeros(SAMPLE_RATE_HZ, dtype=np.float32)
+    original, padded = ours.embed([speech[3], np.concatenate([still, speech[3], still])])
+    assert original @ padded > 0.99
+    quiet, quieter = ours.embed([np.float32(1e-2) * speech[3], np.float32(1e-3) * speech[3]])
+    assert quiet @ quieter > 0.999
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 479, 480, SAMPLE_RATE_HZ])
+def test_where_no_speech_is_heard_the_vector_is_nan(ours, num_samples):
+    silence = np.zeros(num_samples, dtype=np.float32)
+    assert np.isnan(ours.embed([silence])).all()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60 * SAMPLE_RATE_HZ))
+def test_the_windows_are_those_of_the_package(num_samples):
+    starts, reach = windows(num_samples)
+    slices, mels = resemblyzer.VoiceEncoder.compute_partial_slices(num_samples, ge2e.WINDOWS_PER_S, ge2e.MIN_COVERAGE)
+    assert starts == [part.start for part in mels]
+    assert reach == slices[-1].stop
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000), st.floats(0.01, 2), st.sampled_from([1e-4, 1e-2, 0.3]))
+def test_quiet_audio_is_raised_to_its_target_and_loud_audio_left_alone(seed, duration_s, level):
+    waveform = noise(seed, duration_s, level)
+    raised = raise_volume(waveform)
+    level_dbfs = 10 * np.log10(np.mean(np.square(raised, dtype=np.float64)))
+    if level < 0.03:
+        assert level_dbfs == pytest.approx(ge2e.TARGET_DBFS, abs=0.01)
+    else:
+        np.testing.assert_array_equal(raised, waveform)
+
+
+@pytest.mark.real
+def test_samples_beyond_full_scale_do_not_wrap_around(speech):
+    """A resampler overshoots: what is louder than the scale must reach the detector as loud, not as the opposite."""
+    loud = 4 * speech[0] / np.abs(speech[0]).max()
+    assert len(trim_silence(loud)) == len(trim_silence(np.clip(loud, -1, 1))) > 0
+
+
+def test_the_encoder_is_loaded_once_and_its_fingerprint_is_stable(ours):
+    assert extractor("ge2e") is ours
+    assert GE2E().fingerprint == ours.fingerprint
+    assert ours.fingerprint.startswith(f"ge2e-v{ge2e.VERSION}-")
+    assert -1 < ours.min_one_person < ours.min_same_person < 1
+
+
+def test_without_the_package_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(ge2e.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ExtractorError, match="pip install resemblyzer"):
+        GE2E()

@@ -34,7 +34,7 @@ class Group:
         ends = (*(start - 1 for start in self.subgroups_from), self.oldest)
         for start, end in zip(starts, ends, strict=True):
             if start <= youngest and oldest <= end:
-                return f"{start}-{end}" if end < OLDEST else f"{start}+"
+                return f"{start}+" if end == OLDEST else f"{start}-{end}" if start < end else f"{start}"
         return None
 
 

@@ -17,6 +17,8 @@ from curate.errors import CorpusError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: memory stays flat for hour-long files
+FRAMES_PER_SMALL_BLOCK = 1 << 10  # to find how far a damaged file goes
+UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +49,32 @@ def probe(path: Path) -> Probe:
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             known |= {"sample_rate_hz": file.samplerate, "num_channels": file.channels}
-            promised = max(file.frames, _frames_promised_by_riff(content))
-            found, peak, failure = _decode_to_the_end(file)
+            promised = file.frames
+            found, peak, failure = _decode_to_the_end(file, FRAMES_PER_BLOCK)
+        if failure:  # the block it gave up in is lost whole: look again in small ones
+            with soundfile.SoundFile(io.BytesIO(content)) as file:
+                found, peak, _ = _decode_to_the_end(file, FRAMES_PER_SMALL_BLOCK)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless formats ask for a rate
         return Probe(**known, damage="unreadable", detail=f"no audio that libsndfile knows ({_words(error)})")
     known["duration_s"] = found / known["sample_rate_hz"]
     if not math.isfinite(peak):
         return Probe(**known, damage="unreadable", detail="holds samples that are not finite numbers")
     known["peak_dbfs"] = 20 * math.log10(peak) if peak > 0 else -math.inf
+    if promised == UNKNOWN_LENGTH:
+        return Probe(**known, damage="unreadable", detail="its header does not say how many samples it holds")
+    if missing := _bytes_missing_from_riff(content):
+        return Probe(**known, damage="truncated", detail=f"{missing} bytes that its header announces are not there")
     if promised == 0:
         return Probe(**known, damage="empty", detail="0 samples")
     if found < promised or failure:
-        detail = f"{found} of {promised} samples can be decoded"
-        return Probe(**known, damage="truncated", detail=detail)
+        return Probe(**known, damage="truncated", detail=f"{found} of {promised} samples can be decoded")
     return Probe(**known)
 
 
-def _decode_to_the_end(file: soundfile.SoundFile) -> tuple[int, float, bool]:
+def _decode_to_the_end(file: soundfile.SoundFile, frames_per_block: int) -> tuple[int, float, bool]:
     """Frames decoded, the greatest magnitude among them, and whether the decoder gave up."""
     found, peak = 0, 0.0
-    block = np.empty((FRAMES_PER_BLOCK, file.channels), dtype=np.float32)
+    block = np.empty((max(frames_per_block // file.channels, 1), file.channels), dtype=np.float32)
     while True:
         try:
             samples = file.read(out=block)
@@ -82,20 +90,18 @@ def _nan_first(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _frames_promised_by_riff(content: bytes) -> int:
-    """Frames that a WAV header announces; libsndfile quietly trims its own count to the bytes that are there.
+def _bytes_missing_from_riff(content: bytes) -> int:
+    """How far the audio that a WAV header announces goes past the end; libsndfile quietly takes what is there.
 
     A stream's header (length 0 or all ones) announces nothing.
     """
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return 0
-    at, bytes_per_frame = 12, 0
+    at = 12
     while at + 8 <= len(content):
         chunk, size = struct.unpack_from("<4sI", content, at)
-        if chunk == b"fmt " and at + 22 <= len(content):
-            bytes_per_frame = struct.unpack_from("<H", content, at + 20)[0]
         if chunk == b"data":
-            return int(size // bytes_per_frame) if bytes_per_frame and size != 0xFFFFFFFF else 0
+            return 0 if size == 0xFFFFFFFF else max(at + 8 + size - len(content), 0)
         at += 8 + size + size % 2
     return 0
 

@@ -56,7 +56,7 @@ class Catalog:
         """What the published part was made from; None where there is none."""
         try:
             metadata = pq.read_metadata(self.path(table, part)).metadata or {}
-        except (FileNotFoundError, pa.ArrowInvalid):
+        except (OSError, pa.ArrowInvalid):
             return None  # a file that is no Parquet was not written by us: it is made anew
         return metadata[FINGERPRINT].decode() if FINGERPRINT in metadata else None
 
@@ -98,7 +98,10 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
         if not field.nullable and rows[field.name].null_count:
             raise ValueError(f"{table.name}.{field.name}: {rows[field.name].null_count} nulls; expected none")
     schema = pa.schema(fields)
-    rows = rows.select(schema.names).cast(schema)
+    try:
+        rows = rows.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"{table.name}: {error}; expected the types of the schema") from error
     if rows.group_by(list(table.key)).aggregate([]).num_rows != rows.num_rows:
         raise ValueError(f"{table.name}: {' + '.join(table.key)} must be unique among its {rows.num_rows} rows")
     return rows
@@ -106,8 +109,24 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
 
 def read_parquet(path: Path) -> pa.Table:
     """One file as it is: the folders above it are names, not Hive partitions."""
-    with pq.ParquetFile(path) as file:
+    with _parquet_expected(path), pq.ParquetFile(path) as file:
         return file.read().replace_schema_metadata(None)
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """The columns of one file."""
+    with _parquet_expected(path):
+        return pq.read_schema(path).remove_metadata()
+
+
+@contextmanager
+def _parquet_expected(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        words = " ".join(str(error).split())
+        hint = "expected Parquet: take the file away, and `curate run` makes it anew"
+        raise CatalogError(f"{path}: {words}; {hint}") from error
 
 
 def write_parquet(path: Path, rows: pa.Table) -> None:

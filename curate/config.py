@@ -20,6 +20,8 @@ Corpus = Annotated[
     librispeech.Settings | emodb.Settings | fsdd.Settings | folder.Settings | manifest.Settings, Discriminator("reader")
 ]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$"  # what pydantic puts among the keys
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -36,7 +38,7 @@ class Cleaning:
     """`[cleaning]`: the rule of the VietSV paper, section 4.3."""
 
     preset: Literal["vietsv"] = "vietsv"
-    iqr_factor: float = Field(default=1.5, gt=0)  # eq. 7
+    iqr_factor: Positive = 1.5  # eq. 7
     min_speaker_similarity: Cosine | Literal["extractor"] = "extractor"  # below it a speaker is invalid
 
 
@@ -79,8 +81,8 @@ class Trials:
     cross_session_targets: bool = True  # within one session a target is about five times easier
     same_sex_nontargets: bool = True
     p_target: float = Field(default=0.01, gt=0, lt=1)  # of the detection cost
-    cost_miss: float = Field(default=1.0, gt=0)
-    cost_false_accept: float = Field(default=1.0, gt=0)
+    cost_miss: Positive = 1.0
+    cost_false_accept: Positive = 1.0
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -128,19 +130,22 @@ class Pipeline:
 def load_pipeline(path: Path) -> Pipeline:
     """Read a pipeline file. Raises PipelineError naming the file, the key and what was expected."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str)
     except OSError as error:
         raise PipelineError(f"{path}: {error.strerror}; expected a pipeline file (TOML)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PipelineError(f"{path}: no TOML: {error}") from error
     try:
         # As JSON: strict about types, yet a list may become a tuple and a text a path.
-        pipeline = TypeAdapter(Pipeline).validate_json(json.dumps(content, default=str), strict=True)
+        pipeline = TypeAdapter(Pipeline).validate_json(content, strict=True)
     except ValidationError as error:
         raise PipelineError(f"{path}: {'; '.join(_in_words(error.errors()))}") from error
     here = path.resolve().parent
-    corpora = tuple(replace(corpus, root=_beside(here, corpus.root)) for corpus in pipeline.corpora)
-    return replace(pipeline, catalog=_beside(here, pipeline.catalog), corpora=corpora)
+    try:
+        corpora = tuple(replace(corpus, root=_beside(here, corpus.root)) for corpus in pipeline.corpora)
+        return replace(pipeline, catalog=_beside(here, pipeline.catalog), corpora=corpora)
+    except RuntimeError as error:
+        raise PipelineError(f"{path}: `~` of a user that is not there; expected another path") from error
 
 
 def _beside(here: Path, path: Path) -> Path:
@@ -151,33 +156,49 @@ def _in_words(problems: list[Any]) -> list[str]:
     """Pydantic's errors as `key: what is wrong; what was expected`, one a key."""
     said: dict[str, list[str]] = {}
     for problem in problems:
-        key = _key(problem["loc"])
-        said.setdefault(key, []).append(_fault(key, problem))
-    return [(f"{key}: " if key else "") + " or ".join(dict.fromkeys(faults)) for key, faults in said.items()]
+        said.setdefault(_key(problem), []).append(_fault(problem))
+    return [(f"{key}: " if key else "") + _joined(faults) for key, faults in said.items()]
 
 
-def _key(where: tuple[int | str, ...]) -> str:
+def _joined(faults: list[str]) -> str:
+    """One value can fail each alternative of a union: it is said once, then all that was expected."""
+    first, *others = dict.fromkeys(faults)
+    return " or ".join([first, *(other.rpartition("; expected ")[2] for other in others)])
+
+
+def _key(problem: Any) -> str:
     """The key as a user would look for it. A union adds its alternatives to the place: they are no keys."""
-    parts = [part for i, part in enumerate(where) if not _is_reader_tag(where, i)]
-    keys = [part for part in parts if isinstance(part, int) or not re.search(r"[-\[]|^float$", part)]
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    where = problem["loc"]
+    unknown = len(where) - 1 if problem["type"] == "unexpected_keyword_argument" else None  # may be called anything
+    keys = [
+        part
+        for i, part in enumerate(where)
+        if i == unknown or not (_is_reader_tag(where, i) or re.match(UNION_TAG, str(part)))
+    ]
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{_quoted(key)}" for key in keys).lstrip(".")
+
+
+def _quoted(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else repr(key)
 
 
 def _is_reader_tag(where: tuple[int | str, ...], i: int) -> bool:
     return i == 2 and where[0] == "corpora" and where[i] in READERS
 
 
-def _fault(key: str, problem: Any) -> str:
-    kind, name = problem["type"], key.rsplit(".", 1)[-1]
+def _fault(problem: Any) -> str:
+    kind = problem["type"]
     if kind == "unexpected_keyword_argument":
         known = _keys_beside(problem["loc"])
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(problem["loc"][-1], known, n=1)
         return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; expected one of {', '.join(known)}"
     if kind.startswith("missing"):
         return "missing; expected a value"
     if kind.startswith("union_tag"):
-        return f"reader {problem['ctx'].get('tag', 'missing')!r}; expected one of {', '.join(READERS)}"
+        given = f"reader {problem['ctx']['tag']!r}" if "tag" in problem["ctx"] else "no reader"
+        return f"{given}; expected one of {', '.join(READERS)}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = message.replace("String should match pattern", "text that matches")
     return message if kind == "value_error" else f"{problem['input']!r}; expected {message[0].lower()}{message[1:]}"
 
 

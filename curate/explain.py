@@ -5,10 +5,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.catalog import Catalog
+from curate.catalog import Catalog, rows_of
 from curate.decisions import in_words
 from curate.errors import CatalogError
-from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
+from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES, Subject, Table
 
 
 def explain(catalog: Catalog, subject_id: str) -> list[str]:
@@ -31,7 +31,8 @@ def _on_utterance(catalog: Catalog, row: dict[str, Any]) -> list[str]:
     length = "no audio" if row["duration_s"] is None else f"{row['duration_s']:.2f} s at {row['sample_rate_hz']} Hz"
     told = [f"sex {row['sex'] or 'unknown'}", f"age {_age(row)}", f"session {row['session_id'] or 'unknown'}"]
     lines = [f"Utterance {utterance}: {row['path']}, {length}; {', '.join(told)}."]
-    lines += [_sentence("The utterance", decision) for decision in _rows(catalog, DECISIONS, "subject_id", utterance)]
+    about = _rows(catalog, DECISIONS, "subject_id", utterance)  # a speaker may have the same id
+    lines += [_sentence("The utterance", decision) for decision in about if decision["subject"] == Subject.UTTERANCE]
     lines += [_sentence(f"Its speaker {speaker}", d) for d in _decisions_on_speaker(catalog, speaker)]
     lines += _identity(catalog, speaker)
     for label in _rows(catalog, AGE_LABELS, "utterance_id", utterance):
@@ -47,8 +48,9 @@ def _on_utterance(catalog: Catalog, row: dict[str, Any]) -> list[str]:
 
 
 def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[str]:
-    decisions = catalog.read(DECISIONS)
-    about = decisions.filter(pc.is_in(decisions["subject_id"], value_set=utterances["utterance_id"].combine_chunks()))
+    decisions = catalog.read(DECISIONS) if catalog.parts(DECISIONS) else rows_of(DECISIONS, [])
+    of_speaker = pc.is_in(decisions["subject_id"], value_set=utterances["utterance_id"].combine_chunks())
+    about = decisions.filter(pc.and_(of_speaker, pc.equal(decisions["subject"], Subject.UTTERANCE)))
     counts = about.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")]).sort_by("reason").to_pylist()
     lines = [f"Speaker {speaker}: {len(utterances)} utterances."]
     lines += [f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}" for row in counts]
@@ -60,7 +62,8 @@ def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[st
 
 
 def _decisions_on_speaker(catalog: Catalog, speaker: str) -> list[dict[str, Any]]:
-    return _rows(catalog, DECISIONS, "subject_id", speaker) + _rows(catalog, DECISIONS, "other_id", speaker)
+    about = _rows(catalog, DECISIONS, "subject_id", speaker) + _rows(catalog, DECISIONS, "other_id", speaker)
+    return [decision for decision in about if decision["subject"] != Subject.UTTERANCE]
 
 
 def _sentence(subject: str, decision: dict[str, Any]) -> str:

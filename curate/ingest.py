@@ -91,7 +91,7 @@ def probe_files(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> dic
         file = root / path
         try:
             status = file.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Seen(num_bytes=0, changed_ns=0, probe=Probe(damage="missing", detail="no such file"))
         seen = known.get(path)
         if seen and (seen.num_bytes, seen.changed_ns) == (status.st_size, status.st_mtime_ns):

@@ -1,16 +1,18 @@
-"""Ask the catalog in SQL. DuckDB sees one view a table; what it may do is read."""
+"""Ask the catalog in SQL. DuckDB sees each table by its name and nothing else of the disk: what it may do is read."""
 
 import csv
 import io
 import json
+import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
+from pyarrow import dataset
 
-from curate.catalog import Catalog, rename_durably
+from curate.catalog import Catalog, parquet_schema, rename_durably
 from curate.errors import CatalogError, QueryError
 from curate.schema import EMBEDDINGS, TABLES, Table
 
@@ -20,8 +22,10 @@ READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one query that reads. Raises QueryError for any other, or one that DuckDB refuses."""
     with duckdb.connect(":memory:") as connection:
-        for statement in view_statements(catalog):
-            connection.execute(statement)
+        for table in _published(catalog):
+            connection.register(table.name, _rows_on_disk(catalog, table))
+        # A SELECT can hold a COPY (`WITH t AS (COPY ...)`), and EXPLAIN ANALYZE carries out what it explains.
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
             statements = connection.extract_statements(sql)
             if len(statements) != 1:
@@ -38,25 +42,39 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
 def view_statements(catalog: Catalog) -> list[str]:
     """One CREATE VIEW for each table that has a part. Raises CatalogError where there is no catalog."""
+    return [
+        f"CREATE VIEW {table.name} AS SELECT {_columns(catalog, table)} FROM {_files(catalog, table)}"
+        for table in _published(catalog)
+    ]
+
+
+def _published(catalog: Catalog) -> list[Table]:
     published = [table for table in TABLES.values() if catalog.parts(table)]
     if not published:
         raise CatalogError(f"{catalog.root}: no catalog there; expected a folder that `curate run` has filled")
-    return [
-        f"CREATE VIEW {table.name} AS SELECT {_columns(catalog, table)} FROM {_files(catalog, table)}"
-        for table in published
-    ]
+    return published
+
+
+def _rows_on_disk(catalog: Catalog, table: Table) -> dataset.Dataset:
+    """All parts of a table, read as far as a query asks; vectors have a fixed size where all have one size."""
+    files = [catalog.path(table, part) for part in catalog.parts(table)]
+    schemas = [parquet_schema(file) for file in files]
+    schema = schemas[0] if all(other.equals(schemas[0]) for other in schemas) else table.arrow()
+    return dataset.dataset(files, schema=schema, format="parquet")
 
 
 def _columns(catalog: Catalog, table: Table) -> str:
     """All of them; vectors as arrays of fixed size, which DuckDB's distance functions want, if all have one size."""
     if table is not EMBEDDINGS:
         return "*"
-    sizes = {pq.read_schema(catalog.path(table, part)).field("vector").type.list_size for part in catalog.parts(table)}
+    files = [catalog.path(table, part) for part in catalog.parts(table)]
+    sizes = {parquet_schema(file).field("vector").type.list_size for file in files}
     return f"* REPLACE (vector::FLOAT[{sizes.pop()}] AS vector)" if len(sizes) == 1 else "*"
 
 
 def _files(catalog: Catalog, table: Table) -> str:
-    pattern = str((catalog.root / table.name / "*.parquet").absolute()).replace("'", "''")
+    folder = re.sub(r"[*?\[]", r"[\g<0>]", str((catalog.root / table.name).absolute()))  # they are DuckDB's wildcards
+    pattern = f"{folder}/*.parquet".replace("'", "''")
     return f"read_parquet('{pattern}', hive_partitioning = false)"
 
 
@@ -114,8 +132,15 @@ def as_csv(names: list[str], rows: list[tuple[Any, ...]]) -> str:
 
 
 def as_json(names: list[str], rows: list[tuple[Any, ...]]) -> str:
-    """One array of objects."""
-    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False, default=str, indent=1)
+    """One array of objects; what JSON has no number for is `"inf"`, `"-inf"` or `"nan"`."""
+    objects = [{name: _in_json(value) for name, value in zip(names, row, strict=True)} for row in rows]
+    return json.dumps(objects, ensure_ascii=False, default=str, indent=1)
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_in_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _short(value: Any) -> str:

@@ -68,7 +68,7 @@ MEANING: dict[Reason, str] = {
     Reason.SAME_PERSON: "the two labels sound like one person",
     Reason.SEX_CONFLICT: "similar enough, but labelled with different sexes",
     Reason.LANGUAGE_CONFLICT: "similar enough, but labelled with different languages",
-    Reason.INCOMPLETE_LINK: "similar enough, but one of them is not similar enough to somebody merged with the other",
+    Reason.INCOMPLETE_LINK: "similar enough, but one of them is not, or may not be, somebody who was merged with the other",
 }
 
 
@@ -329,8 +329,6 @@ def as_markdown() -> str:
         for column in table.columns:
             may_be_null = "yes" if column.nullable else ""
             lines += [f"| {column.name} | {column.type} | {may_be_null} | {_cell(column.meaning)} |"]
-            f"| {c.name} | {c.type} | {'yes' if c.nullable else ''} | {_cell(c.meaning)} |" for c in table.columns
-        ]
         lines += [""]
     lines += ["## Reasons", "", "| reason | meaning |", "| --- | --- |"]
     lines += [f"| {reason} | {meaning} |" for reason, meaning in MEANING.items()]

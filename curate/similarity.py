@@ -13,6 +13,7 @@ Vectors = NDArray[np.float32]
 Scores = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+ROUNDING = 1e-6  # of a float32 cosine
 SPEAKERS_PER_TILE = 1024  # a tile of cosines is 4 MB: it stays in the cache
 
 
@@ -113,7 +114,7 @@ def similar_pairs(mean_SD: Vectors, min_similarity: float) -> SimilarPairs:  # n
             np.fill_diagonal(cosines, -np.inf)
         _remember_best(best, nearest, tile.row, tile.column, cosines)
         _remember_best(best, nearest, tile.column, tile.row, cosines.T)
-        i, j = np.nonzero(cosines >= min_similarity)
+        i, j = np.nonzero(cosines >= min_similarity - ROUNDING)  # float32 chooses, float64 decides below
         upper = i + tile.row < j + tile.column
         firsts.append(i[upper] + tile.row)
         seconds.append(j[upper] + tile.column)
@@ -123,7 +124,8 @@ def similar_pairs(mean_SD: Vectors, min_similarity: float) -> SimilarPairs:  # n
     pairs = np.unique(np.stack([np.concatenate(firsts), np.concatenate(seconds)], axis=1), axis=0)
     first, second = pairs[:, 0], pairs[:, 1]
     similarity = np.einsum("pd,pd->p", mean_SD[first], mean_SD[second], dtype=np.float64)
-    return SimilarPairs(first=first, second=second, similarity=similarity)
+    chosen = (similarity >= min_similarity) | (nearest[first] == second) | (nearest[second] == first)
+    return SimilarPairs(first=first[chosen], second=second[chosen], similarity=similarity[chosen])
 
 
 def _remember_best(best: Scores, nearest: Indices, row: int, column: int, cosines: Scores) -> None:

@@ -160,12 +160,19 @@ def quiet_prefect(catalog: Path) -> None:
 
 
 def main() -> None:
-    """Run the command; a fault in what we were given is one line and exit code 1."""
+    """Run the command; a fault in what we were given, or of the disk, is one line and exit code 1."""
     try:
         app()
     except VoxcurateError as error:
-        typer.echo(f"curate: {' '.join(str(error).split())}", err=True)
-        sys.exit(1)
+        refuse(str(error))
+    except OSError as error:
+        refuse(f"{error.filename or 'the system'}: {error.strerror or error}")
+
+
+def refuse(message: str) -> None:
+    """End with one line."""
+    typer.echo(f"curate: {' '.join(message.split())}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

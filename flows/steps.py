@@ -161,7 +161,7 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
         utterances, vectors = embedded(pipeline, catalog)
         left = kept(utterances, catalog.read(DECISIONS, "clean"))
         stays = pc.is_in(utterances["utterance_id"], value_set=left["utterance_id"].combine_chunks())
-        author = Author(rule="mean cosine, complete link", step="identities", run_id=step.run_id)
+        author = Author(rule="mean cosine, complete groups", step="identities", run_id=step.run_id)
         speakers = speaker_table(catalog.read(UTTERANCES))
         found = unify(speakers, left, vectors[stays.to_numpy()], **settings, author=author)
         people = len(found.identities["identity_id"].unique())

@@ -1,5 +1,6 @@
 """What a reader says of one utterance, and what every corpus section of a pipeline file may hold."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -58,8 +59,14 @@ class Described:
         parts = PurePosixPath(self.path)
         if parts.is_absolute() or ".." in parts.parts or not parts.parts:
             raise CorpusError(f"path {self.path!r} leaves the corpus; expected one below its root")
+        if re.search("[\0\ud800-\udfff]", self.path):  # undecodable bytes of a name come as lone surrogates
+            raise CorpusError(f"path {self.path!r} holds what is no text; expected a name in UTF-8")
         if not self.speaker:
             raise CorpusError(f"{self.path}: no speaker; expected a label")
+        if not 0 <= self.start_s < math.inf:
+            raise CorpusError(f"{self.path}: start_s {self.start_s}; expected seconds from the start of the file")
+        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
+            raise CorpusError(f"{self.path}: duration_s {self.duration_s}; expected more than 0 seconds")
 
     @property
     def utterance(self) -> str:

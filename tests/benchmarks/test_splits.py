@@ -154,11 +154,11 @@ def test_only_utterances_in_the_named_corpora_count_towards_the_least_number():
 
 
 def test_a_person_has_the_sex_that_its_labels_agree_on():
-    said = [("1", "female"), ("1", None), ("2", "female"), ("2", "male"), ("3", None)]
+    said = [("2", "female"), ("1", "female"), ("2", "male"), ("1", None), ("3", None)]
     rows = pa.table(
         {
             "identity_id": [identity for identity, _ in said],
-            "corpus": ["a", "b", "a", "a", "b"],
+            "corpus": ["a", "a", "a", "b", "b"],
             "sex": pa.array([sex for _, sex in said], pa.string()),
         }
     )

@@ -228,6 +228,7 @@ def test_what_is_missing_is_cut_into_full_blocks_of_like_length_each_stretch_onc
 @given(st.integers(0, 5), st.integers(1, 4))
 def test_a_matrix_survives_being_a_column(num_rows, dimension):
     vectors = np.arange(num_rows * dimension, dtype=np.float32).reshape(num_rows, dimension)
-    column = pa.chunked_array([fixed_size_lists(vectors), fixed_size_lists(vectors[:1])])
-    np.testing.assert_array_equal(matrix(column), np.concatenate([vectors, vectors[:1]]))
-    np.testing.assert_array_equal(matrix(column.slice(1)), np.concatenate([vectors, vectors[:1]])[1:])
+    one, two = (pa.chunked_array([fixed_size_lists(vectors)] * chunks) for chunks in (1, 2))
+    np.testing.assert_array_equal(matrix(one), vectors)
+    np.testing.assert_array_equal(matrix(one.slice(1)), vectors[1:])
+    np.testing.assert_array_equal(matrix(two.slice(1)), np.concatenate([vectors, vectors])[1:])

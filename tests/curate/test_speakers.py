@@ -102,6 +102,12 @@ def test_a_chain_is_not_a_person():
     assert told(unified) == {("a/A", "a/B"): ("merge", "same_person"), ("a/B", "a/C"): ("keep", "incomplete_link")}
 
 
+def test_a_person_is_called_by_the_first_label_even_if_a_later_one_leads():
+    """2 and 3 meet as the ends of a link whose second end stands with 1 already."""
+    unified = join(speakers("a/1", "a/2", "a/3"), ["a/1", "a/2", "a/3"], at(0, 10, 1))
+    assert groups(unified) == {"a/1": {"a/1", "a/2", "a/3"}}
+
+
 def test_equal_similarities_are_taken_in_the_order_of_ids_whatever_the_order_of_rows():
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
         ids = np.array(["a/1", "a/2", "a/3"])[order]

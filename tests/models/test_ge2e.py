@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curate import audio
@@ -59,12 +59,13 @@ def test_vectors_of_real_speech_are_those_of_the_package(ours, theirs, speech):
 
 
 @pytest.mark.real
-def test_without_trimming_on_either_side_they_agree_to_five_nines(ours, theirs, speech, monkeypatch):
+def test_without_trimming_on_either_side_they_agree_to_rounding(ours, theirs, speech, monkeypatch):
     monkeypatch.setattr(ge2e, "trim_silence", lambda waveform: waveform)
     vectors = ours.embed(speech)
     for vector, waveform in zip(vectors, speech, strict=True):
         expected = theirs.embed_utterance(normalize_volume(waveform, ge2e.TARGET_DBFS, increase_only=True))
         assert vector @ expected / np.linalg.norm(expected) >= 0.99999
+        np.testing.assert_allclose(vector, expected, atol=1e-5)  # the padding at the ends alone would move it by 1e-4
 
 
 @pytest.mark.real
@@ -119,6 +120,8 @@ def test_where_no_speech_is_heard_the_vector_is_nan(ours, num_samples):
 
 @settings(deadline=None)
 @given(st.integers(1, 60 * SAMPLE_RATE_HZ))
+@example(31_519)
+@example(31_520)  # covers exactly three quarters of its last window
 def test_the_windows_are_those_of_the_package(num_samples):
     starts, reach = windows(num_samples)
     slices, mels = resemblyzer.VoiceEncoder.compute_partial_slices(num_samples, ge2e.WINDOWS_PER_S, ge2e.MIN_COVERAGE)

@@ -1,0 +1,287 @@
+"""What the catalog promises: a part is there whole or not at all, in the columns of its schema, under a unique key."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate import catalog as catalogs
+from curate.catalog import Catalog, canonical_json, conform, known_table, rows_of, write_text
+from curate.errors import CatalogError
+from curate.schema import CORPORA, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCE_SCORES, UTTERANCES
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from curate import catalog
+from curate.catalog import Catalog, rows_of
+from curate.schema import IDENTITIES
+
+def half_then_die(rows, file, **_):
+    file.write(b"PAR1 half of a file"); file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+catalog.pq.write_table = half_then_die
+rows = rows_of(IDENTITIES, [{"speaker_id": "x", "identity_id": "x"}])
+with Catalog(Path(sys.argv[1])).locked():
+    Catalog(Path(sys.argv[1])).publish(IDENTITIES, rows, fingerprint="second")
+"""
+HOLDS_THE_LOCK = """
+import sys
+from pathlib import Path
+from curate.catalog import Catalog
+with Catalog(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+def identities(*speakers, identity="p"):
+    return rows_of(IDENTITIES, [{"speaker_id": speaker, "identity_id": identity} for speaker in speakers])
+
+
+def vectors(*rows):
+    flat = pa.array([value for row in rows for value in row], pa.float32())
+    columns = {"utterance_id": [f"a/{i}" for i in range(len(rows))], "extractor": ["toy"] * len(rows)}
+    return pa.table(columns | {"vector": pa.FixedSizeListArray.from_arrays(flat, len(rows[0]))})
+
+
+def child(script, root, **options):
+    return subprocess.Popen([sys.executable, "-c", script, str(root)], cwd=Path(catalogs.__file__).parents[1], **options)
+
+
+def half_then_fail(rows, file, **_):
+    file.write(b"PAR1 half of a file")
+    raise OSError(28, "No space left on device")
+
+
+def fail(*_):
+    raise OSError(5, "Input/output error")
+
+
+# ----------------------------------------------------------------------------------------------------------- publish
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=st.dictionaries(texts, texts, max_size=12), cut=st.integers(0, 12))
+def test_what_is_published_is_what_is_read_and_equal_rows_give_equal_bytes(tmp_path_factory, rows, cut):
+    ours = Catalog(tmp_path_factory.mktemp("catalog"))
+    table = rows_of(IDENTITIES, [{"speaker_id": s, "identity_id": i} for s, i in rows.items()])
+    in_pieces = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
+    ours.publish(IDENTITIES, table, part="one", fingerprint="f")
+    ours.publish(IDENTITIES, in_pieces.select(["identity_id", "speaker_id"]), part="two", fingerprint="f")
+    assert ours.read(IDENTITIES, "one").equals(table)
+    assert ours.path(IDENTITIES, "one").read_bytes() == ours.path(IDENTITIES, "two").read_bytes()
+
+
+@settings(deadline=None)
+@given(keys=st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), max_size=5))
+def test_rows_are_refused_exactly_where_a_key_comes_twice(keys):
+    rows = rows_of(SPLITS, [{"benchmark": b, "utterance_id": u, "identity_id": "p", "split": "test"} for b, u in keys])
+    if max(Counter(keys).values(), default=1) == 1:
+        assert conform(SPLITS, rows).equals(rows)
+    else:
+        with pytest.raises(ValueError, match=r"^splits: benchmark \+ utterance_id must be unique among its \d rows$"):
+            conform(SPLITS, rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (identities("a").drop_columns("identity_id"), "identities: no column 'identity_id'; expected"),
+        (pa.table({"speaker_id": ["a", None], "identity_id": ["p", "p"]}), "identities.speaker_id: 1 nulls"),
+        (pa.table({"speaker_id": [["a"]], "identity_id": ["p"]}), "identities: Unsupported cast"),
+        (pa.table({"speaker_id": [b"\xff"], "identity_id": ["p"]}), "identities: Invalid UTF8"),
+        (identities("a", "b", "a"), "identities: speaker_id must be unique among its 3 rows"),
+    ],
+    ids=["no column", "null", "type", "no text", "key"],
+)
+def test_rows_that_break_the_schema_are_refused_and_the_last_part_stays(tmp_path, rows, told):
+    ours = Catalog(tmp_path)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+    before = ours.path(IDENTITIES).read_bytes()
+    with pytest.raises(ValueError, match=told):
+        ours.publish(IDENTITIES, rows, fingerprint="second")
+    assert ours.path(IDENTITIES).read_bytes() == before
+    assert os.listdir(tmp_path / "identities") == ["all.parquet"]
+
+
+def test_a_number_that_does_not_fit_is_refused_rather_than_rounded():
+    rows = pa.table({"utterance_id": ["a"], "speaker_id": ["s"], "self_similarity": ["0.5x"]})
+    with pytest.raises(ValueError, match="utterance_scores"):
+        conform(UTTERANCE_SCORES, rows)
+
+
+def test_columns_that_the_schema_does_not_know_are_left_out():
+    rows = identities("a").append_column("mood", pa.array(["good"]))
+    assert conform(IDENTITIES, rows).column_names == ["speaker_id", "identity_id"]
+
+
+def test_a_vector_keeps_its_fixed_size_on_the_disk(tmp_path):
+    Catalog(tmp_path).publish(EMBEDDINGS, vectors([1, 2, 3], [4, 5, 6]), part="toy", fingerprint="f")
+    found = Catalog(tmp_path).read(EMBEDDINGS)
+    assert found.schema.field("vector").type == pa.list_(pa.float32(), 3)
+    assert found["vector"].to_pylist() == [[1, 2, 3], [4, 5, 6]]
+
+
+# ------------------------------------------------------------------------------------------------------------- crash
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "double"),
+    [(catalogs.pq, "write_table", half_then_fail), (catalogs.os, "fsync", fail), (Path, "replace", fail)],
+    ids=["while writing", "while syncing", "before the rename"],
+)
+def test_a_write_that_fails_leaves_the_last_part_as_it_was(tmp_path, monkeypatch, where, what, double):
+    ours = Catalog(tmp_path)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+    before = ours.path(IDENTITIES).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, what, double)
+        with pytest.raises(OSError, match="space|Input"):
+            ours.publish(IDENTITIES, identities("b"), fingerprint="second")
+    assert ours.path(IDENTITIES).read_bytes() == before
+    assert (ours.parts(IDENTITIES), ours.fingerprint(IDENTITIES)) == (["all"], "first")
+    ours.publish(IDENTITIES, identities("b"), fingerprint="second")  # and the next attempt replaces what it left
+    assert ours.read(IDENTITIES).equals(identities("b"))
+    assert os.listdir(tmp_path / "identities") == ["all.parquet"]
+
+
+def test_a_process_killed_while_writing_leaves_the_last_part_and_no_lock(tmp_path):
+    ours = Catalog(tmp_path)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+    before = ours.path(IDENTITIES).read_bytes()
+    assert child(KILLED_WHILE_WRITING, tmp_path).wait() == -signal.SIGKILL
+    assert (tmp_path / "identities" / "all.parquet.new").read_bytes() == b"PAR1 half of a file"
+    assert ours.path(IDENTITIES).read_bytes() == before
+    with ours.locked():
+        assert ours.read(IDENTITIES).equals(identities("a"))
+
+
+def test_what_is_being_written_is_no_part(tmp_path):
+    (tmp_path / "identities").mkdir()
+    (tmp_path / "identities" / "all.parquet.new").write_bytes(b"half")
+    assert Catalog(tmp_path).parts(IDENTITIES) == []
+    with pytest.raises(CatalogError, match="no table 'identities'"):
+        Catalog(tmp_path).read(IDENTITIES)
+
+
+def test_a_reader_sees_the_old_rows_or_the_new_ones_while_a_part_is_replaced(tmp_path):
+    ours, versions = Catalog(tmp_path), [identities(*map(str, range(n))) for n in (2000, 3000)]
+    ours.publish(IDENTITIES, versions[0], fingerprint="0")
+
+    def replace_it():
+        for i in range(40):
+            ours.publish(IDENTITIES, versions[i % 2], fingerprint=str(i))
+
+    writer = threading.Thread(target=replace_it)
+    writer.start()
+    seen = {ours.read(IDENTITIES).num_rows}
+    while writer.is_alive():
+        seen.add(ours.read(IDENTITIES).num_rows)
+    writer.join()
+    assert seen <= {2000, 3000}
+
+
+# -------------------------------------------------------------------------------------------------------------- read
+
+
+def test_parts_are_read_in_the_order_of_their_names_and_forgotten_ones_are_taken_away(tmp_path):
+    ours = Catalog(tmp_path)
+    for part in ("b", "a.b", "a"):
+        ours.publish(IDENTITIES, identities(part), part=part, fingerprint=part)
+    assert ours.parts(IDENTITIES) == ["a", "a.b", "b"]
+    assert ours.read(IDENTITIES)["speaker_id"].to_pylist() == ["a", "a.b", "b"]
+    ours.keep_only(IDENTITIES, {"b", "not there"})
+    assert ours.parts(IDENTITIES) == ["b"]
+
+
+def test_folders_that_look_like_partitions_add_no_column(tmp_path):
+    ours = Catalog(tmp_path / "corpus=other")
+    ours.publish(CORPORA, rows_of(CORPORA, [{"corpus": "mine", "reader": "folder", "root": "/"}]), fingerprint="f")
+    assert ours.read(CORPORA)["corpus"].to_pylist() == ["mine"]
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    Catalog(tmp_path).publish(IDENTITIES, identities("a"), part="a", fingerprint="f")
+    for table, part in ((UTTERANCES, None), (IDENTITIES, "b")):
+        with pytest.raises(CatalogError, match=f"no table {table.name!r}; expected a catalog"):
+            Catalog(tmp_path).read(table, part)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"junk", b"PAR1junkPAR1", b"PAR1" + b"\x99" * 60 + (50).to_bytes(4, "little") + b"PAR1"],
+    ids=["empty", "junk", "short", "footer"],
+)
+def test_a_file_that_is_no_parquet_has_no_fingerprint_and_is_named_in_one_line(tmp_path, content):
+    ours = Catalog(tmp_path)
+    ours.path(IDENTITIES).parent.mkdir()
+    ours.path(IDENTITIES).write_bytes(content)
+    assert ours.fingerprint(IDENTITIES) is None
+    with pytest.raises(CatalogError, match=r"^/.*identities/all\.parquet: [^\n]*expected Parquet[^\n]*$"):
+        ours.read(IDENTITIES)
+
+
+def test_the_fingerprint_is_the_one_last_published_and_none_of_a_foreign_file(tmp_path):
+    ours = Catalog(tmp_path)
+    assert ours.fingerprint(IDENTITIES) is None
+    for fingerprint in ("one", "two"):
+        ours.publish(IDENTITIES, identities("a"), fingerprint=fingerprint)
+        assert ours.fingerprint(IDENTITIES) == fingerprint
+    pq.write_table(identities("a"), ours.path(IDENTITIES))
+    assert ours.fingerprint(IDENTITIES) is None
+
+
+# -------------------------------------------------------------------------------------------------------------- lock
+
+
+def test_a_second_writer_is_refused_by_the_name_of_the_first_and_a_killed_one_holds_nothing(tmp_path):
+    ours = Catalog(tmp_path / "new")
+    with child(HOLDS_THE_LOCK, ours.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(CatalogError, match=rf"new: process {other.pid} is writing it; expected to be the only one$"):
+            ours.locked().__enter__()
+        other.kill()
+    with ours.locked(), pytest.raises(CatalogError, match=f"process {os.getpid()} is writing"):
+        ours.locked().__enter__()
+    with ours.locked():
+        pass
+
+
+# ------------------------------------------------------------------------------------------------------ text and rest
+
+
+def test_text_that_is_there_already_is_left_alone_and_other_text_replaces_it(tmp_path, monkeypatch):
+    file = tmp_path / "folder" / "list.txt"
+    write_text(file, "één\n")
+    before = file.stat()
+    write_text(file, "één\n")
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    monkeypatch.setattr(catalogs.os, "fsync", fail)
+    with pytest.raises(OSError, match="Input"):
+        write_text(file, "two\n")
+    assert file.read_text(encoding="utf-8") == "één\n"
+
+
+@given(st.dictionaries(texts, st.integers() | st.booleans() | texts))
+def test_equal_values_give_one_json_in_whatever_order_their_keys_come(value):
+    assert canonical_json(dict(reversed(value.items()))) == canonical_json(value)
+    assert json.loads(canonical_json(value)) == value
+
+
+def test_an_unknown_table_is_refused_by_naming_those_that_there_are():
+    assert known_table("splits") is SPLITS
+    with pytest.raises(CatalogError, match=r"^'split': no such table; expected one of corpora, utterances, "):
+        known_table("split")

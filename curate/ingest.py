@@ -4,6 +4,7 @@ A file is never left out silently. An unfit one is a row like the others, and a 
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -174,31 +175,42 @@ def refuse_damaged(corpus: CorpusSettings, seen: dict[str, Seen]) -> None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unfit:
+    """Why an utterance's audio cannot be used: what was measured, and the bounds it was held against."""
+
+    reason: str
+    score: float = math.nan
+    lower: float = math.nan
+    upper: float = math.nan
+
+
+def unfit(
+    corpus: CorpusSettings, *, damage: str | None, duration_s: float | None, peak_dbfs: float | None
+) -> Unfit | None:
+    """The first of the corpus' limits that the audio breaks; damage goes before them."""
+    if damage is not None:
+        return Unfit(reason=damage)
+    if duration_s is not None and not corpus.min_duration_s <= duration_s <= corpus.max_duration_s:
+        reason = Reason.TOO_SHORT if duration_s < corpus.min_duration_s else Reason.TOO_LONG
+        return Unfit(reason=reason, score=duration_s, lower=corpus.min_duration_s, upper=corpus.max_duration_s)
+    if peak_dbfs is not None and peak_dbfs < corpus.min_peak_dbfs:
+        return Unfit(reason=Reason.SILENT, score=peak_dbfs, lower=corpus.min_peak_dbfs)
+    return None
+
+
 def judge_files(corpus: CorpusSettings, utterances: pa.Table, author: Author) -> pa.Table:
     """A verdict for each utterance whose audio cannot be used; the others are judged by later steps."""
-    duration = utterances["duration_s"].to_numpy()
-    peak = utterances["peak_dbfs"].to_numpy()
-    damage = np.array([value or "" for value in utterances["damage"].to_pylist()], dtype=object)
-    checks = (
-        (damage != "", damage, np.nan, np.nan, np.nan),
-        (duration < corpus.min_duration_s, Reason.TOO_SHORT, duration, corpus.min_duration_s, corpus.max_duration_s),
-        (duration > corpus.max_duration_s, Reason.TOO_LONG, duration, corpus.min_duration_s, corpus.max_duration_s),
-        (peak < corpus.min_peak_dbfs, Reason.SILENT, np.maximum(peak, -999), corpus.min_peak_dbfs, np.nan),
-    )
-    conditions = [check[0] for check in checks]
-    columns = [
-        np.select(conditions, [check[i] for check in checks], default)
-        for i, default in ((1, ""), (2, np.nan), (3, np.nan), (4, np.nan))
-    ]
-    reason, score, lower, upper = columns
-    unfit = reason != ""
+    rows = utterances.select(["utterance_id", "damage", "duration_s", "peak_dbfs"]).to_pylist()
+    found = {row.pop("utterance_id"): unfit(corpus, **row) for row in rows}
+    faults = {utterance: fault for utterance, fault in found.items() if fault is not None}
     return verdicts(
         author,
         Subject.UTTERANCE,
-        utterances["utterance_id"].filter(pa.array(unfit)),
+        list(faults),
         verdict=Verdict.DROP,
-        reason=reason[unfit],
-        score=score[unfit].astype(np.float64),
-        lower_bound=lower[unfit].astype(np.float64),
-        upper_bound=upper[unfit].astype(np.float64),
+        reason=[fault.reason for fault in faults.values()],
+        score=np.array([fault.score for fault in faults.values()]),
+        lower_bound=np.array([fault.lower for fault in faults.values()]),
+        upper_bound=np.array([fault.upper for fault in faults.values()]),
     )

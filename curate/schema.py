@@ -68,7 +68,7 @@ MEANING: dict[Reason, str] = {
     Reason.SAME_PERSON: "the two labels sound like one person",
     Reason.SEX_CONFLICT: "similar enough, but labelled with different sexes",
     Reason.LANGUAGE_CONFLICT: "similar enough, but labelled with different languages",
-    Reason.INCOMPLETE_LINK: "similar enough, but one of them is not, or may not be, somebody who was merged with the other",
+    Reason.INCOMPLETE_LINK: "similar enough, but one of them may not be somebody who was merged with the other",
 }
 
 

@@ -2,8 +2,8 @@
 
 Two speakers are a candidate pair when the mean cosine of all their kept utterances reaches the threshold. Candidates
 merge strongest first, and two groups become one only when every pair between them is a candidate that no guard forbids:
-A-B and B-C do not join A and C. Where links are ambiguous this may group otherwise than textbook complete linkage, which
-orders merges by the weakest link between groups; both end in groups without a weak link.
+A-B and B-C do not join A and C. Where links are ambiguous this may group otherwise than textbook complete linkage,
+which orders merges by the weakest link between groups; both end in groups without a weak link.
 
 The paper leaves the last word to the eye; here every candidate pair is a decision, merged or not, with the reason.
 """

@@ -3,6 +3,7 @@
 import csv
 import logging
 import shutil
+import sys
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -46,7 +47,7 @@ def report(root: Path) -> str:
         f"catalog     {catalog.root}",
         f"trial list  {catalog.root / 'lists' / 'demo.txt'}",
         f"card        {catalog.root / 'README.md'}",
-        f'next        curate query "select reason, count(*) from decisions group by 1" -c {catalog.root}',
+        f'next        {sys.argv[0]} query "select reason, count(*) from decisions group by 1" -c {catalog.root}',
     ]
     return "\n".join([*_found(accounts), "", *_without_cause(alarms), "", *where])
 

@@ -18,6 +18,7 @@ from curate.errors import CorpusError
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: memory stays flat for hour-long files
 FRAMES_PER_SMALL_BLOCK = 1 << 10  # to find how far a damaged file goes
+STREAMED_RIFF = 0x7FFFF000  # from this length on a WAV header was written before its end was known
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
 
 
@@ -93,7 +94,7 @@ def _nan_first(value: float) -> float:
 def _bytes_missing_from_riff(content: bytes) -> int:
     """How far the audio that a WAV header announces goes past the end; libsndfile quietly takes what is there.
 
-    A stream's header (length 0 or all ones) announces nothing.
+    The header of a stream announces nothing: its length is 0, all ones, or sox's greatest.
     """
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return 0
@@ -101,7 +102,7 @@ def _bytes_missing_from_riff(content: bytes) -> int:
     while at + 8 <= len(content):
         chunk, size = struct.unpack_from("<4sI", content, at)
         if chunk == b"data":
-            return 0 if size == 0xFFFFFFFF else max(at + 8 + size - len(content), 0)
+            return 0 if size >= STREAMED_RIFF else max(at + 8 + size - len(content), 0)
         at += 8 + size + size % 2
     return 0
 

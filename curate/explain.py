@@ -52,7 +52,7 @@ def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[st
     of_speaker = pc.is_in(decisions["subject_id"], value_set=utterances["utterance_id"].combine_chunks())
     about = decisions.filter(pc.and_(of_speaker, pc.equal(decisions["subject"], Subject.UTTERANCE)))
     counts = about.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")]).sort_by("reason").to_pylist()
-    lines = [f"Speaker {speaker}: {len(utterances)} utterances."]
+    lines = [f"Speaker {speaker}: {len(utterances)} utterance{'' if len(utterances) == 1 else 's'}."]
     lines += [f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}" for row in counts]
     lines += [_sentence("The speaker", decision) for decision in _decisions_on_speaker(catalog, speaker)]
     for column, other in (("speaker_id", "other_id"), ("other_id", "speaker_id")):

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +124,13 @@ def as_table(names: list[str], rows: list[tuple[Any, ...]]) -> str:
 
 def as_csv(names: list[str], rows: list[tuple[Any, ...]]) -> str:
     """RFC 4180, with a header; null is an empty field."""
+    return "\n".join(_csv_line(row) for row in [names, *rows])
+
+
+def _csv_line(row: Sequence[Any]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue().rstrip("\n")
+    csv.writer(text, lineterminator="\r\n").writerow(row)  # it quotes a return or newline only if lines end in it
+    return text.getvalue().removesuffix("\r\n")
 
 
 def as_json(names: list[str], rows: list[tuple[Any, ...]]) -> str:

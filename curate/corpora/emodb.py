@@ -70,7 +70,14 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 def _speakers(path: Path) -> dict[str, tuple[str | None, tuple[int, int] | None]]:
     if not path.exists():
         return {speaker: (sex, (age, age)) for speaker, (sex, age) in _PUBLISHED.items()}
-    return {row.get("speaker", ""): (sex_of(row.get("sex")), age_of(row.get("age"))) for _, row in read_rows(path)}
+    return {row.get("speaker", ""): _sex_and_age(place, row) for place, row in read_rows(path)}
+
+
+def _sex_and_age(place: str, row: dict[str, str]) -> tuple[str | None, tuple[int, int] | None]:
+    try:
+        return sex_of(row.get("sex")), age_of(row.get("age"))
+    except CorpusError as error:
+        raise CorpusError(f"{place}: {error}") from error
 
 
 def _sentences(path: Path) -> dict[str, str]:

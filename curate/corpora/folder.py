@@ -31,7 +31,7 @@ class Settings(CorpusSettings):
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file two or three levels down. Raises CorpusError for one that lies elsewhere."""
     table = root / "speakers.csv"
-    speakers = {_speaker(place, row): (place, row) for place, row in read_rows(table)} if table.exists() else {}
+    speakers = _speakers(table) if table.exists() else {}
     for file in sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
         inner = file.relative_to(root).parts
         if len(inner) not in (2, 3):
@@ -53,7 +53,14 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
         )
 
 
-def _speaker(place: str, row: dict[str, str]) -> str:
-    if "speaker" not in row:
-        raise CorpusError(f"{place}: no `speaker`; expected speaker and any of sex, age, accent, language")
-    return row["speaker"]
+def _speakers(table: Path) -> dict[str, tuple[str, dict[str, str]]]:
+    """Each speaker's place in the table and row."""
+    speakers: dict[str, tuple[str, dict[str, str]]] = {}
+    for place, row in read_rows(table):
+        if "speaker" not in row:
+            raise CorpusError(f"{place}: no `speaker`; expected speaker and any of sex, age, accent, language")
+        if row["speaker"] in speakers:
+            first, _ = speakers[row["speaker"]]
+            raise CorpusError(f"{place}: speaker {row['speaker']!r} again, after {first}; expected one row a speaker")
+        speakers[row["speaker"]] = (place, row)
+    return speakers

@@ -54,11 +54,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 def _sexes(path: Path) -> dict[str, str | None]:
     """Sex by reader. A name may hold pipes (reader 60), so that only the first four divide."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected LibriSpeech's list of readers") from error
-    fields = [line.split("|", 4) for line in lines if line.strip() and not line.startswith(";")]
+    fields = [line.split("|", 4) for line in _lines(path) if line.strip() and not line.startswith(";")]
     for line in fields:
         if len(line) < 5:
             raise CorpusError(f"{path}: line {'|'.join(line)!r}; expected ID | SEX | SUBSET | MINUTES | NAME")
@@ -68,5 +64,13 @@ def _sexes(path: Path) -> dict[str, str | None]:
 def _transcripts(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split(" ", 1) for line in lines if " " in line)
+    return dict(line.split(" ", 1) for line in _lines(path) if " " in line)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected the file that LibriSpeech has there") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error

@@ -50,19 +50,19 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every row of the manifest. Raises CorpusError naming file and line of one that makes no utterance."""
     columns: dict[FieldName, str] = {field: field for field in get_args(FieldName)} | settings.fields
     seen: set[str] = set()
-    place = str(root / settings.manifest)
     for place, row in read_rows(root / settings.manifest):
         seen |= row.keys()
         try:
             yield _described(
                 {field: row[column] for field, column in columns.items() if column in row}, columns, settings
             )
-        except (CorpusError, ValueError) as error:
+        except CorpusError as error:
             raise CorpusError(f"{place}: {error}") from error
     for field, column in settings.fields.items():
         if column not in seen:
             raise CorpusError(
-                f"{place}: no row has a column {column!r} for `{field}`; it has {', '.join(sorted(seen))}"
+                f"{root / settings.manifest}: no row has a column {column!r} for `{field}`; "
+                f"expected one of {', '.join(sorted(seen))}"
             )
 
 
@@ -76,8 +76,8 @@ def _described(row: dict[FieldName, str], columns: dict[FieldName, str], setting
         speaker=row["speaker"],
         name=row.get("name"),
         session=row.get("session"),
-        start_s=float(row.get("start_s", 0)),
-        duration_s=float(row["duration_s"]) if "duration_s" in row else None,
+        start_s=_seconds(row, "start_s") or 0.0,
+        duration_s=_seconds(row, "duration_s"),
         sex=sex_of(row.get("sex")),
         age_years=years,
         age_source=settings.manifest.name if years else None,
@@ -86,3 +86,12 @@ def _described(row: dict[FieldName, str], columns: dict[FieldName, str], setting
         transcript=row.get("transcript"),
         corpus_split=row.get("split"),
     )
+
+
+def _seconds(row: dict[FieldName, str], field: FieldName) -> float | None:
+    if field not in row:
+        return None
+    try:
+        return float(row[field])
+    except ValueError as error:
+        raise CorpusError(f"{field} {row[field]!r}; expected a number of seconds") from error

@@ -64,7 +64,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise CorpusError(f"{path}:{number}: no JSON ({error}); expected one object a line") from error
             if not isinstance(row, dict):
                 raise CorpusError(f"{path}:{number}: {type(row).__name__}; expected one object a line")
@@ -79,8 +79,11 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}: row {number}", _texts(row)
-    except pa.ArrowInvalid as error:
-        raise CorpusError(f"{path}: no Parquet ({error}); expected a Parquet file") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the file cannot be opened; Arrow's own faults have no number
+        words = " ".join(str(error).split())
+        raise CorpusError(f"{path}: no Parquet ({words}); expected a Parquet file") from error
 
 
 def _texts(row: dict[str, object]) -> dict[str, str]:

@@ -93,7 +93,7 @@ def test_digital_silence_is_a_sound_file_at_minus_infinity(looked_at):
     assert (found.damage, found.peak_dbfs, found.duration_s) == (None, -math.inf, 0.05)
 
 
-@pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFF024])
 def test_the_header_of_a_stream_announces_nothing_and_takes_nothing_away(looked_at, length):
     at = WAV.index(b"data") + 4
     found = looked_at(WAV[:at] + struct.pack("<I", length) + WAV[at + 4 :])
@@ -128,12 +128,20 @@ def test_a_file_cut_anywhere_is_never_sound(looked_at, content, share):
     ("content", "damage", "detail"),
     [
         (b"", "empty", "0 bytes"),
-        (b"This was meant to be speech.\n" * 50, "unreadable", "no audio that libsndfile knows (Format not recognised)"),
+        (
+            b"This was meant to be speech.\n" * 50,
+            "unreadable",
+            "no audio that libsndfile knows (Format not recognised)",
+        ),
         (b"<html>404</html>", "unreadable", "no audio that libsndfile knows (Format not recognised)"),
         (WAV[:20], "unreadable", "no audio that libsndfile knows"),
         (encoded(np.zeros(0, dtype=np.float32)), "empty", "0 samples"),
         (WAV[:44], "truncated", "6000 bytes that its header announces are not there"),
-        (encoded(np.float32([0, np.nan, 1]), subtype="FLOAT"), "unreadable", "holds samples that are not finite numbers"),
+        (
+            encoded(np.float32([0, np.nan, 1]), subtype="FLOAT"),
+            "unreadable",
+            "holds samples that are not finite numbers",
+        ),
         (encoded(np.float32([0, -np.inf]), subtype="FLOAT"), "unreadable", "holds samples that are not finite numbers"),
         (FLAC[:21] + bytes([FLAC[21] & 0xF0, 0, 0, 0, 0]) + FLAC[26:], "unreadable", "does not say how many samples"),
     ],

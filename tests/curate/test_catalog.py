@@ -58,7 +58,9 @@ def vectors(*rows):
 
 
 def child(script, root, **options):
-    return subprocess.Popen([sys.executable, "-c", script, str(root)], cwd=Path(catalogs.__file__).parents[1], **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(root)], cwd=Path(catalogs.__file__).parents[1], **options
+    )
 
 
 def half_then_fail(rows, file, **_):
@@ -149,7 +151,7 @@ def test_a_write_that_fails_leaves_the_last_part_as_it_was(tmp_path, monkeypatch
     before = ours.path(IDENTITIES).read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(where, what, double)
-        with pytest.raises(OSError, match="space|Input"):
+        with pytest.raises(OSError, match=r"space|Input"):
             ours.publish(IDENTITIES, identities("b"), fingerprint="second")
     assert ours.path(IDENTITIES).read_bytes() == before
     assert (ours.parts(IDENTITIES), ours.fingerprint(IDENTITIES)) == (["all"], "first")
@@ -251,7 +253,9 @@ def test_a_second_writer_is_refused_by_the_name_of_the_first_and_a_killed_one_ho
     ours = Catalog(tmp_path / "new")
     with child(HOLDS_THE_LOCK, ours.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(CatalogError, match=rf"new: process {other.pid} is writing it; expected to be the only one$"):
+        with pytest.raises(
+            CatalogError, match=rf"new: process {other.pid} is writing it; expected to be the only one$"
+        ):
             ours.locked().__enter__()
         other.kill()
     with ours.locked(), pytest.raises(CatalogError, match=f"process {os.getpid()} is writing"):

@@ -159,7 +159,10 @@ def test_a_limit_may_be_infinite(folder):
         (changed(("embedding", "workers"), 0), "embedding.workers: 0; expected greater than or equal to 1"),
         (changed(("embedding", "extractor"), "ecapa"), "embedding.extractor: 'ecapa'; expected 'ge2e'"),
         (changed(("ages", "schemes"), ["leq29", "leq18"]), "ages.schemes[1]: 'leq18'; expected 'leq29' or 'leq17'"),
-        (changed(("identities", "min_similarity"), 2), "min_similarity: 2; expected less than or equal to 1 or 'extrac"),
+        (
+            changed(("identities", "min_similarity"), 2),
+            "min_similarity: 2; expected less than or equal to 1 or 'extrac",
+        ),
         (changed(("cleaning", "min_speaker_similarity"), math.nan), "cleaning.min_speaker_similarity: nan; expected l"),
         (changed(("cleaning", "iqr_factor"), math.inf), "cleaning.iqr_factor: inf; expected a finite number"),
         (changed(("trials", "cost_miss"), math.inf), "trials.cost_miss: inf; expected a finite number"),
@@ -167,7 +170,10 @@ def test_a_limit_may_be_infinite(folder):
         (changed(("splits", "num_test_speakers"), 3), "splits: num_test_speakers 3 must be even where sex_balanced is"),
         (changed(("corpora", 0, "max_duration_s"), 0.05), "corpora[0]: min_duration_s 0.1 must be less than max_dura"),
         (changed(("corpora", 0, "damaged"), "drop"), "corpora[0].damaged: 'drop'; expected 'refuse' or 'keep'"),
-        (changed(("corpora", 0, "reader"), "fsd"), "corpora[0]: reader 'fsd'; expected one of librispeech, emodb, fsdd"),
+        (
+            changed(("corpora", 0, "reader"), "fsd"),
+            "corpora[0]: reader 'fsd'; expected one of librispeech, emodb, fsdd",
+        ),
         (without("corpora", 0, "reader"), "corpora[0]: no reader; expected one of librispeech, emodb, fsdd"),
         (changed(("corpora", 1, "name"), "a"), "corpora: the name 'a' is given twice; expected one section a corpus"),
         (changed(("corpora",), []), "corpora: none; expected at least one [[corpora]] section"),

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -82,7 +83,8 @@ def test_patterns_take_in_and_leave_out(root, include, exclude, left):
 @pytest.mark.parametrize("pattern", ["d/*", "A/*", "a", "1.wav", "a/1.flac"])
 @pytest.mark.parametrize("kind", ["include", "exclude"])
 def test_a_pattern_that_matches_nothing_is_an_error(root, kind, pattern):
-    with pytest.raises(CorpusError, match=rf"corpus 'toy': '{pattern}' matches none of 6 paths such as 'a/1.wav'$"):
+    told = f"corpus 'toy': '{pattern}' matches none of 6 paths such as 'a/1.wav'"
+    with pytest.raises(CorpusError, match=re.escape(told)):
         describe(corpus(root, **{kind: ("*/1.wav", pattern)}))
 
 
@@ -277,7 +279,7 @@ def one_by_one(damage, duration_s, peak_dbfs):
     if duration_s is not None and not 0.5 <= duration_s <= 2:
         return "too_short" if duration_s < 0.5 else "too_long", duration_s, 0.5, 2
     if peak_dbfs is not None and peak_dbfs < -60:
-        return "silent", max(peak_dbfs, -999), -60, None
+        return "silent", peak_dbfs, -60, None
     return None
 
 

@@ -1,4 +1,4 @@
-"""What the tables promise of themselves: keys that exist, names that carry their unit, one description that fits all."""
+"""What the tables promise of themselves: keys that exist, units in names, one description that fits all."""
 
 import re
 

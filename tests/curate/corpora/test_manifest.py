@@ -1,0 +1,180 @@
+"""A manifest: one table in any of four forms, read to one and the same utterances, or refused by file and line."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.corpora import READERS
+from curate.errors import CorpusError
+from curate.ingest import describe
+
+ROWS = [
+    {"wav": "a.wav", "who": "an", "id": "one", "from": "0", "for": "0.05", "years": "30-39", "gender": "F"},
+    {"wav": "a.wav", "who": "ba", "id": "two", "from": "0.05", "for": None, "years": None, "gender": "x"},
+    {"wav": "d/b.flac", "who": "an", "id": None, "from": None, "for": None, "years": "34", "gender": None},
+]
+FIELDS = {"path": "wav", "speaker": "who", "name": "id", "start_s": "from", "duration_s": "for", "age": "years"} | {
+    "sex": "gender"
+}
+
+
+def section(root, manifest, **more):
+    return READERS["manifest"].Settings(reader="manifest", name="mine", root=root, manifest=Path(manifest), **more)
+
+
+def read(root, manifest, **more):
+    return list(READERS["manifest"].rows(root, section(root, manifest, **more)))
+
+
+def write(root, suffix, rows):
+    """The rows as that kind of file."""
+    file, names = root / f"m{suffix}", list(rows[0])
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif suffix == ".jsonl":
+        file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n", encoding="utf-8")
+    else:
+        mark = "\t" if suffix == ".tsv" else ","
+        lines = [names, *([row[name] or "" for name in names] for row in rows)]
+        file.write_text("".join(mark.join(line) + "\n" for line in lines), encoding="utf-8")
+    return file.name
+
+
+def refusal(root, text, name="m.csv", **more):
+    (root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(CorpusError) as caught:
+        read(root, name, **more)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{root}/")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_all_forms_are_read_to_the_same_utterances_through_a_map_of_fields(tmp_path, suffix):
+    rows = read(tmp_path, write(tmp_path, suffix, ROWS), fields=FIELDS, language="vi")
+    told = [(r.utterance, r.path, r.speaker, r.start_s, r.duration_s, r.age_years, r.sex, r.language) for r in rows]
+    assert told == [
+        ("one", "a.wav", "an", 0.0, 0.05, (30, 39), "female", "vi"),
+        ("two", "a.wav", "ba", 0.05, None, None, None, "vi"),
+        ("d/b", "d/b.flac", "an", 0.0, None, (34, 34), None, "vi"),
+    ]
+    assert [row.age_source for row in rows] == [f"m{suffix}", None, f"m{suffix}"]
+
+
+def test_fields_that_are_not_mapped_are_found_under_their_own_names(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "speaker,path,session,accent,language,transcript,split,mood\ns,a.wav,1,x,de,hi,dev,sad\n"
+    )
+    (row,) = read(tmp_path, "m.csv")
+    assert (row.session, row.accent, row.language, row.transcript, row.corpus_split) == ("1", "x", "de", "hi", "dev")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_numbers_are_taken_as_numbers(tmp_path, suffix):
+    name = write(tmp_path, suffix, [{"path": "a.wav", "speaker": 7, "start_s": 1, "duration_s": 0.25, "age": 34.0}])
+    (row,) = read(tmp_path, name)
+    assert (row.speaker, row.start_s, row.duration_s, row.age_years) == ("7", 1.0, 0.25, (34, 34))
+
+
+def test_a_byte_order_mark_windows_lines_and_windows_paths_do_no_harm(tmp_path):
+    (tmp_path / "m.csv").write_bytes("\ufeffpath,speaker\r\nd\\a.wav,Ánh\r\n\r\n".encode())
+    (row,) = read(tmp_path, "m.csv")
+    assert (row.path, row.speaker) == ("d/a.wav", "Ánh")
+
+
+def test_a_csv_unquotes_and_a_tsv_keeps_its_quotes(tmp_path):
+    (tmp_path / "m.csv").write_text('path,speaker,transcript\na.wav,s,"one, ""two"""\n')
+    (tmp_path / "m.tsv").write_text('path\tspeaker\ttranscript\na.wav\ts\t"one, two\n')
+    assert [read(tmp_path, name)[0].transcript for name in ("m.csv", "m.tsv")] == ['one, "two"', '"one, two']
+
+
+@pytest.mark.parametrize("path", ["../x.wav", "/etc/passwd", "a/../../x.wav", "..\\x.wav"])
+def test_a_path_that_leaves_the_corpus_is_refused_by_its_line(tmp_path, path):
+    told = refusal(tmp_path, f"path,speaker\na.wav,s\n{path},s\n")
+    written = path.replace("\\", "/")
+    assert told == f"m.csv:3: path {written!r} leaves the corpus; expected one below its root"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "path,who\na.wav,s\n",
+            "m.csv:2: no column 'speaker'; expected one that says the speaker (`fields` maps names)",
+        ),
+        ("path,speaker\na.wav,s\nb.wav,\n", "m.csv:3: no column 'speaker'; expected one that says the speaker"),
+        ("path,speaker\na.wav,s,more\n", "m.csv:2: 3 fields; expected 2 as in the header"),
+        ("path,speaker\na.wav\n", "m.csv:2: 1 fields; expected 2 as in the header"),
+        ("", "m.csv: empty; expected a header and rows"),
+        ("path,speaker,age\na.wav,s,old\n", "m.csv:2: age 'old'; expected years (34)"),
+        ("path,speaker,start_s\na.wav,s,soon\n", "m.csv:2: start_s 'soon'; expected a number of seconds"),
+        ("path,speaker,start_s\na.wav,s,-1\n", "m.csv:2: a.wav: start_s -1.0; expected seconds from the start"),
+        ("path,speaker,start_s\na.wav,s,nan\n", "m.csv:2: a.wav: start_s nan; expected seconds from the start"),
+        ("path,speaker,duration_s\na.wav,s,0\n", "m.csv:2: a.wav: duration_s 0.0; expected more than 0 seconds"),
+        ("path,speaker,duration_s\na.wav,s,1;2\n", "m.csv:2: duration_s '1;2'; expected a number of seconds"),
+        ("path,speaker\na\0.wav,s\n", "m.csv:2: "),
+        (b"path,speaker\n\xff.wav,s\n", "m.csv: byte 13 is no UTF-8; expected text in UTF-8"),
+    ],
+)
+def test_a_row_that_makes_no_utterance_is_refused_by_file_and_line(tmp_path, text, told):
+    assert told in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("m.jsonl", b'{"path": "a.wav", "speaker": "s"}\n{"path"\n', "m.jsonl:2: no JSON ("),
+        ("m.jsonl", b"[1, 2]\n", "m.jsonl:1: list; expected one object a line"),
+        ("m.jsonl", b"[" * 100_000, "m.jsonl:1: no JSON ("),
+        ("m.jsonl", b'{"path": "a.wav", "speaker": "s", "start_s": NaN}\n', "m.jsonl:1: a.wav: start_s nan; expected"),
+        ("m.parquet", b"no parquet at all", "m.parquet: no Parquet ("),
+        ("m.parquet", b"PAR1" + b"\x99" * 60 + (50).to_bytes(4, "little") + b"PAR1", "m.parquet: no Parquet ("),
+        ("m.xlsx", b"", "m.xlsx: cannot read '.xlsx'; expected one of .csv, .tsv, .jsonl, .parquet"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(tmp_path, name, content, told):
+    assert told in refusal(tmp_path, content, name)
+
+
+@pytest.mark.parametrize("name", ["no.csv", "no.jsonl", "no.parquet"])
+def test_a_manifest_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(CorpusError, match=rf"^{tmp_path}/{name}: .*No such file or directory.*; expected a table of"):
+        read(tmp_path, name)
+
+
+def test_a_mapped_column_that_no_row_has_is_refused(tmp_path):
+    told = refusal(tmp_path, "path,speaker,sex\na.wav,s,f\n", fields={"age": "years"})
+    assert told == "m.csv: no row has a column 'years' for `age`; expected one of path, sex, speaker"
+
+
+def test_two_rows_with_one_id_are_refused_unless_they_have_names(tmp_path):
+    (tmp_path / "m.csv").write_text("path,speaker,start_s\na.wav,s,0\na.wav,s,1\n")
+    with pytest.raises(CorpusError, match=r"a\.wav and a\.wav both have the id mine/a; expected one file an id"):
+        describe(section(tmp_path, "m.csv"))
+    (tmp_path / "m.csv").write_text("path,speaker,start_s,name\na.wav,s,0,x\na.wav,s,1,y\n")
+    assert [row.utterance for row in describe(section(tmp_path, "m.csv"))] == ["x", "y"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]),
+    content=st.binary(max_size=40)
+    | st.text('path,speaker\t\n"{}:[]0.', max_size=60).map(str.encode)
+    | st.binary(max_size=40).map(lambda rest: b"path,speaker\n" + rest),
+)
+def test_any_bytes_are_utterances_or_a_corpus_error(folder_of_junk, suffix, content):
+    (folder_of_junk / f"m{suffix}").write_bytes(content)
+    try:
+        told = all(row.path and row.speaker for row in read(folder_of_junk, f"m{suffix}"))
+    except CorpusError as error:
+        told = str(error).startswith(f"{folder_of_junk}/m{suffix}")
+    assert told
+
+
+@pytest.fixture(scope="module")
+def folder_of_junk(tmp_path_factory):
+    return tmp_path_factory.mktemp("junk")

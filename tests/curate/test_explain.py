@@ -1,0 +1,162 @@
+"""What an explanation promises: every decision on an utterance or speaker, in words, and nothing of others."""
+
+import pyarrow as pa
+import pytest
+
+from curate.catalog import Catalog, rows_of
+from curate.decisions import Author, verdicts
+from curate.errors import CatalogError
+from curate.explain import explain
+from curate.schema import (
+    AGE_LABELS,
+    DECISIONS,
+    IDENTITIES,
+    MEANING,
+    SPEAKER_PAIRS,
+    SPLITS,
+    UTTERANCES,
+    Reason,
+    Subject,
+    Verdict,
+)
+
+CLEAN = Author(rule="vietsv", step="clean", run_id="c1ea0")
+UNIFY = Author(rule="threshold", step="unify", run_id="0a1f1")
+
+
+def utterance(name, speaker, **more):
+    common = {"corpus": "toy", "path": f"{name}.wav", "start_s": 0.0, "duration_s": 1.25, "sample_rate_hz": 8000}
+    return common | {"utterance_id": f"toy/{name}", "speaker_id": f"toy/{speaker}"} | more
+
+
+def about_utterances(ids, verdict=Verdict.KEEP, reason=Reason.OK, **numbers):
+    return verdicts(CLEAN, Subject.UTTERANCE, ids, verdict=verdict, reason=reason, **numbers)
+
+
+def bare(root, *rows):
+    catalog = Catalog(root)
+    catalog.publish(UTTERANCES, rows_of(UTTERANCES, list(rows)), part="toy", fingerprint="f")
+    return catalog
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """Speaker a has two utterances, one of them dropped; b is the same person; c is nobody's."""
+    told = {"sex": "female", "age_min_years": 30, "age_max_years": 39, "session_id": "toy/a/1"}
+    catalog = bare(
+        tmp_path,
+        utterance("a1", "a", **told),
+        utterance("a2", "a", duration_s=None, age_min_years=31, age_max_years=31),
+        utterance("b1", "b"),
+        utterance("c1", "c"),
+    )
+    clean = pa.concat_tables(
+        [
+            about_utterances(["toy/a2"], Verdict.DROP, Reason.BELOW_RANGE, score=0.4, lower_bound=0.6, upper_bound=0.9),
+            about_utterances(["toy/a1", "toy/b1", "toy/c1"]),
+            verdicts(CLEAN, Subject.SPEAKER, ["toy/a"], verdict=Verdict.KEEP, reason=Reason.OK, score=0.75),
+        ]
+    )
+    merge = {"verdict": Verdict.MERGE, "reason": Reason.SAME_PERSON, "other_ids": ["toy/b"], "score": 0.8}
+    catalog.publish(DECISIONS, clean, part="clean", fingerprint="f")
+    catalog.publish(DECISIONS, verdicts(UNIFY, Subject.PAIR, ["toy/a"], **merge), part="unify", fingerprint="f")
+    pairs = [{"speaker_id": "toy/a", "other_id": "toy/b", "similarity": 0.8}]
+    persons = {"toy/a": "toy/a", "toy/b": "toy/a", "toy/c": "toy/c"}
+    label = {"scheme": "leq29", "utterance_id": "toy/a1", "age_group": "adult"}
+    unlabelled = {"scheme": "leq17", "utterance_id": "toy/a1", "unlabelled_because": "straddles_groups"}
+    split = {"benchmark": "bench", "utterance_id": "toy/a1", "identity_id": "toy/a", "split": "test"}
+    for table, rows in (
+        (SPEAKER_PAIRS, pairs),
+        (IDENTITIES, [{"speaker_id": speaker, "identity_id": person} for speaker, person in persons.items()]),
+        (AGE_LABELS, [label, unlabelled]),
+        (SPLITS, [split]),
+    ):
+        catalog.publish(table, rows_of(table, rows), fingerprint="f")
+    return catalog
+
+
+def test_an_utterance_is_explained_from_its_file_to_its_benchmark(catalog):
+    ok, same = MEANING[Reason.OK], MEANING[Reason.SAME_PERSON]
+    assert explain(catalog, "toy/a1") == [
+        "Utterance toy/a1: a1.wav, 1.25 s at 8000 Hz; sex female, age 30 to 39, session toy/a/1.",
+        f"The utterance was kept, ok: {ok}. By vietsv, step clean, run c1ea0.",
+        f"Its speaker toy/a was kept, ok: {ok} (score 0.7500). By vietsv, step clean, run c1ea0.",
+        f"Its speaker toy/a, as toy/a with toy/b, was merged, same_person: {same} (score 0.8000). "
+        "By threshold, step unify, run 0a1f1.",
+        "Identity toy/a, with toy/b.",
+        "Age group in leq29: adult, no one subgroup.",
+        "Age group in leq17: none (straddles_groups).",
+        "Benchmark bench: in test.",
+    ]
+
+
+def test_a_dropped_utterance_says_what_it_was_held_against(catalog):
+    lines = explain(catalog, "toy/a2")
+    assert lines[0] == "Utterance toy/a2: a2.wav, no audio; sex unknown, age 31, session unknown."
+    assert lines[1] == (
+        f"The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, held against "
+        "0.6000 .. 0.9000). By vietsv, step clean, run c1ea0."
+    )
+    assert not any("Benchmark" in line or "Age group" in line for line in lines)
+
+
+def test_a_speaker_is_explained_by_counts_decisions_and_whom_it_is_like(catalog):
+    assert explain(catalog, "toy/a") == [
+        "Speaker toy/a: 2 utterances.",
+        "  1 drop, below_range",
+        "  1 keep, ok",
+        f"The speaker was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By vietsv, step clean, run c1ea0.",
+        f"The speaker, as toy/a with toy/b, was merged, same_person: {MEANING[Reason.SAME_PERSON]} (score 0.8000). "
+        "By threshold, step unify, run 0a1f1.",
+        "Mean cosine with toy/b: 0.8000.",
+        "Identity toy/a, with toy/b.",
+    ]
+
+
+def test_the_second_of_a_pair_hears_of_it_too(catalog):
+    lines = explain(catalog, "toy/b")
+    assert "The speaker, as toy/a with toy/b, was merged" in lines[2]
+    assert lines[3:] == ["Mean cosine with toy/a: 0.8000.", "Identity toy/a, with toy/a."]
+
+
+def test_a_speaker_alone_is_said_to_be_alone(catalog):
+    assert explain(catalog, "toy/c")[-1] == "Identity toy/c, of this speaker alone."
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("a2", "did you mean toy/a2?"),
+        ("toy", "did you mean toy/a1 or toy/a2 or toy/b1?"),
+        ("toy/z", "expected an id such as toy/a1"),
+        ("TOY/A", "expected an id such as toy/a1"),
+    ],
+)
+def test_an_unknown_id_is_refused_with_one_that_there_is(catalog, asked, hint):
+    with pytest.raises(CatalogError) as caught:
+        explain(catalog, asked)
+    assert str(caught.value) == f"{asked!r}: neither an utterance nor a speaker of {catalog.root}; {hint}"
+
+
+def test_before_anything_was_decided_the_file_is_explained_alone(tmp_path):
+    catalog = bare(tmp_path, utterance("a1", "a"))
+    assert explain(catalog, "toy/a1") == [
+        "Utterance toy/a1: a1.wav, 1.25 s at 8000 Hz; sex unknown, age unknown, session unknown."
+    ]
+    assert explain(catalog, "toy/a") == ["Speaker toy/a: 1 utterance."]
+
+
+def test_without_a_catalog_there_is_nothing_to_explain(tmp_path):
+    with pytest.raises(CatalogError, match="no table 'utterances'"):
+        explain(Catalog(tmp_path), "toy/a1")
+
+
+def test_an_utterance_with_the_name_of_its_speaker_is_not_told_the_decision_twice(tmp_path):
+    catalog = bare(tmp_path, utterance("a", "a"))
+    both = [
+        about_utterances(["toy/a"], Verdict.DROP, Reason.SILENT),
+        verdicts(CLEAN, Subject.SPEAKER, ["toy/a"], verdict=Verdict.KEEP, reason=Reason.OK),
+    ]
+    catalog.publish(DECISIONS, pa.concat_tables(both), part="clean", fingerprint="f")
+    lines = explain(catalog, "toy/a")
+    assert [line.split(",")[0] for line in lines[1:]] == ["The utterance was dropped", "Its speaker toy/a was kept"]

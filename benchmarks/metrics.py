@@ -59,7 +59,11 @@ def error_rates(scores: Floats, is_target: NDArray[np.bool_]) -> tuple[Floats, F
 
 def equal_error_rate(scores: Floats, is_target: NDArray[np.bool_]) -> float:
     """The rate at which false accepts equal false rejects, in [0, 1]."""
-    accept, reject = error_rates(scores, is_target)
+    return crossing(*error_rates(scores, is_target))
+
+
+def crossing(accept: Floats, reject: Floats) -> float:
+    """Where the two rates are equal, given them at operating points from accepting none to accepting all."""
     i = int(np.argmax(accept >= reject))  # never 0: the first point accepts none
     before, after = reject[i - 1] - accept[i - 1], accept[i] - reject[i]
     share = before / (before + after)
@@ -68,7 +72,11 @@ def equal_error_rate(scores: Floats, is_target: NDArray[np.bool_]) -> float:
 
 def min_dcf(scores: Floats, is_target: NDArray[np.bool_], costs: Costs = Costs()) -> float:
     """The least normalised detection cost; 1 is no better than a trivial system."""
-    accept, reject = error_rates(scores, is_target)
+    return least_cost(*error_rates(scores, is_target), costs)
+
+
+def least_cost(accept: Floats, reject: Floats, costs: Costs) -> float:
+    """The least normalised detection cost over operating points."""
     cost = costs.miss * costs.p_target * reject + costs.false_accept * (1 - costs.p_target) * accept
     trivial = min(costs.miss * costs.p_target, costs.false_accept * (1 - costs.p_target))
     return float(cost.min() / trivial)

@@ -1,11 +1,14 @@
 """Score a trial list by cosine, and say how well the scores tell people apart."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchmarks.metrics import EER_CONVENTIONS, Costs, equal_error_rate, min_dcf
+from benchmarks.intervals import Trials, person_intervals
+from benchmarks.metrics import EER_CONVENTIONS, Costs, crossing, equal_error_rate, least_cost, min_dcf
 from curate.schema import RESULTS
 
 TRIALS_AT_ONCE = 1024  # their vectors stay in the cache
@@ -36,10 +39,21 @@ def _places(ids: pa.ChunkedArray, among: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def result_rows(
-    scores: NDArray[np.float64], trials: pa.Table, *, benchmark: str, system: str, costs: Costs
+    scores: NDArray[np.float64],
+    trials: pa.Table,
+    identity: dict[str, str],
+    *,
+    benchmark: str,
+    system: str,
+    costs: Costs,
+    rng: np.random.Generator,
 ) -> pa.Table:
-    """EER and minDCF with their conventions and the numbers of trials."""
+    """EER and minDCF with their intervals, conventions and numbers of trials; `identity` is by utterance."""
     is_target = trials["is_target"].to_numpy()
+    number = {person: i for i, person in enumerate(sorted(set(identity.values())))}
+    enrol, test = (np.array([number[identity[i]] for i in trials[c].to_pylist()]) for c in ("enrol_id", "test_id"))
+    scored = Trials(scores=scores, is_target=is_target, enrol_person=enrol, test_person=test)
+    eer_interval, dcf_interval = person_intervals(scored, [crossing, partial(least_cost, costs=costs)], rng=rng)
     common = {
         "benchmark": benchmark,
         "system": system,
@@ -47,8 +61,16 @@ def result_rows(
         "num_nontarget": int((~is_target).sum()),
     }
     figures = [
-        ("eer", equal_error_rate(scores, is_target), EER_CONVENTIONS),
-        ("min_dcf", min_dcf(scores, is_target, costs), costs.conventions()),
+        ("eer", equal_error_rate(scores, is_target), eer_interval, EER_CONVENTIONS),
+        ("min_dcf", min_dcf(scores, is_target, costs), dcf_interval, costs.conventions()),
     ]
-    rows = [common | {"metric": metric, "value": value, "conventions": text} for metric, value, text in figures]
+    rows = [
+        common
+        | {"metric": metric, "value": value, "lower": _or_null(low), "upper": _or_null(high), "conventions": text}
+        for metric, value, (low, high), text in figures
+    ]
     return pa.Table.from_pylist(rows, schema=RESULTS.arrow())
+
+
+def _or_null(value: float) -> float | None:
+    return None if np.isnan(value) else value

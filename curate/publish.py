@@ -67,8 +67,13 @@ def card(
         autoescape=False,
     )
     environment.filters["cell"] = _cell
+    environment.filters["figure"] = _figure
     environment.filters["yaml"] = _yaml
     return environment.from_string(template).render(values)
+
+
+def _figure(value: float, metric: str) -> str:
+    return f"{100 * value:.2f} %" if metric == "eer" else f"{value:.4f}"
 
 
 def _cell(value: object) -> str:

@@ -1,7 +1,7 @@
 """The steps, each from the tables it reads to the tables it publishes. What they decide is decided in the libraries.
 
 A step is made from the pipeline and the catalog, which costs little; it computes only when it is carried out and not
-current. Seeds: the pipeline's, with 1 for the split and 2 for the trials.
+current. Seeds: the pipeline's, with 1 for the split, 2 for the trials, 3 for the intervals.
 """
 
 from collections.abc import Callable
@@ -275,7 +275,11 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
         utterances, vectors = embedded(pipeline, catalog)
         asked = catalog.read(TRIALS, pipeline.name)
         scores = cosine_scores(asked, utterances["utterance_id"], unit(vectors))
-        rows = result_rows(scores, asked, benchmark=pipeline.name, system=listener.name, costs=costs)
+        splits = catalog.read(SPLITS, pipeline.name)
+        identity = dict(zip(*(splits[c].to_pylist() for c in ("utterance_id", "identity_id")), strict=True))
+        rng = np.random.default_rng([pipeline.seed, 3])
+        system = listener.name
+        rows = result_rows(scores, asked, identity, benchmark=pipeline.name, system=system, costs=costs, rng=rng)
         eer, dcf = rows["value"].to_pylist()
         return [rows], f"EER {100 * eer:.2f} %, minDCF {dcf:.4f} ({listener.name})"
 
@@ -283,9 +287,9 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
         catalog=catalog,
         name="score",
         part=pipeline.name,
-        settings=asdict(costs) | {"system": listener.name},
+        settings=asdict(costs) | {"system": listener.name, "seed": pipeline.seed},
         code=CODE,
-        reads=[(TRIALS, pipeline.name), (EMBEDDINGS, listener.name)],
+        reads=[(SPLITS, pipeline.name), (TRIALS, pipeline.name), (EMBEDDINGS, listener.name)],
         publishes=[(RESULTS, pipeline.name)],
         compute=compare,
     )

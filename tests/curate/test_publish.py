@@ -52,6 +52,7 @@ def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "e
     split = {"hue/1": ("hue/a", "test"), "hue/2": ("hue/a", "test"), "hue/3": ("hue/b", "train")}
     asked = [("hue/1", "hue/2", True), ("hue/1", "hue/3", False), ("hue/2", "hue/3", False)]
     figures = [("eer", 0.0123, "tied scores | one point"), ("min_dcf", 0.5, "p_target 0.01")]
+    bounds: dict = {"eer": {}, "min_dcf": {"lower": 0.4, "upper": 0.6}}
     numbers = {"benchmark": "toy", "system": "ge2e", "num_target": 1, "num_nontarget": 2}
     return {
         "corpora": rows_of(CORPORA, [terms | {"corpus": corpus} for corpus in ("hue", "sai")]),
@@ -77,7 +78,9 @@ def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "e
         "trials": rows_of(
             TRIALS, [{"benchmark": "toy", "enrol_id": a, "test_id": b, "is_target": t} for a, b, t in asked]
         ),
-        "results": rows_of(RESULTS, [numbers | {"metric": m, "value": v, "conventions": c} for m, v, c in figures]),
+        "results": rows_of(
+            RESULTS, [numbers | bounds[m] | {"metric": m, "value": v, "conventions": c} for m, v, c in figures]
+        ),
     }
 
 
@@ -159,8 +162,8 @@ def test_the_conditions_of_the_trials_are_told_as_they_were_set():
 def test_figures_carry_their_unit_and_conventions():
     figures = rows_under(card(pipeline(), **tables()), "Benchmark `toy`")[-2:]
     assert figures == [
-        ["ge2e", "eer", "1.23 %", "1", "2", "tied scores | one point"],
-        ["ge2e", "min_dcf", "0.5000", "1", "2", "p_target 0.01"],
+        ["ge2e", "eer", "1.23 %", "none", "1", "2", "tied scores | one point"],
+        ["ge2e", "min_dcf", "0.5000", "0.4000 to 0.6000", "1", "2", "p_target 0.01"],
     ]
 
 

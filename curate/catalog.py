@@ -2,10 +2,14 @@
 
     <root>/<table>/<part>.parquet      what is current
     <root>/<table>/<part>.parquet.new  being written; never read, replaced by the next attempt
+    <root>/cache/draft/...             what a run has made and not yet published, in the same layout
     <root>/cache/                      what was computed on the way; may be deleted, costs time only
 
 A part is published whole: written aside, synced to the disk, and made current by one rename. Its footer carries the
 fingerprint of what it was made from, so that the files themselves say what need not be computed again.
+
+A run works on drafts, which it alone sees, and publishes them all when its last step is done: a run that fails leaves
+the tables as they were, and the next one goes on from its drafts.
 """
 
 import fcntl
@@ -28,17 +32,30 @@ ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold
 
 @dataclass(frozen=True)
 class Catalog:
-    """The tables under `root`."""
+    """The tables under `root`; with `drafts`, as a run sees them, its drafts before what is published."""
 
     root: Path
+    drafts: bool = False
 
     def path(self, table: Table, part: str = "all") -> Path:
-        """Where a part lies once it is published."""
+        """Where a part is read."""
+        draft = self._draft(table, part)
+        return draft if self.drafts and draft.exists() else self._published(table, part)
+
+    def _published(self, table: Table, part: str) -> Path:
         return self.root / table.name / f"{part}.parquet"
 
+    def _draft(self, table: Table, part: str, suffix: str = "parquet") -> Path:
+        return self.root / "cache" / "draft" / table.name / f"{part}.{suffix}"
+
     def parts(self, table: Table) -> list[str]:
-        """The published parts, in order."""
-        return sorted(path.stem for path in (self.root / table.name).glob("*.parquet"))
+        """The parts that there are, in order."""
+        parts = {path.stem for path in self._published(table, "all").parent.glob("*.parquet")}
+        if self.drafts:
+            folder = self._draft(table, "all").parent
+            parts |= {path.stem for path in folder.glob("*.parquet")}
+            parts -= {path.stem for path in folder.glob("*.gone")}
+        return sorted(parts)
 
     def read(self, table: Table, part: str | None = None) -> pa.Table:
         """One part, or all parts one after the other. Raises CatalogError where there is none."""
@@ -50,20 +67,43 @@ class Catalog:
     def publish(self, table: Table, rows: pa.Table, *, part: str = "all", fingerprint: str) -> None:
         """Make `rows` the current part, whole or not at all. Raises ValueError where they break the schema or key."""
         rows = conform(table, rows).replace_schema_metadata({FINGERPRINT: fingerprint.encode()})
-        write_parquet(self.path(table, part), rows)
+        write_parquet(self._draft(table, part) if self.drafts else self._published(table, part), rows)
+        self._draft(table, part, "gone").unlink(missing_ok=True)
 
     def fingerprint(self, table: Table, part: str = "all") -> str | None:
-        """What the published part was made from; None where there is none."""
-        try:
-            metadata = pq.read_metadata(self.path(table, part)).metadata or {}
-        except (OSError, pa.ArrowInvalid):
-            return None  # a file that is no Parquet was not written by us: it is made anew
-        return metadata[FINGERPRINT].decode() if FINGERPRINT in metadata else None
+        """What the part was made from; None where there is none."""
+        return fingerprint_of(self.path(table, part))
+
+    def has(self, table: Table, part: str, fingerprint: str) -> bool:
+        """Whether the part is there as made from this. Where a published part is, a draft of it gives way."""
+        if fingerprint_of(self._published(table, part)) == fingerprint:
+            if self.drafts:
+                self._draft(table, part).unlink(missing_ok=True)
+                self._draft(table, part, "gone").unlink(missing_ok=True)
+            return True
+        return self.drafts and fingerprint_of(self._draft(table, part)) == fingerprint
 
     def keep_only(self, table: Table, parts: set[str]) -> None:
-        """Take away the parts that the pipeline file does not name any more."""
+        """Take away the parts that the pipeline file does not name any more; in drafts, when they are published."""
         for part in set(self.parts(table)) - parts:
-            self.path(table, part).unlink()
+            if not self.drafts:
+                self._published(table, part).unlink()
+                continue
+            self._draft(table, part).unlink(missing_ok=True)
+            self._draft(table, part, "gone").parent.mkdir(parents=True, exist_ok=True)
+            self._draft(table, part, "gone").touch()
+
+    def publish_drafts(self) -> None:
+        """Make every draft current. A crash between two of the renames is mended by the next run, which starts here."""
+        for table in TABLES.values():
+            folder = self._draft(table, "all").parent
+            for gone in sorted(folder.glob("*.gone")):
+                self._published(table, gone.stem).unlink(missing_ok=True)
+                gone.unlink()
+            for draft in sorted(folder.glob("*.parquet")):
+                path = self._published(table, draft.stem)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                rename_durably(draft, path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -81,6 +121,15 @@ class Catalog:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """What a published file was made from; None where there is none."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None  # a file that is no Parquet was not written by us: it is made anew
+    return metadata[FINGERPRINT].decode() if FINGERPRINT in metadata else None
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:

@@ -57,6 +57,10 @@ class Ages:
 
     schemes: tuple[Literal["leq29", "leq17"], ...] = ("leq29", "leq17")
 
+    def __post_init__(self) -> None:
+        if len(set(self.schemes)) < len(self.schemes):
+            raise ValueError(f"schemes {list(self.schemes)} names one twice; expected each once")
+
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Splits:

@@ -61,8 +61,14 @@ class BlockStore:
     folder: Path
 
     def keys(self) -> set[str]:
-        """What has been computed."""
-        return {key for file in self._files() for key in pq.read_table(file, columns=["key"])["key"].to_pylist()}
+        """What has been computed. A file that is damaged counts as not there, and is taken away."""
+        found: set[str] = set()
+        for file in self._files():
+            try:
+                found.update(pq.read_table(file)["key"].to_pylist())
+            except (OSError, pa.ArrowInvalid, KeyError):
+                file.unlink()
+        return found
 
     def add(self, keys: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """File one block (N,), (N, D), whole or not at all, under a name that its keys give it."""

@@ -78,7 +78,7 @@ class Step:
     @property
     def is_current(self) -> bool:
         """Whether every part is already there as this step would make it."""
-        return all(self.catalog.fingerprint(table, part) == self.fingerprint for table, part in self.publishes)
+        return all(self.catalog.has(table, part, self.fingerprint) for table, part in self.publishes)
 
     @property
     def is_noted(self) -> bool:

@@ -5,6 +5,7 @@ What only reads imports neither torch nor Prefect: those are imported within the
 
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: half the time to start
     pretty_exceptions_enable=False,
 )
+
+GUARDS: list[subprocess.Popen[bytes]] = []  # kept: their pipes close when the process ends, not before
 
 CatalogOption = Annotated[Path, typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog folder.")]
 
@@ -38,7 +41,7 @@ def run(
 @app.command()
 def demo(
     root: Annotated[Path, typer.Argument(help="Where to put the demo; made if it is missing.")] = Path("build/demo"),
-    seed: Annotated[int, typer.Option(help="Another seed speaks other corpora.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed speaks other corpora.")] = 1,
 ) -> None:
     """Speak three small Vietnamese corpora with planted faults, curate them, and say what was found and what missed.
 
@@ -131,6 +134,7 @@ def curate_file(pipeline_file: Path) -> str:
             steps.finish(pipeline, catalog)
             return f"Nothing to do: {catalog.root} is complete."
     quiet_prefect(catalog.root)
+    end_children_with_us()
     from flows.pipeline import run as run_flow
 
     run_flow(pipeline_file)
@@ -157,6 +161,19 @@ def quiet_prefect(catalog: Path) -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # its 20 s fail a busy machine
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def end_children_with_us() -> None:
+    """Have Prefect's server end with this process at any moment, also if it is killed and can clean up nothing.
+
+    A shell waits at the end of a pipe that closes when we are no more, and then ends whatever carries our mark in its
+    environment. It reads /proc; without one, a killed run leaves the server behind.
+    """
+    mark = f"VOXCURATE_RUN={os.getpid()}"
+    ending = f"read _; for p in /proc/[0-9]*; do grep -qs '{mark}$' -z $p/environ && kill ${{p#/proc/}}; done"
+    guard = subprocess.Popen(["sh", "-c", ending], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    GUARDS.append(guard)
+    os.environ["VOXCURATE_RUN"] = str(os.getpid())  # after the shell has started: it shall not end itself
 
 
 def main() -> None:

@@ -6,8 +6,6 @@ What is complete is the catalog's to say: Prefect's own caching is off. Serve or
 """
 
 import logging
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,6 @@ from curate.embed import embed_block
 from curate.errors import VoxcurateError
 from curate.runs import Done, take_note
 from flows import reading, steps
-
-GUARDS: list[subprocess.Popen[bytes]] = []  # kept, or their pipes would close
 
 log = logging.getLogger("voxcurate")  # the command line shows it; Prefect's own log says the rest
 
@@ -65,13 +61,14 @@ def carry_out(pipeline_file: str, name: str, part: str = "all") -> Done:
 def opened(pipeline_file: str) -> tuple[Pipeline, Catalog]:
     """The pipeline file and its catalog: a task may run in a process that has neither."""
     pipeline = load_pipeline(Path(pipeline_file))
-    return pipeline, Catalog(pipeline.catalog)
+    return pipeline, Catalog(pipeline.catalog, drafts=True)
 
 
 @flow(name="curate-corpora")
 def curate_corpora(pipeline_file: str) -> list[Done]:
     """From raw corpora to a scored benchmark and its card; a step that is complete is not done again."""
     pipeline, catalog = opened(pipeline_file)
+    reading.require_own_catalog(pipeline, catalog)
     names = [corpus.name for corpus in pipeline.corpora]
     done: list[Done] = []
 
@@ -80,7 +77,6 @@ def curate_corpora(pipeline_file: str) -> list[Done]:
         take_note(catalog, done[-1])
         log.info(in_words(done[-1]))
 
-    end_server_with_us()
     with catalog.locked():
         for found in [scan.submit(pipeline_file, name) for name in names]:
             log.info(f"scan {found.result()}")
@@ -91,7 +87,8 @@ def curate_corpora(pipeline_file: str) -> list[Done]:
         embed_missing(pipeline_file)
         for name in steps.AFTER_INGEST:
             step(name)
-        for path in steps.finish(pipeline, catalog):
+        catalog.publish_drafts()
+        for path in steps.finish(pipeline, Catalog(catalog.root)):
             log.info(f"wrote {path}")
     return done
 
@@ -105,18 +102,6 @@ def embed_missing(pipeline_file: str) -> None:
         finished += future.result()
         rate = finished / (time.monotonic() - started)
         log.info(f"embed: {finished} of {total} utterances, {rate:.0f}/s, {(total - finished) / rate:.0f} s left")
-
-
-def end_server_with_us() -> None:
-    """Where this process started Prefect's server, have it end with this process, also if that is killed.
-
-    A shell waits at the end of a pipe that closes when we are no more.
-    """
-    serving = sys.modules.get("prefect.server.api.server")  # not imported where the server is somebody else's
-    server = serving.SubprocessASGIServer().server_process if serving else None
-    if server is not None:
-        guard = subprocess.Popen(["sh", "-c", f"read ended; kill {server.pid} 2>&-"], stdin=subprocess.PIPE)
-        GUARDS.append(guard)
 
 
 def in_words(done: Done) -> str:

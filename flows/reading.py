@@ -10,6 +10,7 @@ from curate.config import Pipeline
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings
 from curate.decisions import Author
+from curate.errors import PipelineError
 from curate.ingest import (
     describe,
     judge_files,
@@ -20,8 +21,18 @@ from curate.ingest import (
     utterance_rows,
 )
 from curate.runs import Result, Step, content_fingerprint
-from curate.schema import CORPORA, DECISIONS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, UTTERANCES
 from flows.code import CODE
+
+
+def require_own_catalog(pipeline: Pipeline, catalog: Catalog) -> None:
+    """Raises PipelineError where the catalog is another pipeline's: its benchmark would no longer agree with tables."""
+    others = set(catalog.parts(SPLITS)) - {pipeline.name}
+    if others:
+        raise PipelineError(
+            f"{catalog.root}: holds the benchmark {min(others)!r}; expected the pipeline file of that name, "
+            f"or another `catalog` for {pipeline.name!r}"
+        )
 
 
 def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:

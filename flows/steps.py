@@ -44,7 +44,7 @@ from curate.schema import (
 from curate.similarity import Vectors, unit
 from curate.speakers import speaker_table, unify
 from flows.code import CODE
-from flows.reading import ingest, register, scan
+from flows.reading import ingest, register, require_own_catalog, scan
 from models.extractors import extractor
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
@@ -319,6 +319,7 @@ AFTER_INGEST: dict[str, Callable[[Pipeline, Catalog], Step]] = {
 
 def is_complete(pipeline: Pipeline, catalog: Catalog) -> bool:
     """Whether a run would find nothing to do. Scans the corpora: a fault in them is told here as it would be there."""
+    require_own_catalog(pipeline, catalog)
     if not catalog.parts(RESULTS):
         return False
     for corpus in pipeline.corpora:

@@ -50,8 +50,8 @@ def result_rows(
 ) -> pa.Table:
     """EER and minDCF with their intervals, conventions and numbers of trials; `identity` is by utterance."""
     is_target = trials["is_target"].to_numpy()
-    number = {person: i for i, person in enumerate(sorted(set(identity.values())))}
-    enrol, test = (np.array([number[identity[i]] for i in trials[c].to_pylist()]) for c in ("enrol_id", "test_id"))
+    people = [[identity[i] for i in trials[column].to_pylist()] for column in ("enrol_id", "test_id")]
+    enrol, test = np.unique(people, return_inverse=True)[1].reshape(2, -1)  # only who is in a trial can be drawn
     scored = Trials(scores=scores, is_target=is_target, enrol_person=enrol, test_person=test)
     eer_interval, dcf_interval = person_intervals(scored, [crossing, partial(least_cost, costs=costs)], rng=rng)
     common = {

@@ -80,6 +80,10 @@ def make_trials(
             "trials: no person of the test has two utterances in two sessions; expected more sessions, "
             "or `cross_session_targets = false`"
         )
+    if not nontargets.total and not known.any():
+        raise PipelineError(
+            "trials: nobody in the test has a known sex; expected one, or `same_sex_nontargets = false`"
+        )
     if not nontargets.total:
         raise PipelineError(
             "trials: no two people of the test share a sex; expected more people, or `same_sex_nontargets = false`"

@@ -112,11 +112,23 @@ def _words(error: Exception) -> str:
 
 
 def decode(
-    path: Path, *, sample_rate_hz: int, start_s: float = 0.0, duration_s: float | None = None
+    path: Path,
+    *,
+    sample_rate_hz: int,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    content_sha256: str | None = None,
 ) -> NDArray[np.float32]:
-    """Mono float32 samples (N,) at the asked rate; channels are averaged. Raises CorpusError if unreadable."""
+    """Mono float32 samples (N,) at the asked rate; channels are averaged.
+
+    Raises CorpusError if the file is unreadable, or its bytes have another hash than the one given.
+    """
     try:
-        with soundfile.SoundFile(path) as file:
+        content = path.read_bytes()  # once: what is decoded is what was hashed
+        if content_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            # a scan knows a file by size and time of change: whatever kept both must be touched to be seen
+            raise CorpusError(f"{path} changed during the run; run again, and if this is said again `touch` it before")
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
             if start_s:
                 file.seek(min(round(start_s * file.samplerate), file.frames))
             frames = -1 if duration_s is None else round(duration_s * file.samplerate)

@@ -48,6 +48,8 @@ class Identities:
 
     min_similarity: Cosine | Literal["extractor", "vietsv"] = "extractor"
     within_corpora: bool = True
+    min_utterances: int = Field(default=3, ge=1)  # kept ones of either label, or the pair is not judged
+    min_speech_s: float = Field(default=10.0, ge=0)  # the same, for the sum of their lengths
     guards: tuple[Literal["sex", "language"], ...] = ("sex", "language")
 
 

@@ -32,7 +32,7 @@ class Extractor(Protocol):
     min_one_person: float  # mean cosine below which a label is not one person
 
     def embed(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(N, dimension) for N mono waveforms; a row of nan where no speech is heard.
+        """(N, dimension) for N mono waveforms; a row of nan, or of zeros, where no speech is heard.
 
         A waveform's vector must not depend on the others: else an interrupted run would end in other bytes.
         """
@@ -114,29 +114,64 @@ def missing_blocks(wanted: Sequence[Stretch], done: set[str], per_block: int) ->
 
 
 def embed_block(block: Sequence[Stretch], extractor: Extractor, store: BlockStore) -> None:
-    """Decode, embed and file one block."""
-    waveforms = [
-        audio.decode(s.file, sample_rate_hz=extractor.sample_rate_hz, start_s=s.start_s, duration_s=s.duration_s)
-        for s in block
-    ]
+    """Decode, embed and file one block. Raises CorpusError for a file that is not the one that was scanned."""
+    waveforms = [_waveform(stretch, extractor.sample_rate_hz) for stretch in block]
     store.add([stretch.key for stretch in block], extractor.embed(waveforms))
+
+
+def _waveform(stretch: Stretch, sample_rate_hz: int) -> NDArray[np.float32]:
+    return audio.decode(
+        stretch.file,
+        sample_rate_hz=sample_rate_hz,
+        start_s=stretch.start_s,
+        duration_s=stretch.duration_s,
+        content_sha256=stretch.content_sha256,
+    )
+
+
+def duplicates(utterances: pa.Table, wanted: Sequence[Stretch]) -> dict[str, str]:
+    """Each utterance whose audio another one has, byte for byte, with the one of them whose id comes first."""
+    rows = sorted(zip(utterances["utterance_id"].to_pylist(), (stretch.key for stretch in wanted), strict=True))
+    first: dict[str, str] = {}
+    for utterance, key in rows:
+        first.setdefault(key, utterance)
+    return {utterance: first[key] for utterance, key in rows if first[key] != utterance}
 
 
 def embedding_rows(
     utterances: pa.Table, wanted: Sequence[Stretch], extractor: Extractor, store: BlockStore, author: Author
 ) -> tuple[pa.Table, pa.Table]:
-    """The rows of `embeddings`, and a verdict for each utterance that the extractor heard no speech in."""
+    """The rows of `embeddings`, and a verdict for each utterance that has none: a duplicate, or one without speech.
+
+    A duplicate is told as that alone, whatever is heard in it: the one that stays says the rest.
+    """
+    ids, copies = utterances["utterance_id"], duplicates(utterances, wanted)
+    is_copy = np.fromiter((utterance in copies for utterance in ids.to_pylist()), dtype=bool, count=len(ids))
     vectors = store.vectors([stretch.key for stretch in wanted], extractor.dimension)
-    heard = np.isfinite(vectors).all(axis=1)
+    lengths = np.linalg.norm(vectors, axis=1)
+    has_speech = np.isfinite(lengths) & (lengths > 0)  # what has no direction is like nothing
+    chosen = has_speech & ~is_copy
     rows = pa.table(
         {
-            "utterance_id": utterances["utterance_id"].filter(pa.array(heard)),
-            "extractor": [extractor.name] * int(heard.sum()),
-            "vector": fixed_size_lists(vectors[heard]),
+            "utterance_id": ids.filter(pa.array(chosen)),
+            "extractor": [extractor.name] * int(chosen.sum()),
+            "vector": fixed_size_lists(vectors[chosen]),
         }
     )
-    unheard = utterances["utterance_id"].filter(pa.array(~heard))
-    return rows, verdicts(author, Subject.UTTERANCE, unheard, verdict=Verdict.DROP, reason=Reason.NO_SPEECH)
+    unheard = ids.filter(pa.array(~has_speech & ~is_copy))
+    return rows, pa.concat_tables(
+        [
+            verdicts(author, Subject.UTTERANCE, unheard, verdict=Verdict.DROP, reason=Reason.NO_SPEECH),
+            verdicts(
+                author,
+                Subject.UTTERANCE,
+                pa.array(copies.keys(), pa.string()),
+                other_ids=pa.array(copies.values(), pa.string()),
+                verdict=Verdict.DROP,
+                reason=Reason.DUPLICATE,
+            ),
+        ]
+    )
 
 
 def fixed_size_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -67,9 +67,11 @@ def _decisions_on_speaker(catalog: Catalog, speaker: str) -> list[dict[str, Any]
 
 
 def _sentence(subject: str, decision: dict[str, Any]) -> str:
-    pair = f", as {decision['subject_id']} with {decision['other_id']}," if decision["other_id"] else ""
+    is_pair = decision["subject"] == Subject.PAIR
+    pair = f", as {decision['subject_id']} with {decision['other_id']}," if is_pair else ""
+    words = in_words(decision).replace("other_id", str(decision["other_id"]))  # a duplicate's meaning names it
     by = f"{decision['decided_by']}, step {decision['step']}, run {decision['run_id']}"
-    return f"{subject}{pair} was {in_words(decision)}. By {by}."
+    return f"{subject}{pair} was {words}. By {by}."
 
 
 def _identity(catalog: Catalog, speaker: str) -> list[str]:

@@ -6,14 +6,15 @@ A file is never left out silently. An unfit one is a row like the others, and a 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import soundfile
 
 from curate import audio
 from curate.audio import Probe
@@ -24,15 +25,18 @@ from curate.errors import CorpusError
 from curate.schema import UTTERANCES, Reason, Subject, Verdict
 
 FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
+FILES_A_CHUNK = 2_000  # so many looks a killed scan may lose
+MAX_BEYOND_S = 0.1  # how far a stretch may go past the end of its file: times are rounded
 STALE_AFTER = Path(audio.__file__)  # what an older probe found is not what this one would
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A probe, and the file's size and time of change by which it is known to hold still."""
+    """A probe, and the file's size and times of change by which it is known to hold still."""
 
     num_bytes: int
     changed_ns: int
+    touched_ns: int  # of its inode: `cp -p` sets size and time of change back, but not this
     probe: Probe
 
 
@@ -51,7 +55,7 @@ def describe(corpus: CorpusSettings) -> list[Described]:
         raise CorpusError(f"corpus {corpus.name!r}: no audio in {corpus.root}; expected the {corpus.reader} layout")
     chosen = _chosen(corpus, found)
     _refuse_equal_ids(corpus, chosen)
-    return sorted(chosen, key=lambda utterance: utterance.utterance)
+    return sorted(_with_sessions(chosen), key=lambda utterance: utterance.utterance)
 
 
 def _chosen(corpus: CorpusSettings, found: list[Described]) -> list[Described]:
@@ -80,46 +84,90 @@ def _refuse_equal_ids(corpus: CorpusSettings, chosen: list[Described]) -> None:
         if utterance.utterance in first:
             raise CorpusError(
                 f"corpus {corpus.name!r}: {first[utterance.utterance]} and {utterance.path} both have the id "
-                f"{corpus.name}/{utterance.utterance}; expected one file an id"
+                f"{corpus.name}/{utterance.utterance}; expected one file an id (`exclude` one), or a manifest that "
+                "maps `name` to what tells its rows apart"
             )
         first[utterance.utterance] = utterance.path
 
 
+def _with_sessions(chosen: list[Described]) -> list[Described]:
+    """A file is the session of its stretches where none is told: two of them are never two sessions."""
+    times_told = Counter(said.path for said in chosen)
+    return [
+        replace(said, session=said.session or said.recording) if said.is_stretch or times_told[said.path] > 1 else said
+        for said in chosen
+    ]
+
+
 def probe_files(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> dict[str, Seen]:
     """Look into every file, but for those that `known` has seen and that have not changed since."""
+    seen: dict[str, Seen] = {}
+    for chunk in probe_chunks(root, paths, known):
+        seen |= chunk
+    return seen
+
+
+def probe_chunks(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> Iterator[dict[str, Seen]]:
+    """The same, FILES_A_CHUNK files at a time, for callers who keep what was found as they go."""
 
     def look(path: str) -> Seen:
         file = root / path
         try:
             status = file.stat()
         except (FileNotFoundError, NotADirectoryError):
-            return Seen(num_bytes=0, changed_ns=0, probe=Probe(damage="missing", detail="no such file"))
+            return Seen(num_bytes=0, changed_ns=0, touched_ns=0, probe=Probe(damage="missing", detail="no such file"))
+        size, changed_ns, touched_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
         seen = known.get(path)
-        if seen and (seen.num_bytes, seen.changed_ns) == (status.st_size, status.st_mtime_ns):
+        if seen and (seen.num_bytes, seen.changed_ns, seen.touched_ns) == (size, changed_ns, touched_ns):
             return seen
-        return Seen(num_bytes=status.st_size, changed_ns=status.st_mtime_ns, probe=audio.probe(file))
+        return Seen(num_bytes=size, changed_ns=changed_ns, touched_ns=touched_ns, probe=audio.probe(file))
 
     unique = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
-        return dict(zip(unique, threads.map(look, unique), strict=True))
+        for start in range(0, len(unique), FILES_A_CHUNK):
+            chunk = unique[start : start + FILES_A_CHUNK]
+            yield dict(zip(chunk, threads.map(look, chunk), strict=True))
 
 
 def seen_as_text(seen: dict[str, Seen]) -> str:
-    """What was seen, as JSON lines under a first line that says by which code."""
-    head = {"probed_by": audio.sha256_of(STALE_AFTER)}
-    return "\n".join([json.dumps(head), *(json.dumps([path, asdict(file)]) for path, file in seen.items())]) + "\n"
+    """What was seen, as JSON lines under a first line that says by which code and decoder."""
+    return _head() + seen_as_lines(seen)
+
+
+def seen_as_lines(seen: dict[str, Seen]) -> str:
+    """The same without the first line, to go on with; of two lines on one file the later holds."""
+    return "".join(json.dumps([path, asdict(file)]) + "\n" for path, file in seen.items())
+
+
+def may_go_on(text: str) -> bool:
+    """Whether lines can be put below this text: same code, and no half line that the next would be glued to."""
+    return text.startswith(_head()) and text.endswith("\n")
 
 
 def seen_from_text(text: str) -> dict[str, Seen]:
-    """What `seen_as_text` wrote; nothing where other code had looked, or the text is not whole."""
-    lines = text.splitlines()
-    try:
-        if json.loads(lines[0])["probed_by"] != audio.sha256_of(STALE_AFTER):
-            return {}
-        entries = [json.loads(line) for line in lines[1:]]
-        return {path: Seen(**file | {"probe": Probe(**file["probe"])}) for path, file in entries}
-    except (ValueError, IndexError, KeyError, TypeError):
+    """The whole lines of what `seen_as_text` wrote; nothing where other code or another decoder had looked."""
+    if not text.startswith(_head()):
         return {}
+    lines = text.removeprefix(_head()).split("\n")
+    return dict(entry for line in lines[:-1] if (entry := _entry(line)))  # the last is half, or ""
+
+
+def _head() -> str:
+    head = {
+        "probed_by": audio.sha256_of(STALE_AFTER),
+        "soundfile": soundfile.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+    }
+    return json.dumps(head) + "\n"
+
+
+def _entry(line: str) -> tuple[str, Seen] | None:
+    """None for a line that is not whole: a scan that was killed, or a disk that was cut off, leaves such."""
+    try:
+        path, file = json.loads(line)
+        return str(path), Seen(**file | {"probe": Probe(**file["probe"])})
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def utterance_rows(corpus: CorpusSettings, described: list[Described], seen: dict[str, Seen]) -> pa.Table:
@@ -131,7 +179,8 @@ def utterance_rows(corpus: CorpusSettings, described: list[Described], seen: dic
 
 def _row(corpus: str, licence: str | None, said: Described, found: Probe) -> dict[str, object]:
     speaker_id = f"{corpus}/{said.speaker}"
-    rest_s = None if found.duration_s is None else max(found.duration_s - said.start_s, 0.0)
+    start_s = said.start_s or 0.0
+    rest_s = None if found.duration_s is None else max(found.duration_s - start_s, 0.0)
     stretch_s = rest_s if rest_s is None or said.duration_s is None else min(said.duration_s, rest_s)
     youngest, oldest = said.age_years or (None, None)
     return {
@@ -140,7 +189,7 @@ def _row(corpus: str, licence: str | None, said: Described, found: Probe) -> dic
         "speaker_id": speaker_id,
         "session_id": f"{speaker_id}/{said.session}" if said.session else None,
         "path": said.path,
-        "start_s": said.start_s,
+        "start_s": start_s,
         "duration_s": stretch_s,
         "sample_rate_hz": found.sample_rate_hz,
         "num_channels": found.num_channels,
@@ -173,6 +222,27 @@ def refuse_damaged(corpus: CorpusSettings, seen: dict[str, Seen]) -> None:
         f"{len(damaged)} of {len(seen)} files are damaged ({kinds}): mend or `exclude` them, or set them aside as rows "
         'by `damaged = "keep"`'
     )
+
+
+def refuse_beyond(corpus: CorpusSettings, described: list[Described], seen: dict[str, Seen]) -> None:
+    """Raises CorpusError naming the first stretch that its file does not hold; damaged files hold what they may."""
+    beyond = [said for said in described if said.is_stretch and _is_beyond(said, seen[said.path].probe)]
+    if not beyond:
+        return
+    said, start_s = beyond[0], beyond[0].start_s or 0.0
+    asked = f"from {start_s} s" + (f" to {round(start_s + said.duration_s, 3)} s" if said.duration_s else " on")
+    raise CorpusError(
+        f"corpus {corpus.name!r}: {corpus.name}/{said.utterance} is {asked}, but {corpus.root / said.path} is "
+        f"{seen[said.path].probe.duration_s} s long; expected seconds within the file (are these milliseconds?). "
+        f"{len(beyond)} of {len(described)} utterances are beyond their file"
+    )
+
+
+def _is_beyond(said: Described, found: Probe) -> bool:
+    if found.damage or found.duration_s is None:
+        return False
+    start_s = said.start_s or 0.0
+    return start_s >= found.duration_s or start_s + (said.duration_s or 0.0) > found.duration_s + MAX_BEYOND_S
 
 
 @dataclass(frozen=True, kw_only=True)

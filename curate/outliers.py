@@ -20,6 +20,8 @@ from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES, Reason, Subject, Ver
 from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
 
 QUARTILES = (0.25, 0.75)
+MIN_TO_JUDGE = 4  # of three scores or fewer none leaves a range of 1.5 IQR, whatever they are
+Flags = NDArray[np.bool_]
 ROUNDING = 1e-6  # of float32 cosines: scores closer than this to a bound are on it
 
 
@@ -39,25 +41,25 @@ def clean_vietsv(
     speaker_ids, speaker = np.unique(utterances["speaker_id"].to_numpy(), return_inverse=True)
     similarity = self_similarity(unit(vectors), speaker, len(speaker_ids))
     count = similarity.count
-    average = np.nan_to_num(similarity.utterance) * (count[speaker] - 1) / count[speaker]  # eq. 6: over n, not n - 1
+    average = similarity.utterance * (count[speaker] - 1) / count[speaker]  # eq. 6: over n, not n - 1
     lower, upper = valid_ranges(average, speaker, len(speaker_ids), iqr_factor=iqr_factor)
-    incoherent = similarity.speaker < min_speaker_similarity  # False where it is nan: one utterance cannot be compared
     speaker_scores = pa.table(
         {
             "speaker_id": speaker_ids,
             "num_utterances": count,
             "self_similarity": pa.array(similarity.speaker, from_pandas=True),
-            "lower_bound": pa.array(np.where(count > 1, lower, np.nan), from_pandas=True),
-            "upper_bound": pa.array(np.where(count > 1, upper, np.nan), from_pandas=True),
+            "lower_bound": pa.array(lower, from_pandas=True),
+            "upper_bound": pa.array(upper, from_pandas=True),
         }
     ).cast(SPEAKER_SCORES.arrow())
     utterance_scores = pa.table(
         {
             "utterance_id": utterances["utterance_id"],
             "speaker_id": utterances["speaker_id"],
-            "self_similarity": average,
+            "average_similarity": pa.array(average, from_pandas=True),
         }
     ).cast(UTTERANCE_SCORES.arrow())
+    incoherent = similarity.speaker < min_speaker_similarity  # False where it is nan: one utterance cannot be compared
     of_speakers = verdicts(
         author,
         Subject.SPEAKER,
@@ -67,25 +69,44 @@ def clean_vietsv(
         score=similarity.speaker,
         lower_bound=min_speaker_similarity,
     )
-    below = average < lower[speaker] - ROUNDING
-    above = average > upper[speaker] + ROUNDING
-    too_few, invalid = count[speaker] < 2, incoherent[speaker]
-    of_utterances = verdicts(
-        author,
-        Subject.UTTERANCE,
+    of_utterances = _judge_utterances(
         utterances["utterance_id"],
-        verdict=np.where(invalid | below | above, Verdict.DROP, Verdict.KEEP),
-        reason=np.select(
-            [invalid, too_few, below, above],
-            [Reason.INVALID_SPEAKER, Reason.TOO_FEW_TO_JUDGE, Reason.BELOW_RANGE, Reason.ABOVE_RANGE],
-            Reason.OK,
-        ),
-        score=np.where(too_few, np.nan, average),
-        lower_bound=np.where(too_few, np.nan, lower[speaker]),
-        upper_bound=np.where(too_few, np.nan, upper[speaker]),
+        average,
+        (lower[speaker], upper[speaker]),
+        invalid=incoherent[speaker],
+        too_few=count[speaker] < MIN_TO_JUDGE,
+        author=author,
     )
     decisions = pa.concat_tables([of_speakers, of_utterances])
     return Cleaned(utterance_scores=utterance_scores, speaker_scores=speaker_scores, decisions=decisions)
+
+
+def _judge_utterances(
+    ids: pa.ChunkedArray,
+    average: Scores,
+    valid: tuple[Scores, Scores],
+    *,
+    invalid: Flags,
+    too_few: Flags,
+    author: Author,
+) -> pa.Table:
+    """A verdict for each of N utterances, from its score and its speaker's range; nan is a speaker of one utterance."""
+    lower, upper = valid
+    below, above = average < lower - ROUNDING, average > upper + ROUNDING
+    return verdicts(
+        author,
+        Subject.UTTERANCE,
+        ids,
+        verdict=np.where(invalid | below | above, Verdict.DROP, Verdict.KEEP),
+        reason=np.select(
+            [invalid, below, above, too_few],
+            [Reason.INVALID_SPEAKER, Reason.BELOW_RANGE, Reason.ABOVE_RANGE, Reason.TOO_FEW_TO_JUDGE],
+            Reason.OK,
+        ),
+        score=average,
+        lower_bound=lower,
+        upper_bound=upper,
+    )
 
 
 def valid_ranges(

@@ -1,5 +1,7 @@
 """The data card: what the data set holds, what was done to it with counts at every step, and on what terms."""
 
+import re
+from collections import Counter
 from importlib import resources
 from typing import Any
 
@@ -9,7 +11,7 @@ import pyarrow.compute as pc
 
 from curate.config import Pipeline
 from curate.decisions import counts, kept
-from curate.schema import MEANING
+from curate.schema import MEANING, Verdict
 
 SIZES = (
     (1_000, "n<1K"),
@@ -51,7 +53,9 @@ def card(
         "meaning": {str(reason): text for reason, text in MEANING.items()},
         "num_speakers": len(people),
         "num_identities": len(people["identity_id"].unique()),
-        "merged_groups": _merged(identities),
+        "merged_groups": _merged(identities, decisions),
+        "shares": _shares(utterances, left, "sex") + _shares_of_ages(age_labels, left),
+        "num_targets_without_session": _targets_without_session(trials, utterances),
         "ages": _counted(age_labels, ["scheme", "age_group", "unlabelled_because"]),
         "splits": [_split(splits, name) for name in ("train", "test")],
         "num_targets": num_targets,
@@ -77,8 +81,8 @@ def _figure(value: float, metric: str) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text that stays within its line, and within its cell of a Markdown table."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """Text that stays text, within its line and its cell of a Markdown table."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(str(value).split()))
 
 
 def _yaml(value: str) -> str:
@@ -118,13 +122,43 @@ def _totals(decisions: pa.Table) -> list[tuple[str, int]]:
     return list(zip(totals["reason"].to_pylist(), totals["subject_id_count"].to_pylist(), strict=True))
 
 
-def _merged(identities: pa.Table) -> list[list[str]]:
+def _shares(utterances: pa.Table, left: pa.Table, column: str) -> list[tuple[str, str, int, int]]:
+    """`(column, value, utterances, kept)` for each value: does one of them lose more?"""
+    total, remaining = Counter(utterances[column].to_pylist()), Counter(left[column].to_pylist())
+    return [(column, value or "unknown", total[value], remaining[value]) for value in sorted(total, key=_unknown_last)]
+
+
+def _unknown_last(value: str | None) -> tuple[bool, str]:
+    return value is None, value or ""
+
+
+def _shares_of_ages(age_labels: pa.Table, left: pa.Table) -> list[tuple[str, str, int, int]]:
+    """The same for the age groups of the first scheme."""
+    if not len(age_labels):
+        return []
+    labels = age_labels.filter(pc.equal(age_labels["scheme"], age_labels["scheme"][0]))
+    remaining = labels.filter(pc.is_in(labels["utterance_id"], value_set=left["utterance_id"].combine_chunks()))
+    return _shares(labels, remaining, "age_group")
+
+
+def _targets_without_session(trials: pa.Table, utterances: pa.Table) -> int:
+    """Target trials of which a side has no known session: nothing says that they are two sittings."""
+    unknown = utterances.filter(pc.is_null(utterances["session_id"]))["utterance_id"].combine_chunks()
+    targets = trials.filter(trials["is_target"])
+    sides = [pc.is_in(targets[column], value_set=unknown) for column in ("enrol_id", "test_id")]
+    return int(pc.sum(pc.or_(*sides)).as_py() or 0)
+
+
+def _merged(identities: pa.Table, decisions: pa.Table) -> list[tuple[list[str], float | None]]:
+    """The labels of each person who has several, with the least similarity among them where a rule measured it."""
+    pairs = decisions.filter(pc.equal(decisions["verdict"], Verdict.MERGE)).to_pylist()
     groups: dict[str, list[str]] = {}
     for speaker, identity in sorted(
         zip(*(identities[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True)
     ):
         groups.setdefault(identity, []).append(speaker)
-    return [members for _, members in sorted(groups.items()) if len(members) > 1]
+    several = [members for _, members in sorted(groups.items()) if len(members) > 1]
+    return [(m, min((p["score"] for p in pairs if p["subject_id"] in m), default=None)) for m in several]
 
 
 def _split(splits: pa.Table, name: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
     NO_SPEECH = "no_speech"
+    DUPLICATE = "duplicate"
     INCOHERENT_SPEAKER = "incoherent_speaker"
     INVALID_SPEAKER = "invalid_speaker"
     BELOW_RANGE = "below_range"
@@ -52,7 +53,7 @@ class Reason(StrEnum):
 
 MEANING: dict[Reason, str] = {
     Reason.OK: "nothing speaks against it",
-    Reason.TOO_FEW_TO_JUDGE: "too few utterances to judge it by; kept",
+    Reason.TOO_FEW_TO_JUDGE: "too few utterances, or too little speech, to judge by; kept",
     Reason.MISSING: "the corpus names a file that is not there",
     Reason.UNREADABLE: "no audio could be decoded from the file",
     Reason.TRUNCATED: "the file ends before the audio that its header announces",
@@ -61,6 +62,7 @@ MEANING: dict[Reason, str] = {
     Reason.TOO_SHORT: "shorter than the limit of its corpus",
     Reason.TOO_LONG: "longer than the limit of its corpus",
     Reason.NO_SPEECH: "the extractor found no speech in it",
+    Reason.DUPLICATE: "the same audio, byte for byte, as other_id",
     Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
     Reason.INVALID_SPEAKER: "its speaker was dropped",
     Reason.BELOW_RANGE: "less like its speaker's other utterances than the valid range allows",
@@ -169,7 +171,12 @@ UTTERANCE_SCORES = Table(
     columns=(
         _UTTERANCE,
         _SPEAKER,
-        Column("self_similarity", _f64, "mean cosine to the speaker's others, scaled as the preset says"),
+        Column(
+            "average_similarity",
+            _f64,
+            "a_i of VietSV eq. 6: the sum of its cosines to the speaker's others, divided by all n; null where n is 1",
+            nullable=True,
+        ),
     ),
 )
 
@@ -181,8 +188,8 @@ SPEAKER_SCORES = Table(
         _SPEAKER,
         Column("num_utterances", _i64, "with an embedding"),
         Column("self_similarity", _f64, "mean cosine of two different utterances; null for one", nullable=True),
-        Column("lower_bound", _f64, "of utterance_scores.self_similarity (VietSV eq. 7)", nullable=True),
-        Column("upper_bound", _f64, "of utterance_scores.self_similarity (VietSV eq. 7)", nullable=True),
+        Column("lower_bound", _f64, "of utterance_scores.average_similarity (VietSV eq. 7)", nullable=True),
+        Column("upper_bound", _f64, "of utterance_scores.average_similarity (VietSV eq. 7)", nullable=True),
     ),
 )
 
@@ -205,7 +212,9 @@ DECISIONS = Table(
     columns=(
         Column("subject", _text, " | ".join(Subject)),
         Column("subject_id", _text, "utterance_id or speaker_id"),
-        Column("other_id", _text, "the second speaker of a pair", nullable=True),
+        Column(
+            "other_id", _text, "the second speaker of a pair, or the utterance that a duplicate repeats", nullable=True
+        ),
         Column("verdict", _text, " | ".join(Verdict)),
         Column("reason", _text, "from the closed list of curate.schema.Reason"),
         Column("score", _f64, "what was measured", nullable=True),

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curate.decisions import Author, verdicts
 from curate.schema import IDENTITIES, SPEAKER_PAIRS, Reason, Subject, Verdict
-from curate.similarity import SimilarPairs, Vectors, mean_vectors, similar_pairs, unit
+from curate.similarity import Indices, Scores, SimilarPairs, Vectors, mean_vectors, similar_pairs, unit
 
+VIETSV_MIN_SIMILARITY = 0.7  # the paper's, for its own encoder
 GUARD_REASONS = {"sex": Reason.SEX_CONFLICT, "language": Reason.LANGUAGE_CONFLICT}
 
 
@@ -38,11 +40,15 @@ def unify(
     min_similarity: float,
     within_corpora: bool,
     guards: tuple[str, ...],
+    min_utterances: int,
+    min_speech_s: float,
     author: Author,
 ) -> Unified:
     """Group `speakers` (speaker_id, corpus, sex, language) by the `vectors` (N, D) of their kept `utterances`.
 
-    Every speaker gets an identity; one without kept utterances, and one that nobody resembles, is its own.
+    A mean over little speech is noisy: a pair of which one label has less than `min_utterances` or `min_speech_s` is
+    too little to judge by, and stays apart. Every speaker gets an identity; one without kept utterances, and one that
+    nobody resembles, is its own.
     """
     speakers = speakers.sort_by("speaker_id")
     ids = speakers["speaker_id"].to_pylist()
@@ -53,6 +59,11 @@ def unify(
     pairs = SimilarPairs(first=heard[found.first], second=heard[found.second], similarity=found.similarity)
     candidates = _candidates(pairs, speakers["corpus"].to_numpy(), min_similarity, within_corpora)
     conflicts = _conflicts(candidates, speakers, guards)
+    enough = _says_enough(of_utterance, utterances["duration_s"].to_numpy(), len(ids), min_utterances, min_speech_s)
+    conflicts = [
+        conflict or (None if enough[a] and enough[b] else Reason.TOO_FEW_TO_JUDGE)
+        for conflict, a, b in zip(conflicts, candidates.first, candidates.second, strict=True)
+    ]
     identity, reasons = complete_link(len(ids), candidates, conflicts)
     return Unified(
         speaker_pairs=_pair_rows(pairs, ids),
@@ -102,6 +113,15 @@ def _conflicts(candidates: SimilarPairs, speakers: pa.Table, guards: tuple[str, 
         return None
 
     return [conflict(int(a), int(b)) for a, b in zip(candidates.first, candidates.second, strict=True)]
+
+
+def _says_enough(
+    of_utterance: Indices, duration_s: Scores, num_speakers: int, min_utterances: int, min_speech_s: float
+) -> NDArray[np.bool_]:
+    """Which speakers (S,) have enough kept speech to be compared."""
+    count = np.bincount(of_utterance, minlength=num_speakers)
+    speech_s = np.bincount(of_utterance, weights=duration_s, minlength=num_speakers)
+    return (count >= min_utterances) & (speech_s >= min_speech_s)
 
 
 def complete_link(

@@ -8,11 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.errors import VoxcurateError
+from curate.errors import CorpusError, VoxcurateError
+
+if TYPE_CHECKING:
+    from curate.config import Pipeline
 
 app = typer.Typer(
     help="From raw speech corpora to a speaker benchmark that can be trusted.",
@@ -119,26 +122,59 @@ def curate_file(pipeline_file: Path) -> str:
     """Run a pipeline file to its end, and say so in one line."""
     from curate.catalog import Catalog
     from curate.config import load_pipeline
-    from curate.ingest import require_root
 
     show_progress()
     pipeline = load_pipeline(pipeline_file)  # the usual slips are told before anything slow is imported or started
-    for corpus in pipeline.corpora:
-        require_root(corpus)
+    require_roots(pipeline)
     from flows import steps
 
     catalog = Catalog(pipeline.catalog)
     with catalog.locked():
-        complete = steps.is_complete(pipeline, catalog)
+        try:
+            complete = steps.is_complete(pipeline, catalog)
+        except CorpusError:
+            complete = False  # it stops at the first fault; the flow tells all
         if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
             steps.finish(pipeline, catalog)
             return f"Nothing to do: {catalog.root} is complete."
     quiet_prefect(catalog.root)
     end_children_with_us()
+    require_prefect_server()
     from flows.pipeline import run as run_flow
 
     run_flow(pipeline_file)
     return f"The catalog is complete: {catalog.root}"
+
+
+def require_roots(pipeline: "Pipeline") -> None:
+    """Raises CorpusError naming every corpus that is not there at all."""
+    from curate.ingest import require_root
+
+    faults = []
+    for corpus in pipeline.corpora:
+        try:
+            require_root(corpus)
+        except CorpusError as error:
+            faults.append(str(error))
+    if faults:
+        raise CorpusError("; ".join(faults))
+
+
+def require_prefect_server() -> None:
+    """Raises VoxcurateError where Prefect's settings name a server and none answers there."""
+    from httpx import TransportError
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        return  # Prefect starts a server of its own
+    with get_client(sync_client=True) as client:
+        failure = client.api_healthcheck()
+    if isinstance(failure, TransportError):
+        raise VoxcurateError(
+            f"PREFECT_API_URL {url}: no Prefect server answers; expected one there, or the variable unset"
+        )
 
 
 def show_progress() -> None:

@@ -49,7 +49,7 @@ def report(root: Path) -> str:
         f"card        {catalog.root / 'README.md'}",
         f'next        {sys.argv[0]} query "select reason, count(*) from decisions group by 1" -c {catalog.root}',
     ]
-    return "\n".join([*_found(accounts), "", *_without_cause(alarms), "", *where])
+    return "\n".join([*_found(accounts), "", *_wrongly(alarms), "", *where])
 
 
 def _found(accounts: list[Account]) -> list[str]:
@@ -63,10 +63,10 @@ def _found(accounts: list[Account]) -> list[str]:
     return lines
 
 
-def _without_cause(alarms: FalseAlarms) -> list[str]:
+def _wrongly(alarms: FalseAlarms) -> list[str]:
     pairs = [f"{a} = {b}" for a, b in alarms.pairs]
     return [
-        f"dropped or merged without cause: {len(alarms.utterances)} utterances, "
+        f"wrongly dropped or merged: {len(alarms.utterances)} utterances, "
         f"{len(alarms.speakers)} speakers, {len(alarms.pairs)} pairs",
         *(f"  {one}" for one in (*alarms.utterances, *alarms.speakers, *pairs)),
     ]

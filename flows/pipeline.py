@@ -7,23 +7,25 @@ What is complete is the catalog's to say: Prefect's own caching is off. Serve or
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from curate.catalog import Catalog
 from curate.config import Pipeline, load_pipeline
-from curate.embed import embed_block
-from curate.errors import VoxcurateError
+from curate.embed import Stretch, embed_block
+from curate.errors import CorpusError, VoxcurateError
 from curate.runs import Done, take_note
 from flows import reading, steps
 
 log = logging.getLogger("voxcurate")  # the command line shows it; Prefect's own log says the rest
+Job = TypeVar("Job")
 
 
 def _may_pass(_task: object, _run: object, state: object) -> bool:
@@ -78,8 +80,7 @@ def curate_corpora(pipeline_file: str) -> list[Done]:
         log.info(in_words(done[-1]))
 
     with catalog.locked():
-        for found in [scan.submit(pipeline_file, name) for name in names]:
-            log.info(f"scan {found.result()}")
+        scan_all(pipeline_file)
         steps.forget_others(pipeline, catalog)
         step("register")
         for name in names:
@@ -93,12 +94,43 @@ def curate_corpora(pipeline_file: str) -> list[Done]:
     return done
 
 
+def at_most(workers: int, submit: Callable[[Job], PrefectFuture[Any]], jobs: Iterable[Job]) -> Iterator[Any]:
+    """Futures as they complete, no more than `workers` under way: the runner of a served flow knows no limit."""
+    under_way: set[PrefectFuture[Any]] = set()
+    for job in jobs:
+        if len(under_way) == workers:
+            first = next(as_completed(list(under_way)))
+            under_way.remove(first)
+            yield first
+        under_way.add(submit(job))
+    yield from as_completed(list(under_way))
+
+
+def scan_all(pipeline_file: str) -> None:
+    """Scan every corpus. Raises one CorpusError that tells the faults of all."""
+    pipeline, _ = opened(pipeline_file)
+    names = [corpus.name for corpus in pipeline.corpora]
+    faults: list[str] = []
+    for future in at_most(pipeline.embedding.workers, lambda name: scan.submit(pipeline_file, name), names):
+        try:
+            log.info(f"scan {future.result()}")
+        except CorpusError as error:
+            faults.append(str(error))
+    if faults:
+        raise CorpusError("; ".join(sorted(faults)))  # sorted: scans end in any order
+
+
 def embed_missing(pipeline_file: str) -> None:
     """Embed what no block holds yet, saying how far it is."""
     pipeline, catalog = opened(pipeline_file)
     blocks = steps.blocks_to_embed(pipeline, catalog)
     total, finished, started = sum(map(len, blocks)), 0, time.monotonic()
-    for future in as_completed([embed.submit(pipeline_file, i, quote(block)) for i, block in enumerate(blocks)]):
+
+    def submit(numbered: tuple[int, list[Stretch]]) -> PrefectFuture[Any]:
+        number, block = numbered
+        return embed.submit(pipeline_file, number, quote(block))
+
+    for future in at_most(pipeline.embedding.workers, submit, enumerate(blocks)):
         finished += future.result()
         rate = finished / (time.monotonic() - started)
         log.info(f"embed: {finished} of {total} utterances, {rate:.0f}/s, {(total - finished) / rate:.0f} s left")

@@ -1,6 +1,8 @@
 """The first steps: scan every corpus, and only when all are well publish what they say of their utterances."""
 
+import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -8,14 +10,19 @@ import pyarrow as pa
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.corpora import READERS
-from curate.corpora.described import CorpusSettings
+from curate.corpora.described import CorpusSettings, Described
 from curate.decisions import Author
 from curate.errors import PipelineError
 from curate.ingest import (
+    FILES_A_CHUNK,
+    Seen,
     describe,
     judge_files,
-    probe_files,
+    may_go_on,
+    probe_chunks,
+    refuse_beyond,
     refuse_damaged,
+    seen_as_lines,
     seen_as_text,
     seen_from_text,
     utterance_rows,
@@ -23,6 +30,8 @@ from curate.ingest import (
 from curate.runs import Result, Step, content_fingerprint
 from curate.schema import CORPORA, DECISIONS, SPLITS, UTTERANCES
 from flows.code import CODE
+
+log = logging.getLogger("voxcurate")  # the command line shows it
 
 
 def require_own_catalog(pipeline: Pipeline, catalog: Catalog) -> None:
@@ -39,15 +48,34 @@ def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
     """Read one corpus and set its rows aside, not yet published: all corpora must be well before any table changes."""
     corpus = pipeline.corpus(name)
     described = describe(corpus)
-    remembered = catalog.root / "cache" / "files" / f"{name}.jsonl"
-    known = seen_from_text(remembered.read_text(encoding="utf-8")) if remembered.exists() else {}
-    seen = probe_files(corpus.root, (utterance.path for utterance in described), known)
-    if seen != known:
-        write_text(remembered, seen_as_text(seen))  # before anything is refused: the next look is quick
+    seen = look_into_files(corpus, described, catalog.root / "cache" / "files" / f"{name}.jsonl")
     refuse_damaged(corpus, seen)
+    refuse_beyond(corpus, described, seen)
     rows = utterance_rows(corpus, described, seen)
     scanned(catalog).publish(UTTERANCES, rows, part=name, fingerprint=content_fingerprint(rows))
     return f"{name}: {len(rows)} utterances of {len(rows['speaker_id'].unique())} speakers"
+
+
+def look_into_files(corpus: CorpusSettings, described: list[Described], memory: Path) -> dict[str, Seen]:
+    """What is in every file. Each chunk is remembered as it is done: a killed scan goes on where it was."""
+    text = memory.read_text(encoding="utf-8", errors="replace") if memory.exists() else ""
+    known, goes_on = seen_from_text(text), may_go_on(text)
+    paths = list(dict.fromkeys(utterance.path for utterance in described))
+    seen: dict[str, Seen] = {}
+    for chunk in probe_chunks(corpus.root, paths, known):
+        seen |= chunk
+        news = {path: file for path, file in chunk.items() if known.get(path) != file}
+        if news and not goes_on:
+            write_text(memory, seen_as_text(known))
+            goes_on = True
+        if news:
+            with memory.open("a", encoding="utf-8") as lines:
+                lines.write(seen_as_lines(news))
+        if len(paths) > FILES_A_CHUNK:
+            log.info("scan %s: %d of %d files", corpus.name, len(seen), len(paths))
+    if seen != known:
+        write_text(memory, seen_as_text(seen))  # without lines that others made void, and files that are gone
+    return seen
 
 
 def scanned(catalog: Catalog) -> Catalog:

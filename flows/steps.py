@@ -38,17 +38,17 @@ from curate.schema import (
     TRIALS,
     UTTERANCE_SCORES,
     UTTERANCES,
+    Reason,
     Subject,
     Verdict,
 )
 from curate.similarity import Vectors, unit
-from curate.speakers import speaker_table, unify
+from curate.speakers import VIETSV_MIN_SIMILARITY, speaker_table, unify
 from flows.code import CODE
 from flows.reading import ingest, register, require_own_catalog, scan
 from models.extractors import extractor
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
-VIETSV_MIN_SIMILARITY = 0.7  # of two labels that are one person, for the paper's own encoder
 
 
 def encoder(pipeline: Pipeline) -> Extractor:
@@ -88,15 +88,18 @@ def blocks_to_embed(pipeline: Pipeline, catalog: Catalog) -> list[list[Stretch]]
 
 
 def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Gather the embeddings from their blocks, and a verdict on each utterance without speech."""
+    """Gather the embeddings from their blocks, and a verdict on each duplicate and each utterance without speech."""
     listener = encoder(pipeline)
 
     def gather(step: Step) -> Result:
         utterances = fit(catalog)
         author = Author(rule=f"extractor {listener.name}", step="embed", run_id=step.run_id)
         wanted, store = wanted_stretches(pipeline, utterances), block_store(pipeline, catalog)
-        rows, unheard = embedding_rows(utterances, wanted, listener, store, author)
-        return [rows, unheard], f"{len(rows)} embeddings, {len(unheard)} utterances without speech"
+        rows, without = embedding_rows(utterances, wanted, listener, store, author)
+        copies = pc.sum(pc.equal(without["reason"], Reason.DUPLICATE)).as_py() or 0
+        unheard = len(without) - copies
+        summary = f"{len(rows)} embeddings, {unheard} utterances without speech, {copies} duplicates"
+        return [rows, without], summary
 
     return Step(
         catalog=catalog,

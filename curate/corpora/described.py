@@ -13,6 +13,7 @@ from curate.errors import CorpusError
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 FEMALE, MALE = "female", "male"
+OLDEST_YEARS = 120  # what `60+` leaves open
 _SEXES = {
     **dict.fromkeys(("f", "female", "woman", "female_feminine"), FEMALE),
     **dict.fromkeys(("m", "male", "man", "male_masculine"), MALE),
@@ -45,7 +46,7 @@ class Described:
     speaker: str
     name: str | None = None  # where the path does not tell utterances apart: several in one file
     session: str | None = None
-    start_s: float = 0.0
+    start_s: float | None = None  # None: from the start of the file
     duration_s: float | None = None  # None: to the end of the file
     sex: str | None = None
     age_years: tuple[int, int] | None = None  # youngest and oldest
@@ -63,7 +64,7 @@ class Described:
             raise CorpusError(f"path {self.path!r} holds what is no text; expected a name in UTF-8")
         if not self.speaker:
             raise CorpusError(f"{self.path}: no speaker; expected a label")
-        if not 0 <= self.start_s < math.inf:
+        if self.start_s is not None and not 0 <= self.start_s < math.inf:
             raise CorpusError(f"{self.path}: start_s {self.start_s}; expected seconds from the start of the file")
         if self.duration_s is not None and not 0 < self.duration_s < math.inf:
             raise CorpusError(f"{self.path}: duration_s {self.duration_s}; expected more than 0 seconds")
@@ -71,7 +72,18 @@ class Described:
     @property
     def utterance(self) -> str:
         """What the utterance is called within its corpus; no blanks, so that it fits into any list."""
-        return re.sub(r"\s", "%20", self.name or str(PurePosixPath(self.path).with_suffix("")))
+        start = f"-{round(1000 * (self.start_s or 0)):07d}" if self.is_stretch else ""
+        return re.sub(r"\s", "%20", self.name or self.recording + start)
+
+    @property
+    def recording(self) -> str:
+        """The file's path without its suffix."""
+        return str(PurePosixPath(self.path).with_suffix(""))
+
+    @property
+    def is_stretch(self) -> bool:
+        """Whether its corpus says where in the file it lies, be it at the very start."""
+        return self.start_s is not None or self.duration_s is not None
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -97,13 +109,18 @@ class CorpusSettings:
             )
 
 
+def files_in(folder: Path, *patterns: str) -> list[Path]:
+    """What matches, in order, but for folders that are named like files; a link that leads nowhere is a file."""
+    return sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir())
+
+
 def sex_of(word: str | None) -> str | None:
     """`female`, `male`, or None for every other answer a corpus gives."""
     return _SEXES.get((word or "").strip().lower())
 
 
 def age_of(word: str | None) -> tuple[int, int] | None:
-    """Youngest and oldest age in years of `34`, `30-39` or `thirties`; None where nothing is said.
+    """Youngest and oldest age in years of `34`, `30-39`, `60+` or `thirties`; None where nothing is said.
 
     Raises CorpusError for words that are no age. A decade's last year counts: `teens` is 10 to 19.
     """
@@ -112,8 +129,8 @@ def age_of(word: str | None) -> tuple[int, int] | None:
         return None
     if text in _DECADES:
         return _DECADES[text], _DECADES[text] + 9
-    match = re.fullmatch(r"(\d{1,3})(?:\.0+)?(?:\s*[-–]\s*(\d{1,3}))?", text)
-    if not match:
-        raise CorpusError(f"age {word!r}; expected years (34), a range (30-39) or a decade (thirties)")
+    match = re.fullmatch(r"(\d{1,3})(?:\.0+)?(?:\s*(?:[-–]\s*(\d{1,3})|(\+)))?", text)
+    if not match or (match[3] and int(match[1]) > OLDEST_YEARS):
+        raise CorpusError(f"age {word!r}; expected years (34), a range (30-39, 60+) or a decade (thirties)")
     youngest = int(match[1])
-    return youngest, int(match[2] or youngest)
+    return youngest, OLDEST_YEARS if match[3] else int(match[2] or youngest)

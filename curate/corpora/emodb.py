@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import FEMALE, MALE, STRICT, CorpusSettings, Described, age_of, sex_of
+from curate.corpora.described import FEMALE, MALE, STRICT, CorpusSettings, Described, age_of, files_in, sex_of
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
@@ -49,7 +49,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every WAV. Raises CorpusError for a name that is not of EmoDB's form, or an actor nobody knows."""
     speakers = _speakers(root / "speakers.csv")
     sentences = _sentences(root / "sentences.csv")
-    for file in sorted((root / "wav").glob("*.wav")):
+    for file in files_in(root / "wav", "*.wav"):
         name = re.fullmatch(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])", file.stem)
         if not name:
             raise CorpusError(f"{file}: expected a name like 03a01Fa (speaker, sentence, emotion, version)")

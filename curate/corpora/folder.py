@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
-from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, files_in, sex_of
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
@@ -19,6 +19,9 @@ LICENCE = None
 CITATION = None
 URL = None
 FILLS = ("sex", "age", "session", "accent", "language")
+
+_LEVELS = ("*", "*/*", "*/*/*", "*/*/*/**/*")  # the last is too deep; `**` alone would not follow links to speakers
+_COLUMNS = ("speaker", "sex", "age", "accent", "language")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -32,7 +35,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file two or three levels down. Raises CorpusError for one that lies elsewhere."""
     table = root / "speakers.csv"
     speakers = _speakers(table) if table.exists() else {}
-    for file in sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
+    for file in (path for path in files_in(root, *_LEVELS) if path.suffix.lower() in SUFFIXES):
         inner = file.relative_to(root).parts
         if len(inner) not in (2, 3):
             raise CorpusError(f"{file}: {len(inner) - 1} folders deep; expected speaker/file or speaker/session/file")
@@ -59,6 +62,8 @@ def _speakers(table: Path) -> dict[str, tuple[str, dict[str, str]]]:
     for place, row in read_rows(table):
         if "speaker" not in row:
             raise CorpusError(f"{place}: no `speaker`; expected speaker and any of sex, age, accent, language")
+        if unknown := sorted(row.keys() - set(_COLUMNS)):  # or `gender` would lose every sex without a word
+            raise CorpusError(f"{place}: column {unknown[0]!r}; expected {', '.join(_COLUMNS)}")
         if row["speaker"] in speakers:
             first, _ = speakers[row["speaker"]]
             raise CorpusError(f"{place}: speaker {row['speaker']!r} again, after {first}; expected one row a speaker")

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, files_in, sex_of
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
@@ -38,7 +38,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every WAV; the digit is the transcript. Raises CorpusError for a name that is not of FSDD's form."""
     table = root / "speakers.csv"
     speakers = {row.get("speaker", ""): row for _, row in read_rows(table)} if table.exists() else {}
-    for file in sorted((root / "recordings").glob("*.wav")):
+    for file in files_in(root / "recordings", "*.wav"):
         name = re.fullmatch(r"(\d)_([^_]+)_(\d+)", file.stem)
         if not name:
             raise CorpusError(f"{file}: expected a name like 7_jackson_32 (digit, speaker, take)")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, files_in, sex_of
 from curate.errors import CorpusError
 
 LICENCE = "CC-BY-4.0"
@@ -36,7 +36,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     sexes = _sexes(root / "SPEAKERS.TXT")
     for chapter in sorted(root.glob("*/*/*/")):
         subset, reader, number = chapter.relative_to(root).parts
-        audio = sorted(chapter.glob("*.flac"))
+        audio = files_in(chapter, "*.flac")
         if audio and reader not in sexes:
             raise CorpusError(f"{root / 'SPEAKERS.TXT'}: no line for reader {reader} of {subset}")
         transcripts = _transcripts(chapter / f"{reader}-{number}.trans.txt")

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
-from curate.corpora.tabular import read_rows
+from curate.corpora.tabular import read_cells
 from curate.errors import CorpusError
 
 LICENCE = None
@@ -50,7 +50,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every row of the manifest. Raises CorpusError naming file and line of one that makes no utterance."""
     columns: dict[FieldName, str] = {field: field for field in get_args(FieldName)} | settings.fields
     seen: set[str] = set()
-    for place, row in read_rows(root / settings.manifest):
+    for place, row in read_cells(root / settings.manifest):
         seen |= row.keys()
         try:
             yield _described(
@@ -70,13 +70,16 @@ def _described(row: dict[FieldName, str], columns: dict[FieldName, str], setting
     for field in REQUIRED:
         if field not in row:
             raise CorpusError(f"no column {columns[field]!r}; expected one that says the {field} (`fields` maps names)")
+        if not row[field]:
+            raise CorpusError(f"row has no {field} in column {columns[field]!r}; expected a {field} in every row")
+    row = {field: text for field, text in row.items() if text}
     years = age_of(row.get("age"))
     return Described(
         path=row["path"].replace("\\", "/"),
         speaker=row["speaker"],
         name=row.get("name"),
         session=row.get("session"),
-        start_s=_seconds(row, "start_s") or 0.0,
+        start_s=_seconds(row, "start_s"),
         duration_s=_seconds(row, "duration_s"),
         sex=sex_of(row.get("sex")),
         age_years=years,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,13 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """`(place, row)` for each row; nulls are left out, everything else is text.
+    """`(place, row)` for each row; blank cells are left out, everything else is text."""
+    for place, row in read_cells(path):
+        yield place, {column: text for column, text in row.items() if text}
+
+
+def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The same with the blank cells, as "".
 
     A `.tsv` is split at tabs and its quotes are kept as they are; a `.csv` is split at commas and unquoted. Raises
     CorpusError naming file and line.
@@ -52,7 +59,7 @@ def _delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                         f"{path}:{reader.line_num}: {len(cells)} fields; expected {len(header)} as in the header"
                     )
                 row = zip(header, cells, strict=True)
-                yield f"{path}:{reader.line_num}", {key: cell.strip() for key, cell in row if cell.strip()}
+                yield f"{path}:{reader.line_num}", {key: cell.strip() for key, cell in row}
         except csv.Error as error:
             raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
 
@@ -87,4 +94,12 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _texts(row: dict[str, object]) -> dict[str, str]:
-    return {key: str(value).strip() for key, value in row.items() if value is not None and str(value).strip()}
+    return {key: _text(value) for key, value in row.items()}
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # a column of whole numbers turns to floats where pandas meets a null
+    return str(value).strip()

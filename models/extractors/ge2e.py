@@ -9,6 +9,7 @@ Shape letters: W windows, T frames, M mel bands, D embedding.
 """
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import warnings
 from collections.abc import Sequence
@@ -23,7 +24,10 @@ from scipy.ndimage import binary_dilation
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from curate import audio
+from curate.catalog import canonical_json
 from curate.errors import ExtractorError
+from curate.runs import code_fingerprint
 
 SAMPLE_RATE_HZ = 16_000
 FFT, HOP = 400, 160  # samples: 25 ms and 10 ms
@@ -34,7 +38,7 @@ TARGET_DBFS = -30.0
 VAD_WINDOW = 480  # samples: 30 ms
 VAD_AVERAGE = 8  # windows that the detector's flags are averaged over
 VAD_SILENCE = 6  # windows of silence that are left beside speech
-VERSION = 1  # raise it when the vectors change
+COMPUTING = ("torch", "torchaudio", "soxr", "soundfile", "webrtcvad")  # what decodes, resamples, trims and embeds
 
 
 class Network(nn.Module):
@@ -63,7 +67,8 @@ class GE2E:
 
     def __init__(self) -> None:
         weights = _weights()
-        self.fingerprint = f"ge2e-v{VERSION}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
+        self.fingerprint = fingerprint(weights)
+        self._new_detector = _voice_detector_class()
         torch.set_num_threads(1)  # one LSTM this small is slower on two, and sums must not depend on the machine
         self._network = Network()
         state = torch.load(weights, map_location="cpu", weights_only=True)["model_state"]
@@ -75,7 +80,11 @@ class GE2E:
 
     def embed(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(N, 256) for N waveforms at 16 kHz; nan where no speech is heard."""
-        return np.stack([self._embed(trim_silence(raise_volume(waveform))) for waveform in waveforms])
+        return np.stack([self._embed(self._speech(waveform)) for waveform in waveforms])
+
+    def _speech(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        detector = self._new_detector(mode=3)  # new for each: it remembers what it has heard
+        return trim_silence(raise_volume(waveform), detector)
 
     def _embed(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         if not len(waveform):
@@ -123,11 +132,10 @@ def raise_volume(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     return waveform if gain_db <= 0 else (waveform * 10 ** (gain_db / 20)).astype(np.float32)
 
 
-def trim_silence(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Without the silences longer than about 0.4 s; empty where nothing is speech."""
+def trim_silence(waveform: NDArray[np.float32], detector: Any) -> NDArray[np.float32]:
+    """Without the silences longer than about 0.4 s; empty where nothing is speech to a new webrtcvad.Vad."""
     waveform = waveform[: len(waveform) // VAD_WINDOW * VAD_WINDOW]
     pcm = np.round(np.clip(waveform, -1, 1) * 32767).astype("<i2").tobytes()
-    detector = _voice_detector()
     size = 2 * VAD_WINDOW
     flags = [detector.is_speech(pcm[at : at + size], sample_rate=SAMPLE_RATE_HZ) for at in range(0, len(pcm), size)]
     if not any(flags):
@@ -140,11 +148,20 @@ def trim_silence(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     return speech
 
 
-def _voice_detector() -> Any:
+def _voice_detector_class() -> Any:
+    """To be called once, before there are threads: warnings are turned off for all of them, and on again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports pkg_resources, which says that it will go away
         import webrtcvad
-    return webrtcvad.Vad(mode=3)
+    return webrtcvad.Vad
+
+
+def fingerprint(weights: Path) -> str:
+    """Of all that a vector depends on, as a name that a folder can have."""
+    versions = {name: importlib.metadata.version(name) for name in COMPUTING}
+    code = code_fingerprint(Path(__file__), Path(audio.__file__))
+    made_from = canonical_json({"weights": audio.sha256_of(weights), "code": code, "versions": versions})
+    return f"ge2e-{hashlib.sha256(made_from.encode()).hexdigest()[:24]}"
 
 
 def _weights() -> Path:

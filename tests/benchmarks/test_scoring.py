@@ -65,3 +65,25 @@ def test_the_figures_come_with_intervals_counts_and_conventions():
     assert dcf.items() >= (common | {"metric": "min_dcf", "value": value, "conventions": costs.conventions()}).items()
     assert (eer["value"], dcf["value"]) == (pytest.approx(1 / 3), pytest.approx(0.5))
     assert all(row["lower"] <= row["value"] <= row["upper"] for row in (eer, dcf))
+
+
+def test_the_interval_does_not_depend_on_people_who_are_in_no_trial():
+    rng = np.random.default_rng(0)
+    left, right = rng.integers(12, size=(2, 60))
+    trials = asked(left, right, left // 2 == right // 2)
+    test = {f"toy/{i}": f"m{i // 2}" for i in range(12)}
+    train = {f"toy/train{i}": person for i, person in enumerate(("a", "n", "z"))}
+    drawn = [
+        result_rows(
+            np.linspace(0, 1, 60),
+            trials,
+            identity,
+            benchmark="toy",
+            system="ge2e",
+            costs=Costs(),
+            rng=np.random.default_rng(1),
+        )
+        for identity in (test, test | train)
+    ]
+    assert drawn[0] == drawn[1]
+    assert drawn[0]["lower"].null_count == 0

@@ -254,6 +254,29 @@ def test_what_cannot_be_decoded_is_an_error_that_names_it(tmp_path, content):
         decode(path, sample_rate_hz=RATE)
 
 
+def test_a_file_is_decoded_only_where_its_bytes_have_the_hash_that_is_asked_for(file):
+    path = file(noise(100))
+    known = sha256_of(path)
+    assert len(decode(path, sample_rate_hz=RATE, content_sha256=known)) == 100
+    path = file(noise(100, seed=1))
+    with pytest.raises(CorpusError, match=rf"^{path} changed during the run; run again[^\n]*$"):
+        decode(path, sample_rate_hz=RATE, content_sha256=known)
+
+
+def test_what_is_decoded_is_what_was_hashed(file, monkeypatch):
+    """Even where the file changes in between: it is read once."""
+    path, later = file(noise(100)), noise(100, seed=1)
+    expected, known, read_bytes = decode(path, sample_rate_hz=RATE), sha256_of(path), type(path).read_bytes
+
+    def read_and_change(self):
+        content = read_bytes(self)
+        file(later)
+        return content
+
+    monkeypatch.setattr(type(path), "read_bytes", read_and_change)
+    assert np.array_equal(decode(path, sample_rate_hz=RATE, content_sha256=known), expected)
+
+
 def test_a_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -120,7 +120,7 @@ def test_rows_that_break_the_schema_are_refused_and_the_last_part_stays(tmp_path
 
 
 def test_a_number_that_does_not_fit_is_refused_rather_than_rounded():
-    rows = pa.table({"utterance_id": ["a"], "speaker_id": ["s"], "self_similarity": ["0.5x"]})
+    rows = pa.table({"utterance_id": ["a"], "speaker_id": ["s"], "average_similarity": ["0.5x"]})
     with pytest.raises(ValueError, match="utterance_scores"):
         conform(UTTERANCE_SCORES, rows)
 

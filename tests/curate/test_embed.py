@@ -15,6 +15,7 @@ from curate.decisions import Author
 from curate.embed import (
     BlockStore,
     Stretch,
+    duplicates,
     embed_block,
     embedding_rows,
     fixed_size_lists,
@@ -24,6 +25,7 @@ from curate.embed import (
 )
 from curate.errors import CorpusError
 from curate.schema import DECISIONS, EMBEDDINGS
+from curate.similarity import unit
 
 AUTHOR = Author(rule="extractor counting", step="embed", run_id="0123456789ab")
 RATE_HZ = 8_000
@@ -116,13 +118,54 @@ def test_nothing_is_computed_twice(root, tmp_path):
     assert extractor.num_heard == 4
 
 
-def test_two_files_of_the_same_bytes_are_heard_once_and_both_have_a_row(root, tmp_path):
+@pytest.mark.parametrize("names", [("a", "twin", "b"), ("twin", "b", "a")])
+def test_of_two_files_of_the_same_bytes_the_first_by_id_stays_and_the_other_is_dropped(root, tmp_path, names):
     extractor = CountingExtractor()
-    rows, _ = carry_out(utterances(root, "a", "twin", "b"), root, extractor, BlockStore(tmp_path / "blocks"))
+    rows, without = carry_out(utterances(root, *names), root, extractor, BlockStore(tmp_path / "blocks"))
     assert extractor.num_heard == 2
-    vectors = matrix(rows["vector"])
-    np.testing.assert_array_equal(vectors[0], vectors[1])
-    assert len(rows) == 3
+    assert sorted(rows["utterance_id"].to_pylist()) == ["toy/a", "toy/b"]
+    (verdict,) = conform(DECISIONS, without).to_pylist()
+    assert (verdict["subject_id"], verdict["other_id"]) == ("toy/twin", "toy/a")
+    assert (verdict["subject"], verdict["verdict"], verdict["reason"]) == ("utterance", "drop", "duplicate")
+
+
+def test_a_duplicate_without_speech_has_one_verdict(root, tmp_path):
+    for name in ("silent2", "silent3"):
+        shutil.copy(root / "silent.wav", root / f"{name}.wav")
+    rows = utterances(root, "silent3", "silent", "silent2")
+    found, without = carry_out(rows, root, CountingExtractor(), BlockStore(tmp_path / "blocks"))
+    told = {row["subject_id"]: (row["reason"], row["other_id"]) for row in conform(DECISIONS, without).to_pylist()}
+    copy = ("duplicate", "toy/silent")
+    assert told == {"toy/silent": ("no_speech", None), "toy/silent2": copy, "toy/silent3": copy}
+    assert (len(found), len(without)) == (0, 3)
+
+
+def test_another_stretch_of_the_same_bytes_is_no_duplicate():
+    wanted = [Stretch(file=None, content_sha256="x", start_s=start, duration_s=1.0) for start in (0.0, 1.0, 0.0)]
+    assert duplicates(pa.table({"utterance_id": ["c", "b", "a"]}), wanted) == {"c": "a"}
+
+
+class ZeroExtractor(CountingExtractor):
+    """Zeros, not nan, for silence."""
+
+    def _embed(self, waveform):
+        return np.nan_to_num(super()._embed(waveform))
+
+
+def test_a_vector_of_length_zero_counts_as_no_speech(root, tmp_path):
+    rows = utterances(root, "a", "silent", "b")
+    found, without = carry_out(rows, root, ZeroExtractor(), BlockStore(tmp_path / "blocks"))
+    assert found["utterance_id"].to_pylist() == ["toy/a", "toy/b"]
+    assert [row["reason"] for row in without.to_pylist()] == ["no_speech"]
+    unit(matrix(found["vector"]))
+
+
+def test_a_file_that_changed_since_the_scan_is_named_and_nothing_is_filed(root, tmp_path):
+    rows, store = utterances(root, "a", "b"), BlockStore(tmp_path / "blocks")
+    shutil.copy(root / "c.wav", root / "b.wav")
+    with pytest.raises(CorpusError, match=r"b\.wav changed during the run; run again"):
+        carry_out(rows, root, CountingExtractor(), store)
+    assert store.keys() == set()
 
 
 def test_audio_that_moves_is_found_again_and_audio_that_changes_is_not(root, tmp_path):
@@ -203,8 +246,9 @@ def test_a_block_that_was_being_written_when_the_power_failed_is_not_read(root, 
 
 def test_an_unreadable_file_is_named(root, tmp_path):
     (root / "text.wav").write_text("no audio")
-    rows = [Stretch(file=root / "text.wav", content_sha256="0", start_s=0.0, duration_s=1.0)]
-    with pytest.raises(CorpusError, match=r"text\.wav"):
+    content = hashlib.sha256(b"no audio").hexdigest()
+    rows = [Stretch(file=root / "text.wav", content_sha256=content, start_s=0.0, duration_s=1.0)]
+    with pytest.raises(CorpusError, match=r"text\.wav: cannot be decoded"):
         embed_block(rows, CountingExtractor(), BlockStore(tmp_path / "blocks"))
 
 

@@ -1,9 +1,12 @@
 """What reading a corpus promises: nothing is left out silently, a file that holds still is looked into once."""
 
+import logging
 import math
 import os
 import re
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from curate import ingest
 from curate.audio import Probe, probe
-from curate.catalog import conform, rows_of
+from curate.catalog import Catalog, conform, rows_of, write_text
 from curate.corpora import READERS, folder, manifest
 from curate.corpora.described import Described
 from curate.decisions import Author
@@ -24,6 +27,7 @@ from curate.ingest import (
     describe,
     judge_files,
     probe_files,
+    refuse_beyond,
     refuse_damaged,
     require_root,
     seen_as_text,
@@ -31,6 +35,8 @@ from curate.ingest import (
     utterance_rows,
 )
 from curate.schema import DECISIONS, UTTERANCES
+from flows import reading
+from flows.reading import look_into_files
 
 AUTHOR = Author(rule="limits of the corpus", step="ingest", run_id="0123456789ab")
 RATE = 8000
@@ -102,7 +108,9 @@ def test_a_corpus_that_is_not_there_or_empty_is_an_error_that_names_its_layout(t
 
 def test_two_files_with_one_id_are_an_error_that_names_both(root):
     soundfile.write(root / "a" / "1.flac", np.zeros(800), RATE)
-    with pytest.raises(CorpusError, match=r"a/1.flac and a/1.wav both have the id toy/a/1; expected one file an id"):
+    with pytest.raises(
+        CorpusError, match=r"a/1.flac and a/1.wav both have the id toy/a/1; expected one file an id \(`exclude`"
+    ):
         describe(corpus(root))
     assert len(describe(corpus(root, exclude=("a/1.flac",)))) == 6  # and leaving one out mends it
 
@@ -146,9 +154,22 @@ def test_a_file_that_changed_in_size_or_time_is_looked_into_again(root, looks):
     assert again["b/1.wav"] is first["b/1.wav"]
 
 
+def test_a_file_that_was_replaced_with_its_size_and_time_kept_is_looked_into_again(root, looks):
+    """As `cp -p` and `rsync -t` do."""
+    first = probe_files(root, ["a/1.wav"], {})
+    other = root / "other.wav"
+    soundfile.write(other, np.zeros(800), RATE)
+    at = first["a/1.wav"].changed_ns
+    os.utime(other, ns=(at, at))
+    shutil.copy2(other, root / "a" / "1.wav")
+    again = probe_files(root, ["a/1.wav"], first)
+    assert (again["a/1.wav"].num_bytes, again["a/1.wav"].changed_ns) == (first["a/1.wav"].num_bytes, at)
+    assert again["a/1.wav"].probe.peak_dbfs == -math.inf
+
+
 @pytest.mark.parametrize("path", ["a/9.wav", "a/1.wav/x.wav", "no/1.wav"])
 def test_a_file_that_is_not_there_is_missing_even_if_it_was_seen_before(root, path):
-    known = {path: Seen(num_bytes=1, changed_ns=1, probe=Probe(duration_s=1.0))}
+    known = {path: Seen(num_bytes=1, changed_ns=1, touched_ns=1, probe=Probe(duration_s=1.0))}
     found = probe_files(root, [path], known)[path].probe
     assert (found.damage, found.detail, found.content_sha256) == ("missing", "no such file", None)
 
@@ -156,7 +177,7 @@ def test_a_file_that_is_not_there_is_missing_even_if_it_was_seen_before(root, pa
 numbers = st.none() | st.floats(allow_nan=False)
 texts = st.text(max_size=5)
 probes = st.builds(Probe, content_sha256=st.none() | texts, duration_s=numbers, peak_dbfs=numbers, damage=texts)
-seen_files = st.builds(Seen, num_bytes=st.integers(0), changed_ns=st.integers(), probe=probes)
+seen_files = st.builds(Seen, num_bytes=st.integers(0), changed_ns=st.integers(), touched_ns=st.integers(), probe=probes)
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), seen_files, max_size=4))
@@ -169,17 +190,120 @@ def test_what_other_code_saw_or_was_garbled_is_not_remembered(junk):
     assert seen_from_text(junk) == {}
 
 
-def test_half_of_what_was_remembered_is_nothing(root):
+@pytest.mark.parametrize("version", ["__version__", "__libsndfile_version__"])
+def test_what_another_decoder_saw_is_not_remembered(root, monkeypatch, version):
     text = seen_as_text(look(root))
     assert len(seen_from_text(text)) == 6
-    assert seen_from_text(text[: len(text) - 20]) == {}
+    monkeypatch.setattr(soundfile, version, "0.0.1")
+    assert seen_from_text(text) == {}
+
+
+def test_of_what_was_cut_off_the_whole_lines_are_remembered(root):
+    seen = look(root)
+    text = seen_as_text(seen)
+    head, *lines = text.splitlines(keepends=True)
+    for cut in range(len(text)):
+        left, whole = len(head), 0
+        while whole < len(lines) and left + len(lines[whole]) <= cut:
+            left, whole = left + len(lines[whole]), whole + 1
+        assert list(seen_from_text(text[:cut])) == list(seen)[:whole]
+
+
+def test_a_line_that_a_disk_garbled_costs_only_its_own_file(root):
+    lines = seen_as_text(look(root)).splitlines(keepends=True)
+    lines[2:4] = ["\0" * 50 + "\n", '["b/1.wav"]\n']
+    assert list(seen_from_text("".join(lines))) == ["a/1.wav", "b/2.wav", "c/1.wav", "c/2.wav"]
+
+
+@pytest.fixture
+def memory(root, monkeypatch):
+    """Where a scan in chunks of two remembers."""
+    monkeypatch.setattr(ingest, "FILES_A_CHUNK", 2)
+    monkeypatch.setattr(reading, "FILES_A_CHUNK", 2)
+    return root.parent / "cache" / "files" / "toy.jsonl"
+
+
+def scan(root, memory):
+    return look_into_files(corpus(root), describe(corpus(root)), memory)
+
+
+def killed_at(monkeypatch, path):
+    """From now on the look into this file ends the scan."""
+
+    def dying(file):
+        if file == path:
+            raise KeyboardInterrupt
+        return probe(file)
+
+    monkeypatch.setattr(ingest.audio, "probe", dying)
+
+
+def test_a_killed_scan_goes_on_after_its_last_chunk(root, memory, monkeypatch):
+    with monkeypatch.context() as until_then:
+        killed_at(until_then, root / "b" / "2.wav")
+        with pytest.raises(KeyboardInterrupt):
+            scan(root, memory)
+    assert list(seen_from_text(memory.read_text())) == ["a/1.wav", "a/2.wav"]
+    looked = []
+    monkeypatch.setattr(ingest.audio, "probe", lambda file: looked.append(file) or probe(file))
+    assert scan(root, memory) == look(root)
+    assert {file.parent.name for file in looked[:4]} == {"b", "c"}
+    assert memory.read_text() == seen_as_text(look(root))
+
+
+def test_half_a_line_is_not_glued_to_the_next(root, memory, monkeypatch):
+    scan(root, memory)
+    memory.write_text(memory.read_text()[:-20])  # the power went
+    os.utime(root / "a" / "1.wav", ns=(1, 1))
+    killed_at(monkeypatch, root / "c" / "2.wav")
+    with pytest.raises(KeyboardInterrupt):
+        scan(root, memory)
+    remembered = seen_from_text(memory.read_text())
+    assert list(remembered) == ["a/1.wav", "a/2.wav", "b/1.wav", "b/2.wav", "c/1.wav"]
+    assert remembered["a/1.wav"].changed_ns == 1  # of two lines on one file the later holds
+
+
+def test_a_chunk_is_added_without_writing_the_others_again(root, memory, monkeypatch):
+    """Or a million files would be written five hundred times."""
+    whole = []
+    monkeypatch.setattr(reading, "write_text", lambda path, text: whole.append(text) or write_text(path, text))
+    scan(root, memory)
+    assert whole == [seen_as_text({}), seen_as_text(look(root))]
+    whole.clear()
+    scan(root, memory)
+    assert whole == []
+
+
+def test_files_that_are_gone_are_forgotten(root, memory):
+    scan(root, memory)
+    shutil.rmtree(root / "b")
+    scan(root, memory)
+    assert list(seen_from_text(memory.read_text())) == ["a/1.wav", "a/2.wav", "c/1.wav", "c/2.wav"]
+
+
+def test_a_memory_that_is_no_text_is_made_anew(root, memory):
+    scan(root, memory)
+    good = memory.read_text()
+    memory.write_bytes(b"\xff\xfe" * 9)
+    scan(root, memory)
+    assert memory.read_text() == good
+
+
+def test_a_long_scan_says_how_far_it_is_and_a_short_one_nothing(root, memory, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "voxcurate")
+    scan(root, memory)
+    assert [record.getMessage() for record in caplog.records] == [f"scan toy: {n} of 6 files" for n in (2, 4, 6)]
+    caplog.clear()
+    monkeypatch.setattr(reading, "FILES_A_CHUNK", 6)
+    scan(root, memory)
+    assert caplog.records == []
 
 
 # -------------------------------------------------------------------------------------------------------------- rows
 
 
 def test_a_row_holds_what_was_said_and_what_was_found(root):
-    said = Described(path="a/2.wav", speaker="a", session="s", start_s=0.05, sex="male", age_years=(30, 39))
+    said = Described(path="a/2.wav", speaker="a", name="a/2", session="s", start_s=0.05, sex="male", age_years=(30, 39))
     rows = utterance_rows(corpus(root, licence="CC0-1.0"), [said], probe_files(root, ["a/2.wav"], {})).to_pylist()
     expected = {
         "utterance_id": "toy/a/2",
@@ -207,6 +331,46 @@ def test_a_stretch_is_as_long_as_its_file_allows(root, start_s, asked_s, held_s)
     said = Described(path="a/2.wav", speaker="a", start_s=start_s, duration_s=asked_s)
     rows = utterance_rows(corpus(root), [said], probe_files(root, ["a/2.wav"], {}))
     assert rows["duration_s"].to_pylist() == [pytest.approx(held_s)]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "asked_s", "told"),
+    [
+        (200.0, None, "toy/a/2-0200000 is from 200.0 s on, but {root}/a/2.wav is 0.2 s long"),
+        (0.2, 0.01, "toy/a/2-0000200 is from 0.2 s to 0.21 s, but"),
+        (0.1, 0.25, "toy/a/2-0000100 is from 0.1 s to 0.35 s, but {root}/a/2.wav is 0.2 s long"),
+        (None, 200.0, "toy/a/2-0000000 is from 0.0 s to 200.0 s, but {root}/a/2.wav is 0.2 s long"),
+    ],
+)
+def test_a_stretch_that_its_file_does_not_hold_is_an_error_that_names_both_lengths(root, start_s, asked_s, told):
+    said = Described(path="a/2.wav", speaker="a", start_s=start_s, duration_s=asked_s)
+    with pytest.raises(CorpusError, match=re.escape(f"corpus 'toy': {told.format(root=root)}")) as caught:
+        refuse_beyond(corpus(root), [Described(path="a/1.wav", speaker="a"), said], look(root))
+    assert str(caught.value).endswith("(are these milliseconds?). 1 of 2 utterances are beyond their file")
+
+
+@pytest.mark.parametrize(("start_s", "asked_s"), [(0, 0.2), (0.1, 0.19), (0.199, None), (None, 0.29), (None, None)])
+def test_a_stretch_may_go_past_the_end_by_what_rounding_does(root, start_s, asked_s):
+    said = Described(path="a/2.wav", speaker="a", start_s=start_s, duration_s=asked_s)
+    refuse_beyond(corpus(root), [said], look(root))
+
+
+def test_a_damaged_file_is_not_asked_for_what_it_lost(root):
+    (root / "a" / "2.wav").write_bytes((root / "a" / "2.wav").read_bytes()[:-1000])
+    (root / "b" / "1.wav").write_text("no sound")
+    paths = ("a/2.wav", "b/1.wav", "b/9.wav")
+    told = [Described(path=path, speaker="a", start_s=0.19, duration_s=9) for path in paths]
+    refuse_beyond(corpus(root, damaged="keep"), told, probe_files(root, paths, {}))
+
+
+def test_a_scan_refuses_milliseconds_taken_for_seconds_before_it_sets_rows_aside(root):
+    (root / "m.csv").write_text("path,speaker,start_s,duration_s\na/2.wav,a,100,50\n")
+    settings = manifest.Settings(reader="manifest", name="toy", root=root, manifest=root / "m.csv")
+    catalog = Catalog(root.parent / "catalog")
+    with pytest.raises(CorpusError, match=r"toy/a/2-0100000 is from 100\.0 s to 150\.0 s"):
+        reading.scan(SimpleNamespace(corpus=lambda name: settings), catalog, "toy")
+    assert not (catalog.root / "cache" / "scanned").exists()
+    assert (catalog.root / "cache" / "files" / "toy.jsonl").exists()  # the next look is quick
 
 
 def test_rows_fit_the_schema_and_take_the_licence_of_the_reader_where_none_is_given(root):

@@ -32,6 +32,15 @@ def decision(utterance, reason):
     return common | {"subject_id": utterance, "verdict": "drop" if reason != "ok" else "keep", "reason": reason}
 
 
+MERGED = decision("hue/b", "same_person") | {
+    "subject": "pair",
+    "other_id": "sai/x",
+    "verdict": "merge",
+    "step": "identities",
+    "score": 0.875,
+}
+
+
 def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "en")):
     """The tables of a small catalog."""
     uttered = [
@@ -57,7 +66,7 @@ def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "e
     return {
         "corpora": rows_of(CORPORA, [terms | {"corpus": corpus} for corpus in ("hue", "sai")]),
         "utterances": rows_of(UTTERANCES, uttered),
-        "decisions": rows_of(DECISIONS, [decision(u, DROPPED.get(u, "ok")) for u in UTTERED]),
+        "decisions": rows_of(DECISIONS, [*(decision(u, DROPPED.get(u, "ok")) for u in UTTERED), MERGED]),
         "identities": rows_of(IDENTITIES, [{"speaker_id": s, "identity_id": i} for s, i in person.items()]),
         "age_labels": rows_of(
             AGE_LABELS,
@@ -141,6 +150,13 @@ def test_the_counts_equal_the_tables():
         ["clean", "utterance", "drop", "invalid_speaker", "1"],
         ["clean", "utterance", "drop", "truncated", "1"],
         ["clean", "utterance", "keep", "ok", "4"],
+        ["identities", "pair", "merge", "same_person", "1"],
+    ]
+    assert rows_under(text, "Who loses more?") == [
+        ["sex", "unknown", "6", "4", "66.7 %"],
+        ["age_group", "adult", "2", "2", "100.0 %"],
+        ["age_group", "young", "1", "1", "100.0 %"],
+        ["age_group", "unknown", "3", "1", "33.3 %"],
     ]
     assert rows_under(text, "Age groups") == [
         ["leq29", "adult", "", "2"],
@@ -149,7 +165,8 @@ def test_the_counts_equal_the_tables():
     ]
     assert rows_under(text, "Benchmark `toy`")[:2] == [["train", "1", "1"], ["test", "2", "1"]]
     assert "\n1 target trials (two sessions of one person) and\n2 nontarget trials (two people of one sex)" in text
-    assert "- hue/b = sai/x\n" in text
+    assert "- hue/b = sai/x (similarity 0.875)\n" in text
+    assert "Of the target trials 1 have a side without a known session" in text
 
 
 def test_the_conditions_of_the_trials_are_told_as_they_were_set():
@@ -218,7 +235,7 @@ def test_odd_text_stays_harmless(title, licence, citation):
     assert matter["license_name"] == " ".join(licence.split())
     assert matter["tags"] == ["speaker-verification", "voxcurate"]
     headings = [line for line in body.split("\n") if line.startswith("#")]
-    assert len(headings) == 6
+    assert len(headings) == 7
     sources = rows_under(body, "Sources")
     assert [len(row) for row in sources] == [7, 7]
     assert [row[0] for row in sources] == ["hue", "sai"]

@@ -7,7 +7,17 @@ import pytest
 
 from curate.schema import MEANING, TABLES, Column, Reason, Subject, Table, Verdict, as_markdown
 
-UNITLESS = {"self_similarity", "similarity", "score", "lower_bound", "upper_bound", "value", "lower", "upper"}
+UNITLESS = {
+    "self_similarity",
+    "average_similarity",
+    "similarity",
+    "score",
+    "lower_bound",
+    "upper_bound",
+    "value",
+    "lower",
+    "upper",
+}
 tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 
 

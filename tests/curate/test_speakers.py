@@ -29,8 +29,19 @@ def speakers(*ids, sex=None, language=None):
     return pa.Table.from_pylist(rows, schema=SPEAKERS)
 
 
-def join(who, of_utterance, vectors, *, min_similarity=0.7, within_corpora=True, guards=("sex", "language")):
-    utterances = pa.table({"speaker_id": pa.array(list(of_utterance), pa.string())})
+def join(
+    who,
+    of_utterance,
+    vectors,
+    *,
+    min_similarity=0.7,
+    within_corpora=True,
+    guards=("sex", "language"),
+    min_utterances=1,
+    speech_s=1.0,
+):
+    lengths = np.full(len(of_utterance), speech_s)
+    utterances = pa.table({"speaker_id": pa.array(list(of_utterance), pa.string()), "duration_s": lengths})
     return unify(
         who,
         utterances,
@@ -38,6 +49,8 @@ def join(who, of_utterance, vectors, *, min_similarity=0.7, within_corpora=True,
         min_similarity=min_similarity,
         within_corpora=within_corpora,
         guards=guards,
+        min_utterances=min_utterances,
+        min_speech_s=1.0,
         author=AUTHOR,
     )
 
@@ -238,3 +251,19 @@ def test_chapters_of_one_reader_under_two_labels_are_found_in_real_speech(corpor
     unified = join(speakers(*sorted(set(of_utterance))), of_utterance, vectors, min_similarity=threshold)
     readers = [{speaker.split("-")[0] for speaker in group} for group in groups(unified).values()]
     assert sorted(map(sorted, readers)) == [["libri/19"], ["libri/26"], ["libri/27"]]
+
+
+@pytest.mark.parametrize(
+    ("more", "merged"),
+    [
+        ({}, True),
+        ({"min_utterances": 2}, True),
+        ({"min_utterances": 3}, False),
+        ({"speech_s": 0.5}, True),
+        ({"speech_s": 0.4}, False),
+    ],
+)
+def test_labels_with_little_speech_are_not_judged_and_stay_apart(more, merged):
+    unified = join(speakers("a/1", "b/1"), ["a/1", "a/1", "b/1", "b/1"], at(0, 0, 1, 1), **more)
+    assert (people(unified)["b/1"] == "a/1") == merged
+    assert unified.decisions["reason"].to_pylist() == ["same_person" if merged else "too_few_to_judge"]

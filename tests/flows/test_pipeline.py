@@ -1,22 +1,51 @@
 """The whole path: what a run promises of its tables, whatever happens to it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+from prefect import flow, task
 from prefect.flows import load_flow_from_entrypoint
 
+import flows.pipeline
 from curate.catalog import Catalog
-from curate.schema import DECISIONS, RUNS, SPLITS, TRIALS, UTTERANCES
-from flows.pipeline import run
+from curate.embed import embed_block
+from curate.explain import explain
+from curate.runs import last_done
+from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCES
+from flows.pipeline import at_most, curate_corpora, run
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
 KILLED_RUN = Path(__file__).with_name("killed_run.py")
+CORPUS = '[[corpora]]\nname = "{name}"\nreader = "librispeech"\nroot = "{root}"\ninclude = ["{include}"]\n'
+
+
+def add_corpus(file: Path, root: Path, name: str, include: str) -> None:
+    file.write_text(file.read_text() + CORPUS.format(name=name, root=root, include=include))
+
+
+class Crowd:
+    """How many were in it at once, at most."""
+
+    def __init__(self):
+        self.lock, self.inside, self.most = threading.Lock(), 0, 0
+
+    def __enter__(self):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +67,26 @@ def test_every_utterance_has_exactly_one_verdict(undisturbed):
     decisions = Catalog(undisturbed).read(DECISIONS).filter(pc.field("subject") == "utterance")
     utterances = Catalog(undisturbed).read(UTTERANCES)
     assert sorted(decisions["subject_id"].to_pylist()) == sorted(utterances["utterance_id"].to_pylist())
+
+
+def test_a_corpus_that_repeats_the_audio_of_another_is_dropped_as_duplicates(tmp_path, write_pipeline, corpora):
+    file = write_pipeline(tmp_path)
+    add_corpus(file, corpora / "LibriSpeech", "zwei", "test-other/1688/*[0-3].flac")
+    run(file)
+    catalog = Catalog(tmp_path / "catalog")
+    ids, decisions = catalog.read(UTTERANCES)["utterance_id"].to_pylist(), catalog.read(DECISIONS)
+    copies = decisions.filter(pc.field("reason") == "duplicate").select(["subject_id", "other_id"]).to_pylist()
+    assert {row["subject_id"]: row["other_id"] for row in copies} == {
+        one: one.replace("zwei/", "one/") for one in ids if one.startswith("zwei/")
+    }
+    assert copies
+    about = decisions.filter(pc.field("subject") == "utterance")["subject_id"].to_pylist()
+    assert sorted(about) == sorted(ids)
+    assert not any(one.startswith("zwei/") for one in catalog.read(EMBEDDINGS)["utterance_id"].to_pylist())
+    assert f"{len(copies)} duplicates" in next(row["summary"] for row in last_done(catalog) if row["step"] == "embed")
+    (story,) = [line for line in explain(catalog, copies[0]["subject_id"]) if "duplicate" in line]
+    why = f"dropped, duplicate: the same audio, byte for byte, as {copies[0]['other_id']}. By extractor ge2e"
+    assert story.startswith(f"The utterance was {why}")
 
 
 def test_the_same_inputs_give_the_same_bytes_in_another_folder(undisturbed, tmp_path, write_pipeline, contents):
@@ -92,6 +141,68 @@ def test_after_a_kill_the_next_run_ends_in_the_same_tables(
     assert contents(tmp_path / "catalog", without=TIMED) == contents(undisturbed, without=TIMED)
     assert not any(step.changed for step in run(pipeline))
     assert not list((tmp_path / "catalog").glob("[a-z]*/*.new"))
+
+
+def test_no_more_jobs_are_under_way_than_there_are_workers_and_none_is_lost():
+    crowd = Crowd()
+
+    @task
+    def job(number: int) -> int:
+        with crowd:
+            time.sleep(0.05)
+        return number
+
+    @flow
+    def many() -> list[int]:
+        return [future.result() for future in at_most(2, job.submit, range(7))]
+
+    assert sorted(many()) == list(range(7))
+    assert crowd.most == 2
+
+
+def test_a_served_flow_keeps_to_the_workers_of_its_pipeline_file(tmp_path, write_pipeline, monkeypatch):
+    """Served, it has the runner of Prefect's choice, not the one that `run` gives it."""
+    crowd = Crowd()
+
+    def slowly(*arguments):
+        with crowd:
+            time.sleep(0.2)
+            embed_block(*arguments)
+
+    monkeypatch.setattr(flows.pipeline, "embed_block", slowly)
+    curate_corpora(str(write_pipeline(tmp_path)))
+    assert crowd.most == 2
+
+
+def test_the_faults_of_all_corpora_are_told_at_once(undisturbed, tmp_path, write_pipeline, corpora, curate):
+    """Of a catalog that was complete, too: what finds that there is nothing to do stops at the first fault."""
+    shutil.copytree(undisturbed, tmp_path / "catalog")
+    file = write_pipeline(tmp_path)
+    for name in ("three", "four"):
+        add_corpus(file, corpora / "LibriSpeech", name, f"{name}/*")
+    result = curate("run", file)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith("curate: corpus 'four': 'four/*' matches none of")
+    assert "; corpus 'three': 'three/*' matches none of" in said
+
+
+def test_every_corpus_that_is_not_there_is_told_at_once(tmp_path, write_pipeline, curate):
+    file = write_pipeline(tmp_path)
+    for name in ("three", "four"):
+        add_corpus(file, tmp_path / f"no-{name}", name, "*")
+    (said,) = curate("run", file).stderr.splitlines()
+    assert all(f"corpus '{name}': no folder" in said for name in ("three", "four"))
+
+
+def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(tmp_path, write_pipeline, curate, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nobody is at the port for discarding
+    result = curate("run", write_pipeline(tmp_path))
+    expected = "curate: PREFECT_API_URL http://127.0.0.1:9/api: no Prefect server answers; expected one there, or the"
+    assert result.returncode == 1
+    (said,) = result.stderr.splitlines()
+    assert said == f"{expected} variable unset"
 
 
 def test_the_flow_can_be_served_under_its_entrypoint_with_the_pipeline_file_as_its_only_parameter():

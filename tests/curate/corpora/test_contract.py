@@ -81,6 +81,14 @@ def test_rows_are_described_with_files_that_are_there(name, small):
 
 
 @readers
+def test_a_folder_that_is_named_like_audio_is_not_audio(name, small):
+    rows = list(READERS[name].rows(small, section(name, small)))
+    for row in rows:
+        (small / row.path).with_name(f"taken.{row.path.rpartition('.')[2]}").mkdir(exist_ok=True)
+    assert list(READERS[name].rows(small, section(name, small))) == rows
+
+
+@readers
 def test_ids_are_unique_without_blanks_and_the_same_in_another_folder(name, small, tmp_path):
     moved = shutil.copytree(small, tmp_path / "moved" / "to another place")
     here, there = (describe(section(name, root)) for root in (small, moved))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.corpora.described import Described, age_of, sex_of
+from curate.corpora.described import Described, age_of, files_in, sex_of
 from curate.errors import CorpusError
 
 
@@ -22,6 +22,9 @@ from curate.errors import CorpusError
         ("forties", (40, 49)),
         ("fourties", (40, 49)),  # as Common Voice writes it
         ("nineties", (90, 99)),
+        ("60+", (60, 120)),
+        (" 18 + ", (18, 120)),
+        ("120+", (120, 120)),
         ("", None),
         (None, None),
         ("  ", None),
@@ -31,9 +34,11 @@ def test_an_age_is_the_youngest_and_oldest_that_its_word_allows(word, years):
     assert age_of(word) == years
 
 
-@pytest.mark.parametrize("word", ["old", "34.5", "-3", "1234", "30-", "30-39-50", "nan", "30 years", "tens"])
+@pytest.mark.parametrize(
+    "word", ["old", "34.5", "-3", "1234", "30-", "30-39-50", "nan", "30 years", "tens", "+", "60++", "130+", "30-39+"]
+)
 def test_a_word_that_is_no_age_is_refused(word):
-    with pytest.raises(CorpusError, match=r"^age '.*'; expected years \(34\), a range \(30-39\) or a decade"):
+    with pytest.raises(CorpusError, match=r"^age '.*'; expected years \(34\), a range \(30-39, 60\+\) or a decade"):
         age_of(word)
 
 
@@ -95,7 +100,24 @@ def test_a_stretch_that_cannot_be_is_refused(stretch):
         ({"path": "a b/c\td.wav"}, "a%20b/c%20d"),
         ({"path": "a.wav", "name": "call 7"}, "call%207"),
         ({"path": "tiếng/Việt.flac"}, "tiếng/Việt"),
+        ({"path": "a/b.wav", "start_s": 12.5}, "a/b-0012500"),
+        ({"path": "a/b.wav", "start_s": 0.0}, "a/b-0000000"),
+        ({"path": "a/b.wav", "duration_s": 2.0}, "a/b-0000000"),
+        ({"path": "a/b.wav", "start_s": 0.0006}, "a/b-0000001"),
+        ({"path": "a/b.wav", "start_s": 99999.0}, "a/b-99999000"),
+        ({"path": "a/b.wav", "start_s": 12.5, "name": "call"}, "call"),
     ],
 )
-def test_an_utterance_is_called_by_its_name_or_its_path_without_suffix_and_blanks(said, utterance):
+def test_an_utterance_is_called_by_its_name_or_its_path_without_suffix_and_blanks_and_a_stretch_by_its_start(
+    said, utterance
+):
     assert Described(speaker="s", **said).utterance == utterance
+
+
+def test_files_come_in_order_without_folders_but_with_links_that_lead_nowhere(tmp_path):
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "z.wav").symlink_to(tmp_path / "a.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
+    assert [file.name for file in files_in(tmp_path, "z*", "*.wav")][:3] == ["a.wav", "gone.wav", "z.wav"]
+    assert tmp_path / "folder.wav" not in files_in(tmp_path, "*")

@@ -24,7 +24,7 @@ def test_every_kind_of_audio_counts_and_nothing_else_does(folder, sound):
     assert set(read(folder)) == {"an/1/x", "an/2/x", "an/a", "an/b", "bình/y%20z"}
 
 
-@pytest.mark.parametrize(("path", "depth"), [("loose.wav", 0), ("an/1/too/deep.wav", 3)])
+@pytest.mark.parametrize(("path", "depth"), [("loose.wav", 0), ("an/1/too/deep.wav", 3), ("an/1/far/too/deep.wav", 4)])
 def test_audio_that_lies_elsewhere_is_an_error(folder, sound, path, depth):
     sound(folder, path)
     with pytest.raises(
@@ -47,6 +47,7 @@ def test_a_table_tells_of_the_speakers_that_it_names(folder):
     [
         ("speaker,age\nan,30\nbình,ancient\n", r"speakers\.csv:3: age 'ancient'; expected years \(34\)"),
         ("name,age\nan,30\n", r"speakers\.csv:2: no `speaker`; expected speaker and any of sex, age, accent, language"),
+        ("speaker,gender\nan,f\n", r"csv:2: column 'gender'; expected speaker, sex, age, accent, language$"),
         ("speaker,age\nan,30,x\n", r"speakers\.csv:2: 3 fields; expected 2 as in the header"),
         ("", r"speakers\.csv: empty; expected a header and rows"),
         ("speaker,age\nan,30\nan,40\n", r"csv:3: speaker 'an' again, after .*csv:2; expected one row a speaker"),
@@ -65,3 +66,23 @@ def test_a_name_in_another_encoding_is_an_error_that_can_be_printed(folder):
         CorpusError, match=r"path 'an/m\\udcfcller\.wav' holds what is no text; expected a name in UTF-8"
     ):
         read(folder)
+
+
+def test_links_to_speakers_and_sessions_are_followed_and_keep_their_own_names(folder, sound, tmp_path):
+    elsewhere = sound(tmp_path / "elsewhere", "cuc/3/a.wav", "4/b.wav")
+    (folder / "cúc").symlink_to(elsewhere / "cuc")
+    (folder / "an" / "4").symlink_to(elsewhere / "4")
+    rows = read(folder)
+    assert set(rows) == {"an/1/x", "an/2/x", "an/4/b", "bình/y%20z", "cúc/3/a"}
+    assert (rows["cúc/3/a"].speaker, rows["cúc/3/a"].session) == ("cúc", "3")
+
+
+def test_audio_too_deep_behind_a_link_is_an_error_too(folder, sound, tmp_path):
+    (folder / "cúc").symlink_to(sound(tmp_path / "elsewhere", "cuc/3/too/deep.wav") / "cuc")
+    with pytest.raises(CorpusError, match=r"cúc/3/too/deep\.wav: 3 folders deep; expected speaker/file"):
+        read(folder)
+
+
+def test_a_link_that_leads_nowhere_is_not_left_out_silently(folder):
+    (folder / "an" / "gone.wav").symlink_to(folder / "nowhere.wav")
+    assert "an/gone" in read(folder)

@@ -20,7 +20,7 @@ def test_a_row_says_reader_chapter_subset_sex_and_transcript(librispeech):
     assert (row.path, row.speaker, row.session) == ("train-clean-100/60/5/60-5-0000.flac", "60", "5")
     assert (row.sex, row.corpus_split, row.language) == ("male", "train-clean-100", "en")
     assert row.transcript == "HE SAID  TWO WORDS"
-    assert (row.age_years, row.accent, row.start_s, row.duration_s) == (None, None, 0.0, None)
+    assert (row.age_years, row.accent, row.start_s, row.duration_s) == (None, None, None, None)
 
 
 def test_every_chapter_of_every_subset_is_read_and_nothing_else(librispeech):

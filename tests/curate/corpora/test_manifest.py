@@ -1,6 +1,7 @@
 """A manifest: one table in any of four forms, read to one and the same utterances, or refused by file and line."""
 
 import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,7 +61,7 @@ def test_all_forms_are_read_to_the_same_utterances_through_a_map_of_fields(tmp_p
     assert told == [
         ("one", "a.wav", "an", 0.0, 0.05, (30, 39), "female", "vi"),
         ("two", "a.wav", "ba", 0.05, None, None, None, "vi"),
-        ("d/b", "d/b.flac", "an", 0.0, None, (34, 34), None, "vi"),
+        ("d/b", "d/b.flac", "an", None, None, (34, 34), None, "vi"),
     ]
     assert [row.age_source for row in rows] == [f"m{suffix}", None, f"m{suffix}"]
 
@@ -78,6 +79,40 @@ def test_numbers_are_taken_as_numbers(tmp_path, suffix):
     name = write(tmp_path, suffix, [{"path": "a.wav", "speaker": 7, "start_s": 1, "duration_s": 0.25, "age": 34.0}])
     (row,) = read(tmp_path, name)
     assert (row.speaker, row.start_s, row.duration_s, row.age_years) == ("7", 1.0, 0.25, (34, 34))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_what_pandas_makes_of_ids_with_nulls_is_read_as_the_ids(tmp_path, suffix):
+    empty = {"start_s": math.nan, "duration_s": math.inf, "session": math.nan, "age": math.nan}
+    name = write(tmp_path, suffix, [{"path": "a.wav", "speaker": 1688.0, "transcript": 0.5} | empty])
+    (row,) = read(tmp_path, name)
+    assert (row.speaker, row.transcript, row.is_stretch, row.session, row.age_years) == (
+        "1688",
+        "0.5",
+        False,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_a_mapped_column_may_be_blank_in_every_row(tmp_path, suffix):
+    name = write(tmp_path, suffix, [{"path": "a.wav", "speaker": "s", "gender": None}])
+    (row,) = read(tmp_path, name, fields={"sex": "gender"})
+    assert row.sex is None
+
+
+def test_stretches_of_one_file_are_one_session_and_are_called_by_their_starts(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "path,speaker,start_s,duration_s,session\nd/a.wav,s,12.5,2,\nd/a.wav,s,0,2,\nd/b.wav,s,0,2,told\nd/c.wav,s,,,\n"
+    )
+    told = {row.utterance: row.session for row in describe(section(tmp_path, "m.csv"))}
+    assert told == {"d/a-0000000": "d/a", "d/a-0012500": "d/a", "d/b-0000000": "told", "d/c": None}
+
+
+def test_a_row_on_all_of_a_file_shares_the_session_of_its_stretches(tmp_path):
+    (tmp_path / "m.csv").write_text("path,speaker,start_s\na.wav,s,\na.wav,s,1\n")
+    assert {row.utterance: row.session for row in describe(section(tmp_path, "m.csv"))} == {"a": "a", "a-0001000": "a"}
 
 
 def test_a_byte_order_mark_windows_lines_and_windows_paths_do_no_harm(tmp_path):
@@ -106,7 +141,11 @@ def test_a_path_that_leaves_the_corpus_is_refused_by_its_line(tmp_path, path):
             "path,who\na.wav,s\n",
             "m.csv:2: no column 'speaker'; expected one that says the speaker (`fields` maps names)",
         ),
-        ("path,speaker\na.wav,s\nb.wav,\n", "m.csv:3: no column 'speaker'; expected one that says the speaker"),
+        (
+            "path,speaker\na.wav,s\nb.wav,\n",
+            "m.csv:3: row has no speaker in column 'speaker'; expected a speaker in every row",
+        ),
+        ("path,speaker\n,s\n", "m.csv:2: row has no path in column 'path'; expected a path in every row"),
         ("path,speaker\na.wav,s,more\n", "m.csv:2: 3 fields; expected 2 as in the header"),
         ("path,speaker\na.wav\n", "m.csv:2: 1 fields; expected 2 as in the header"),
         ("", "m.csv: empty; expected a header and rows"),
@@ -130,7 +169,7 @@ def test_a_row_that_makes_no_utterance_is_refused_by_file_and_line(tmp_path, tex
         ("m.jsonl", b'{"path": "a.wav", "speaker": "s"}\n{"path"\n', "m.jsonl:2: no JSON ("),
         ("m.jsonl", b"[1, 2]\n", "m.jsonl:1: list; expected one object a line"),
         ("m.jsonl", b"[" * 100_000, "m.jsonl:1: no JSON ("),
-        ("m.jsonl", b'{"path": "a.wav", "speaker": "s", "start_s": NaN}\n', "m.jsonl:1: a.wav: start_s nan; expected"),
+        ("m.jsonl", b'{"path": "a.wav", "speaker": NaN}\n', "m.jsonl:1: row has no speaker in column 'speaker'"),
         ("m.parquet", b"no parquet at all", "m.parquet: no Parquet ("),
         ("m.parquet", b"PAR1" + b"\x99" * 60 + (50).to_bytes(4, "little") + b"PAR1", "m.parquet: no Parquet ("),
         ("m.xlsx", b"", "m.xlsx: cannot read '.xlsx'; expected one of .csv, .tsv, .jsonl, .parquet"),
@@ -152,8 +191,9 @@ def test_a_mapped_column_that_no_row_has_is_refused(tmp_path):
 
 
 def test_two_rows_with_one_id_are_refused_unless_they_have_names(tmp_path):
-    (tmp_path / "m.csv").write_text("path,speaker,start_s\na.wav,s,0\na.wav,s,1\n")
-    with pytest.raises(CorpusError, match=r"a\.wav and a\.wav both have the id mine/a; expected one file an id"):
+    (tmp_path / "m.csv").write_text("path,speaker,start_s\na.wav,s,0\na.wav,s,0.0001\n")
+    told = r"a\.wav and a\.wav both have the id mine/a-0000000; expected one .* manifest that maps `name` to what tells"
+    with pytest.raises(CorpusError, match=told):
         describe(section(tmp_path, "m.csv"))
     (tmp_path / "m.csv").write_text("path,speaker,start_s,name\na.wav,s,0,x\na.wav,s,1,y\n")
     assert [row.utterance for row in describe(section(tmp_path, "m.csv"))] == ["x", "y"]

@@ -104,7 +104,9 @@ _f32, _f64, _i16, _i32, _i64 = pa.float32(), pa.float64(), pa.int16(), pa.int32(
 _time = pa.timestamp("us", tz="UTC")
 
 _CORPUS = Column("corpus", _text, "the corpus, as the pipeline file names it")
-_UTTERANCE = Column("utterance_id", _text, "corpus/relative path without suffix (of a stretch, with its start in ms, or its name)")
+_UTTERANCE = Column(
+    "utterance_id", _text, "corpus/relative path without suffix (of a stretch, with its start in ms, or its name)"
+)
 _SPEAKER = Column("speaker_id", _text, "corpus/label: one label of one corpus")
 _BENCHMARK = Column("benchmark", _text, "the benchmark, as the pipeline file names it")
 
@@ -131,7 +133,12 @@ UTTERANCES = Table(
         _UTTERANCE,
         _CORPUS,
         _SPEAKER,
-        Column("session_id", _text, "speaker_id/session: one sitting, call, chapter or video; of a stretch, else its file", nullable=True),
+        Column(
+            "session_id",
+            _text,
+            "speaker_id/session: one sitting, call, chapter or video; of a stretch, else its file",
+            nullable=True,
+        ),
         Column("path", _text, "of the file, relative to the root of its corpus"),
         Column("start_s", _f64, "where in the file the stretch begins"),
         Column("duration_s", _f64, "of the stretch; null where the file cannot be read", nullable=True),

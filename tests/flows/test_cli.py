@@ -113,6 +113,11 @@ def test_a_damaged_corpus_is_named_in_one_line_and_the_tables_stay(damage, curat
         ("[splits]", "[splits]\nnum_test_speaker = 4", "splits.num_test_speaker: unknown key; did you mean"),
         ("num_test_speakers = 4", 'num_test_speakers = "4"', "splits.num_test_speakers: '4'; expected a valid integer"),
         ("num_test_speakers = 4", "num_test_speakers = 40", "the test needs 20 female, but only 2 can be drawn"),
+        (
+            "num_test_speakers = 4",
+            "num_test_speakers = 40\n[cleaning]\niqr_factor = 0.1",  # cleaning is done anew before the split fails
+            "the test needs 20 female",
+        ),
         ('"folder"', '"manifest"\nmanifest = "speakers.csv"', "no column 'path'"),
         ('"folder"', '"folders"', "reader 'folders'; expected one of"),
         ('catalog = "catalog"', "catalog = ", "no TOML"),

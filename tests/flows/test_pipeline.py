@@ -125,6 +125,8 @@ def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_
         (30, "before"),
         (35, "after"),
         (40, "before"),
+        (46, "after"),
+        (52, "before"),
     ],
 )
 def test_after_a_kill_the_next_run_ends_in_the_same_tables(

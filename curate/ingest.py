@@ -99,16 +99,11 @@ def _with_sessions(chosen: list[Described]) -> list[Described]:
     ]
 
 
-def probe_files(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> dict[str, Seen]:
-    """Look into every file, but for those that `known` has seen and that have not changed since."""
-    seen: dict[str, Seen] = {}
-    for chunk in probe_chunks(root, paths, known):
-        seen |= chunk
-    return seen
-
-
 def probe_chunks(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> Iterator[dict[str, Seen]]:
-    """The same, FILES_A_CHUNK files at a time, for callers who keep what was found as they go."""
+    """Look into every file but those that `known` has seen and that have not changed since.
+
+    FILES_A_CHUNK at a time, so that the caller can keep what was found as it goes.
+    """
 
     def look(path: str) -> Seen:
         file = root / path

@@ -26,7 +26,7 @@ from curate.ingest import (
     Seen,
     describe,
     judge_files,
-    probe_files,
+    probe_chunks,
     refuse_beyond,
     refuse_damaged,
     require_root,
@@ -40,6 +40,11 @@ from flows.reading import look_into_files
 
 AUTHOR = Author(rule="limits of the corpus", step="ingest", run_id="0123456789ab")
 RATE = 8000
+
+
+def probe_files(root, paths, known):
+    """All chunks at once."""
+    return {path: seen for chunk in probe_chunks(root, paths, known) for path, seen in chunk.items()}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from curate.config import Corpus
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings, Described
-from curate.ingest import describe, probe_files, refuse_damaged, utterance_rows
+from curate.ingest import describe, probe_chunks, refuse_damaged, utterance_rows
 
 FILLED = {
     "sex": "sex",
@@ -111,7 +111,7 @@ def test_what_is_filled_is_what_the_reader_says_it_fills(name, small):
 def test_a_small_corpus_goes_all_the_way_to_rows(name, small):
     settings = section(name, small, licence="mine")
     described = describe(settings)
-    seen = probe_files(small, (row.path for row in described), {})
+    (seen,) = probe_chunks(small, (row.path for row in described), {})
     refuse_damaged(settings, seen)
     rows = utterance_rows(settings, described, seen)
     assert set(rows["licence"].to_pylist()) == {"mine"}

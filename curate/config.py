@@ -7,18 +7,19 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora import READERS, emodb, folder, fsdd, librispeech, manifest
+from curate.corpora import READERS
 from curate.corpora.described import STRICT, CorpusSettings
 from curate.errors import PipelineError
 
-Corpus = Annotated[
-    librispeech.Settings | emodb.Settings | fsdd.Settings | folder.Settings | manifest.Settings, Discriminator("reader")
-]
+if TYPE_CHECKING:  # every reader's Settings are these and more
+    Corpus = CorpusSettings
+else:
+    Corpus = Annotated[Union[tuple(reader.Settings for reader in READERS.values())], Discriminator("reader")]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$"  # what pydantic puts among the keys
@@ -148,10 +149,20 @@ def load_pipeline(path: Path) -> Pipeline:
         raise PipelineError(f"{path}: {'; '.join(_in_words(error.errors()))}") from error
     here = path.resolve().parent
     try:
-        corpora = tuple(replace(corpus, root=_beside(here, corpus.root)) for corpus in pipeline.corpora)
+        corpora = tuple(replace(corpus, **_places(here, corpus)) for corpus in pipeline.corpora)
         return replace(pipeline, catalog=_beside(here, pipeline.catalog), corpora=corpora)
     except RuntimeError as error:
         raise PipelineError(f"{path}: `~` of a user that is not there; expected another path") from error
+
+
+def _places(here: Path, corpus: CorpusSettings) -> dict[str, Any]:
+    """The corpus' root, and the files that the user brings to it, from where the pipeline file lies."""
+    brought = {key: getattr(corpus, key) for key in corpus.FILES_BESIDE}
+    return {"root": _beside(here, corpus.root)} | {
+        key: tuple(_beside(here, one) for one in value) if isinstance(value, tuple) else _beside(here, value)
+        for key, value in brought.items()
+        if value is not None
+    }
 
 
 def _beside(here: Path, path: Path) -> Path:

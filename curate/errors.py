@@ -5,6 +5,7 @@
     ├── CorpusError           a corpus, its files or metadata (also ValueError)
     ├── CatalogError          the catalog folder              (also RuntimeError)
     ├── QueryError            a query                         (also ValueError)
+    ├── ExportError           what is asked of an export      (also ValueError)
     └── ExtractorError        a speaker encoder               (also RuntimeError)
 
 A message names the offender first and then what was expected, on one line.
@@ -29,6 +30,10 @@ class CatalogError(VoxcurateError, RuntimeError):
 
 class QueryError(VoxcurateError, ValueError):
     """A query is not one that we answer."""
+
+
+class ExportError(VoxcurateError, ValueError):
+    """A form cannot hold what it is asked to, or the place to write it is taken."""
 
 
 class ExtractorError(VoxcurateError, RuntimeError):

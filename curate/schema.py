@@ -32,6 +32,8 @@ class Reason(StrEnum):
 
     OK = "ok"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
+    AGE_CONFLICT = "age_conflict"
+    LISTED = "listed"
     MISSING = "missing"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
@@ -54,6 +56,8 @@ class Reason(StrEnum):
 MEANING: dict[Reason, str] = {
     Reason.OK: "nothing speaks against it",
     Reason.TOO_FEW_TO_JUDGE: "too few utterances, or too little speech, to judge by; kept",
+    Reason.AGE_CONFLICT: "its sources of ages disagree by score years; its age is the range that they span",
+    Reason.LISTED: "named by an exclusion list of its corpus",
     Reason.MISSING: "the corpus names a file that is not there",
     Reason.UNREADABLE: "no audio could be decoded from the file",
     Reason.TRUNCATED: "the file ends before the audio that its header announces",
@@ -105,7 +109,7 @@ _time = pa.timestamp("us", tz="UTC")
 
 _CORPUS = Column("corpus", _text, "the corpus, as the pipeline file names it")
 _UTTERANCE = Column(
-    "utterance_id", _text, "corpus/relative path without suffix (of a stretch, with its start in ms, or its name)"
+    "utterance_id", _text, "corpus/relative path without suffix (with its channel and start in ms), or corpus/name"
 )
 _SPEAKER = Column("speaker_id", _text, "corpus/label: one label of one corpus")
 _BENCHMARK = Column("benchmark", _text, "the benchmark, as the pipeline file names it")
@@ -121,6 +125,7 @@ CORPORA = Table(
         Column("licence", _text, "SPDX identifier, or the publisher's words", nullable=True),
         Column("citation", _text, "how its authors ask to be cited", nullable=True),
         Column("url", _text, "where it can be had", nullable=True),
+        Column("remarks", _text, "what is odd about it, a line each", nullable=True),
     ),
 )
 
@@ -140,22 +145,59 @@ UTTERANCES = Table(
             nullable=True,
         ),
         Column("path", _text, "of the file, relative to the root of its corpus"),
+        Column("channel", _i16, "of the file, counted from 0; null: all of them, averaged", nullable=True),
         Column("start_s", _f64, "where in the file the stretch begins"),
         Column("duration_s", _f64, "of the stretch; null where the file cannot be read", nullable=True),
         Column("sample_rate_hz", _i32, "of the file", nullable=True),
         Column("num_channels", _i32, "of the file", nullable=True),
-        Column("peak_dbfs", _f32, "the loudest sample of the file; -inf for digital silence", nullable=True),
+        Column("num_samples", _i64, "of the file, in each channel", nullable=True),
+        Column(
+            "peak_dbfs",
+            _f32,
+            "the loudest sample of the file; -inf for digital silence; null where only headers were looked at",
+            nullable=True,
+        ),
         Column("content_sha256", _text, "of the file's bytes", nullable=True),
         Column("damage", _text, "missing | unreadable | truncated | empty; null for a sound file", nullable=True),
         Column("sex", _text, "female | male, as the corpus says", nullable=True),
         Column("age_min_years", _i16, "the youngest that the corpus' statement allows", nullable=True),
         Column("age_max_years", _i16, "the oldest; equals age_min_years where the age is known", nullable=True),
         Column("age_source", _text, "where the age comes from", nullable=True),
+        Column(
+            "age_conflict_years", _i16, "how far its sources are apart; null where they agree or are one", nullable=True
+        ),
         Column("accent", _text, "as the corpus says", nullable=True),
+        Column("nationality", _text, "as the corpus says", nullable=True),
         Column("language", _text, "BCP 47 tag", nullable=True),
         Column("transcript", _text, "as the corpus writes it", nullable=True),
         Column("corpus_split", _text, "the corpus' own split", nullable=True),
         Column("licence", _text, "the terms that this row comes under", nullable=True),
+    ),
+)
+
+ENROLMENTS = Table(
+    name="enrolments",
+    row_is="One utterance that an enrolment model is made of, as the corpus' authors say.",
+    key=("model_id", "utterance_id"),
+    part_is="corpus",
+    columns=(
+        _CORPUS,
+        Column("model_id", _text, "corpus/list/model"),
+        _UTTERANCE,
+    ),
+)
+
+PUBLISHED_TRIALS = Table(
+    name="published_trials",
+    row_is="One trial of a list that the corpus' authors publish.",
+    key=("corpus", "list", "enrol_id", "test_id"),
+    part_is="corpus",
+    columns=(
+        _CORPUS,
+        Column("list", _text, "the list or condition, such as core-core"),
+        Column("enrol_id", _text, "utterance_id, or model_id of enrolments"),
+        Column("test_id", _text, "utterance_id"),
+        Column("is_target", _bool, "null where no key is published", nullable=True),
     ),
 )
 
@@ -320,6 +362,8 @@ TABLES: dict[str, Table] = {
     for table in (
         CORPORA,
         UTTERANCES,
+        ENROLMENTS,
+        PUBLISHED_TRIALS,
         EMBEDDINGS,
         UTTERANCE_SCORES,
         SPEAKER_SCORES,

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
@@ -48,13 +48,17 @@ class Described:
     session: str | None = None
     start_s: float | None = None  # None: from the start of the file
     duration_s: float | None = None  # None: to the end of the file
+    channel: int | None = None  # counted from 0; None: all of them, averaged
     sex: str | None = None
     age_years: tuple[int, int] | None = None  # youngest and oldest
     age_source: str | None = None
+    age_conflict_years: int | None = None  # how far its sources are apart, where they disagree
     accent: str | None = None
+    nationality: str | None = None
     language: str | None = None
     transcript: str | None = None
     corpus_split: str | None = None
+    licence: str | None = None  # where it is another than that of the corpus
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.path)
@@ -68,12 +72,15 @@ class Described:
             raise CorpusError(f"{self.path}: start_s {self.start_s}; expected seconds from the start of the file")
         if self.duration_s is not None and not 0 < self.duration_s < math.inf:
             raise CorpusError(f"{self.path}: duration_s {self.duration_s}; expected more than 0 seconds")
+        if self.channel is not None and self.channel < 0:
+            raise CorpusError(f"{self.path}: channel {self.channel}; expected channels counted from 0")
 
     @property
     def utterance(self) -> str:
         """What the utterance is called within its corpus; no blanks, so that it fits into any list."""
+        channel = "" if self.channel is None else f"-c{self.channel}"
         start = f"-{round(1000 * (self.start_s or 0)):07d}" if self.is_stretch else ""
-        return re.sub(r"\s", "%20", self.name or self.recording + start)
+        return re.sub(r"\s", "%20", self.name or self.recording + channel + start)
 
     @property
     def recording(self) -> str:
@@ -86,15 +93,40 @@ class Described:
         return self.start_s is not None or self.duration_s is not None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Enrolment:
+    """One utterance that a published model is made of; `list` is what its models are numbered within."""
+
+    list: str
+    model: str
+    utterance: str  # as `Described.utterance`
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedTrial:
+    """One line of a published list. `enrol` names an utterance, or with `enrol_list` a model of that list."""
+
+    list: str
+    enrol: str
+    enrol_list: str | None = None
+    test: str
+    is_target: bool | None  # None: no key is published
+
+
 @validated(frozen=True, kw_only=True, config=STRICT)
 class CorpusSettings:
     """One `[[corpora]]` section: what every reader takes."""
+
+    FILES_BESIDE: ClassVar[tuple[str, ...]] = ("exclusions",)  # keys whose paths are relative to the pipeline file
 
     reader: str
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     root: Path
     include: tuple[str, ...] = ()  # globs over the relative path; nothing given takes everything
     exclude: tuple[str, ...] = ()
+    exclusions: tuple[Path, ...] = ()  # lists of speakers, sessions and files to leave out
+    links: Literal["inside", "anywhere"] = "inside"  # whether links may lead out of the root
+    look: Literal["whole", "header"] = "whole"  # decode every file to its end, or trust what its header says
     licence: str | None = None  # instead of what the reader knows
     language: str | None = None
     damaged: Literal["refuse", "keep"] = "refuse"  # stop, or set damaged files aside as rows

@@ -19,6 +19,8 @@ FILLED = {
     "age": "age_years",
     "session": "session",
     "accent": "accent",
+    "nationality": "nationality",
+    "licence": "licence",
     "language": "language",
     "transcript": "transcript",
     "corpus_split": "corpus_split",
@@ -26,21 +28,16 @@ FILLED = {
 readers = pytest.mark.parametrize("name", READERS)
 
 
-def section(name, root, **more):
-    given = {"manifest": Path("m.csv")} if name == "manifest" else {}
-    return READERS[name].Settings(reader=name, name="toy", root=root, **given, **more)
-
-
 @pytest.fixture
-def small(request, name):
+def small(name, corpus_of):
     """The tiny corpus of that reader."""
-    return request.getfixturevalue(name)
+    return corpus_of(name)
 
 
 @readers
 def test_a_reader_opens_with_licence_citation_and_layout(name):
     told = inspect.getdoc(READERS[name])
-    assert re.search(r"Licen[cs]e|Licence and citation are", told)
+    assert re.search(r"Licence:|Licence and citation are|Licences? ", told)
     assert "itation" in told
     assert re.search("Layout:|laid out as|one row an utterance", told)
     source = Path(READERS[name].__file__).read_text(encoding="utf-8")
@@ -61,7 +58,7 @@ def test_a_reader_says_its_terms_and_what_it_fills(name):
 
 
 @readers
-def test_settings_are_frozen_and_known_to_the_pipeline_file(name):
+def test_settings_are_frozen_and_known_to_the_pipeline_file(name, section):
     settings = section(name, Path("/corpus"))
     assert isinstance(settings, CorpusSettings)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -72,7 +69,7 @@ def test_settings_are_frozen_and_known_to_the_pipeline_file(name):
 
 
 @readers
-def test_rows_are_described_with_files_that_are_there(name, small):
+def test_rows_are_described_with_files_that_are_there(name, small, section):
     rows = list(READERS[name].rows(small, section(name, small)))
     assert len(rows) >= 3
     assert {type(row) for row in rows} == {Described}
@@ -81,7 +78,7 @@ def test_rows_are_described_with_files_that_are_there(name, small):
 
 
 @readers
-def test_a_folder_that_is_named_like_audio_is_not_audio(name, small):
+def test_a_folder_that_is_named_like_audio_is_not_audio(name, small, section):
     rows = list(READERS[name].rows(small, section(name, small)))
     for row in rows:
         (small / row.path).with_name(f"taken.{row.path.rpartition('.')[2]}").mkdir(exist_ok=True)
@@ -89,7 +86,7 @@ def test_a_folder_that_is_named_like_audio_is_not_audio(name, small):
 
 
 @readers
-def test_ids_are_unique_without_blanks_and_the_same_in_another_folder(name, small, tmp_path):
+def test_ids_are_unique_without_blanks_and_the_same_in_another_folder(name, small, section, tmp_path):
     moved = shutil.copytree(small, tmp_path / "moved" / "to another place")
     here, there = (describe(section(name, root)) for root in (small, moved))
     assert here == there
@@ -99,7 +96,7 @@ def test_ids_are_unique_without_blanks_and_the_same_in_another_folder(name, smal
 
 
 @readers
-def test_what_is_filled_is_what_the_reader_says_it_fills(name, small):
+def test_what_is_filled_is_what_the_reader_says_it_fills(name, small, section):
     """A field that FILLS does not name stays empty, but for the language, which a pipeline file may give."""
     rows = list(READERS[name].rows(small, section(name, small, language="vi")))
     silent = FILLED.keys() - set(READERS[name].FILLS) - {"language"}
@@ -108,7 +105,7 @@ def test_what_is_filled_is_what_the_reader_says_it_fills(name, small):
 
 
 @readers
-def test_a_small_corpus_goes_all_the_way_to_rows(name, small):
+def test_a_small_corpus_goes_all_the_way_to_rows(name, small, section):
     settings = section(name, small, licence="mine")
     described = describe(settings)
     (seen,) = probe_chunks(small, (row.path for row in described), {})

@@ -1,0 +1,73 @@
+"""What goes out: the utterances of a benchmark that nothing dropped, under the people that they were found to be."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """One utterance on its way out. File, times and channel are those of the audio that the export refers to."""
+
+    utterance: str  # its utterance_id
+    speaker: str  # its identity_id
+    label: str  # its speaker_id: what its corpus calls the speaker
+    corpus: str
+    split: str  # of the benchmark
+    file: Path  # absolute
+    file_rate_hz: int
+    file_num_samples: int  # in each channel
+    file_num_channels: int
+    start_s: float
+    duration_s: float
+    channel: int | None = None  # counted from 0; None: all of them
+    session: str | None = None
+    sex: str | None = None  # female | male
+    age_years: tuple[int, int] | None = None  # youngest and oldest
+    age_source: str | None = None
+    accent: str | None = None
+    nationality: str | None = None
+    language: str | None = None
+    transcript: str | None = None
+    corpus_split: str | None = None
+    licence: str | None = None
+
+    @property
+    def file_duration_s(self) -> float:
+        """Of the whole file."""
+        return self.file_num_samples / self.file_rate_hz
+
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether the file holds this utterance and nothing else."""
+        return self.channel is None and round(self.duration_s * self.file_rate_hz) >= self.file_num_samples
+
+    @property
+    def age(self) -> str | None:
+        """As a reader of ours takes it: `34`, or `30-39`."""
+        if self.age_years is None:
+            return None
+        youngest, oldest = self.age_years
+        return str(youngest) if youngest == oldest else f"{youngest}-{oldest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One pair of utterance ids of a benchmark's test."""
+
+    enrol: str
+    test: str
+    is_target: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A benchmark as every form is handed it; utterances and trials can be gone through as often as needed."""
+
+    name: str  # of the benchmark
+    splits: tuple[str, ...]
+    utterances: Callable[[str], Iterator[Outgoing]]  # of one split, in the order of their ids
+    trials: Callable[[], Iterator[Trial]]
+    out: Path  # where the export will lie; absolute
+    about: str = ""  # title and description, in words
+    licence: str | None = None

@@ -1,10 +1,12 @@
-"""Probe, decode, resample and hash audio: the only file that knows codecs."""
+"""Probe, decode, resample and hash audio. With `headers` and `m4a`, the only files that know codecs."""
 
 import hashlib
 import io
 import math
-import struct
+import os
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from curate import headers, m4a
 from curate.errors import CorpusError
+from curate.headers import HEAD_BYTES, parse_header
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".sph")
+SOURCES = tuple(Path(str(file)) for file in (__file__, headers.__file__, m4a.__file__))  # what decodes and probes
 FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: memory stays flat for hour-long files
 FRAMES_PER_SMALL_BLOCK = 1 << 10  # to find how far a damaged file goes
-STREAMED_RIFF = 0x7FFFF000  # from this length on a WAV header was written before its end was known
+LONG_FILE_BYTES = 1 << 23  # a longer file is hashed once, and then read where a stretch of it lies
+DECODERS = {"libsndfile": soundfile.__libsndfile_version__} | {name: version(name) for name in ("soundfile", "av")}
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
 
 
@@ -29,10 +35,17 @@ class Probe:
     content_sha256: str | None = None
     sample_rate_hz: int | None = None
     num_channels: int | None = None
-    duration_s: float | None = None
+    num_samples: int | None = None  # in each channel
     peak_dbfs: float | None = None
     damage: str | None = None
     detail: str = ""
+
+    @property
+    def duration_s(self) -> float | None:
+        """None where the file cannot be read."""
+        if self.num_samples is None or not self.sample_rate_hz:
+            return None
+        return self.num_samples / self.sample_rate_hz
 
 
 def probe(path: Path) -> Probe:
@@ -40,13 +53,12 @@ def probe(path: Path) -> Probe:
 
     Raises CorpusError where the file cannot be opened at all.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+    content = _content(path)
     known: dict[str, Any] = {"content_sha256": hashlib.sha256(content).hexdigest()}
     if not content:
         return Probe(**known, damage="empty", detail="0 bytes")
+    if m4a.is_m4a(content):
+        return _probe_m4a(content, known)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             known |= {"sample_rate_hz": file.samplerate, "num_channels": file.channels}
@@ -56,20 +68,79 @@ def probe(path: Path) -> Probe:
             with soundfile.SoundFile(io.BytesIO(content)) as file:
                 found, peak, _ = _decode_to_the_end(file, FRAMES_PER_SMALL_BLOCK)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless formats ask for a rate
-        return Probe(**known, damage="unreadable", detail=f"no audio that libsndfile knows ({_words(error)})")
-    known["duration_s"] = found / known["sample_rate_hz"]
+        return Probe(**known, damage="unreadable", detail=_why_unreadable(content, error))
+    header = parse_header(content, len(content))
+    missing = header.bytes_missing if header else 0  # libsndfile quietly takes what is there
+    cut = f"{missing} bytes that its header announces are not there" if missing else ""
+    if not cut and (found < promised or failure):
+        cut = f"{found} of {promised} samples can be decoded"
+    return _probed(known, found=found, peak=peak, promised=promised, cut=cut)
+
+
+def _probe_m4a(content: bytes, known: dict[str, Any]) -> Probe:
+    try:
+        sound = m4a.decode(content)
+    except m4a.NoSoundError as error:
+        return Probe(**known, damage="unreadable", detail=f"no sound that FFmpeg knows ({error})")
+    found, channels = sound.samples.shape
+    known |= {"sample_rate_hz": sound.sample_rate_hz, "num_channels": channels}
+    peak = float(np.abs(sound.samples).max(initial=0.0))
+    cut = f"{found} of {sound.promised} samples can be decoded" if sound.is_cut else ""
+    return _probed(known, found=found, peak=math.inf if math.isnan(peak) else peak, promised=sound.promised, cut=cut)
+
+
+def _probed(known: dict[str, Any], *, found: int, peak: float, promised: int, cut: str) -> Probe:
+    """What was measured, with the first fault that is found in it."""
+    known["num_samples"] = found
     if not math.isfinite(peak):
         return Probe(**known, damage="unreadable", detail="holds samples that are not finite numbers")
     known["peak_dbfs"] = 20 * math.log10(peak) if peak > 0 else -math.inf
     if promised == UNKNOWN_LENGTH:
         return Probe(**known, damage="unreadable", detail="its header does not say how many samples it holds")
-    if missing := _bytes_missing_from_riff(content):
-        return Probe(**known, damage="truncated", detail=f"{missing} bytes that its header announces are not there")
-    if promised == 0:
+    if promised == 0 and not cut:
         return Probe(**known, damage="empty", detail="0 samples")
-    if found < promised or failure:
-        return Probe(**known, damage="truncated", detail=f"{found} of {promised} samples can be decoded")
-    return Probe(**known)
+    return Probe(**known, damage="truncated", detail=cut) if cut else Probe(**known)
+
+
+def probe_header(path: Path) -> Probe:
+    """Hash the file and believe its header: nothing is decoded, and no peak is known.
+
+    What a header cannot tell, such as a FLAC that was cut, is found where the file is decoded. A kind of file that has
+    no plain header is decoded whole. Raises CorpusError where the file cannot be opened at all.
+    """
+    content = _content(path)
+    header = parse_header(content[:HEAD_BYTES], len(content))
+    if header is None:
+        return probe(path)
+    known: dict[str, Any] = {
+        "content_sha256": hashlib.sha256(content).hexdigest(),
+        "sample_rate_hz": header.sample_rate_hz,
+        "num_channels": header.num_channels,
+        "num_samples": header.num_samples,
+    }
+    if header.bytes_missing:
+        detail = f"{header.bytes_missing} bytes that its header announces are not there"
+        return Probe(**known, damage="truncated", detail=detail)
+    return Probe(**known) if header.num_samples else Probe(**known, damage="empty", detail="0 samples")
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, in as few calls as can be."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+    try:
+        with os.fdopen(file, "rb", buffering=0) as whole:
+            return whole.readall()
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+
+
+def _why_unreadable(content: bytes, error: Exception) -> str:
+    if content[:8] == b"NIST_1A\n" and b"shorten" in content[:HEAD_BYTES]:
+        return "SPHERE compressed by shorten; expected what `sph2pipe` makes of it"
+    return f"no audio that libsndfile knows ({_words(error)})"
 
 
 def _decode_to_the_end(file: soundfile.SoundFile, frames_per_block: int) -> tuple[int, float, bool]:
@@ -91,22 +162,6 @@ def _nan_first(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _bytes_missing_from_riff(content: bytes) -> int:
-    """How far the audio that a WAV header announces goes past the end; libsndfile quietly takes what is there.
-
-    The header of a stream announces nothing: its length is 0, all ones, or sox's greatest.
-    """
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        return 0
-    at = 12
-    while at + 8 <= len(content):
-        chunk, size = struct.unpack_from("<4sI", content, at)
-        if chunk == b"data":
-            return 0 if size >= STREAMED_RIFF else max(at + 8 + size - len(content), 0)
-        at += 8 + size + size % 2
-    return 0
-
-
 def _words(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
 
@@ -114,29 +169,67 @@ def _words(error: Exception) -> str:
 def decode(
     path: Path,
     *,
-    sample_rate_hz: int,
+    sample_rate_hz: int | None = None,
     start_s: float = 0.0,
     duration_s: float | None = None,
+    channel: int | None = None,
     content_sha256: str | None = None,
 ) -> NDArray[np.float32]:
-    """Mono float32 samples (N,) at the asked rate; channels are averaged.
+    """Mono float32 samples (N,) at the asked rate, or the file's own; one channel, or all of them averaged.
 
-    Raises CorpusError if the file is unreadable, or its bytes have another hash than the one given.
+    Raises CorpusError if the file is unreadable, lacks the channel, or its bytes have another hash than the one given.
     """
+    samples, rate = _samples(path, start_s=start_s, duration_s=duration_s, content_sha256=content_sha256)
+    if channel is not None and channel >= samples.shape[1]:
+        raise CorpusError(f"{path}: no channel {channel}; it has {samples.shape[1]}, counted from 0")
+    mono: NDArray[np.float32]
+    mono = samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel].copy()
+    return mono if sample_rate_hz in (None, rate) else resample(mono, rate, sample_rate_hz or rate)
+
+
+def resample(samples: NDArray[np.float32], rate_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Samples (N,) or (N, channels) at another rate, by soxr's default filter."""
+    resampled: NDArray[np.float32] = soxr.resample(samples, rate_hz, to_hz).astype(np.float32)
+    return resampled
+
+
+def _samples(
+    path: Path, *, start_s: float, duration_s: float | None, content_sha256: str | None
+) -> tuple[NDArray[np.float32], int]:
+    """(N, channels) of the stretch, and their rate."""
     try:
-        content = path.read_bytes()  # once: what is decoded is what was hashed
-        if content_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        status = path.stat()
+        if status.st_size > LONG_FILE_BYTES and path.suffix.lower() != ".m4a":
+            held = _hash_of(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            source: Path | io.BytesIO = path
+        else:
+            content = path.read_bytes()  # once: what is decoded is what was hashed
+            held, source = hashlib.sha256(content).hexdigest(), io.BytesIO(content)
+        if content_sha256 not in (None, held):
             # a scan knows a file by size and time of change: whatever kept both must be touched to be seen
             raise CorpusError(f"{path} changed during the run; run again, and if this is said again `touch` it before")
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
+        if isinstance(source, io.BytesIO) and m4a.is_m4a(content):
+            return _slice(m4a.decode(content), start_s, duration_s)
+        with soundfile.SoundFile(source) as file:
             if start_s:
                 file.seek(min(round(start_s * file.samplerate), file.frames))
             frames = -1 if duration_s is None else round(duration_s * file.samplerate)
-            samples, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
+            return file.read(frames, dtype="float32", always_2d=True), file.samplerate
+    except (soundfile.LibsndfileError, m4a.NoSoundError, OSError, TypeError) as error:
         raise CorpusError(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
-    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
-    return mono if rate == sample_rate_hz else soxr.resample(mono, rate, sample_rate_hz).astype(np.float32)
+
+
+def _slice(sound: m4a.Decoded, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:
+    rate = sound.sample_rate_hz
+    start = round(start_s * rate)
+    stop = None if duration_s is None else start + round(duration_s * rate)
+    return sound.samples[start:stop], rate
+
+
+@lru_cache(maxsize=256)
+def _hash_of(path: Path, size: int, changed_ns: int, touched_ns: int) -> str:
+    """Of a long file that many stretches are read from, as long as it holds still."""
+    return sha256_of(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -15,12 +15,13 @@ the tables as they were, and the next one goes on from its drafts.
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import CatalogError
@@ -28,6 +29,13 @@ from curate.schema import TABLES, Table
 
 FINGERPRINT = b"voxcurate.fingerprint"
 ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Rows that are too many to be held, in the order of their key."""
+
+    batches: Callable[[], Iterable[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,19 @@ class Catalog:
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
         return pa.concat_tables(read_parquet(self.path(table, p)) for p in parts)
 
-    def publish(self, table: Table, rows: pa.Table, *, part: str = "all", fingerprint: str) -> None:
-        """Make `rows` the current part, whole or not at all. Raises ValueError where they break the schema or key."""
-        rows = conform(table, rows).replace_schema_metadata({FINGERPRINT: fingerprint.encode()})
-        write_parquet(self._draft(table, part) if self.drafts else self._published(table, part), rows)
+    def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:
+        """Make `rows` the current part, whole or not at all; says how many they are.
+
+        Raises ValueError where they break the schema or key.
+        """
+        path = self._draft(table, part) if self.drafts else self._published(table, part)
+        if isinstance(rows, Sorted):
+            num_rows = write_batches(path, table.arrow(), _conforming(table, rows.batches()), fingerprint)
+        else:
+            num_rows = rows.num_rows
+            write_parquet(path, conform(table, rows).replace_schema_metadata({FINGERPRINT: fingerprint.encode()}))
         self._draft(table, part, "gone").unlink(missing_ok=True)
+        return num_rows
 
     def fingerprint(self, table: Table, part: str = "all") -> str | None:
         """What the part was made from; None where there is none."""
@@ -156,6 +172,24 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
     return rows
 
 
+def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches as they come, held against the schema. Sorted rows with unequal neighbours have unique keys."""
+    by_key = [(name, "ascending") for name in table.key]
+    last = None
+    for batch in batches:
+        rows = conform(table, pa.Table.from_batches([batch])).combine_chunks()
+        if not rows.num_rows:
+            continue
+        keys = rows.select(list(table.key))
+        ordered = keys if last is None else pa.concat_tables([last, keys])
+        if not pc.sort_indices(ordered, by_key).equals(pa.array(range(len(ordered)), pa.uint64())):
+            raise ValueError(f"{table.name}: rows out of order; expected them in the order of {' + '.join(table.key)}")
+        if last is not None and last.equals(keys.slice(0, 1)):
+            raise ValueError(f"{table.name}: {' + '.join(table.key)} must be unique: {last.to_pylist()[0]} is not")
+        last = keys.slice(keys.num_rows - 1)
+        yield from rows.to_batches()
+
+
 def read_parquet(path: Path) -> pa.Table:
     """One file as it is: the folders above it are names, not Hive partitions."""
     with _parquet_expected(path), pq.ParquetFile(path) as file:
@@ -187,6 +221,39 @@ def write_parquet(path: Path, rows: pa.Table) -> None:
         file.flush()
         os.fsync(file.fileno())
     rename_durably(aside, path)
+
+
+def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], fingerprint: str = "") -> int:
+    """The same for rows that do not fit into memory, in the order in which they come; says how many they were.
+
+    The file is the same however the rows are cut into batches.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".new")
+    metadata = {FINGERPRINT: fingerprint.encode()} if fingerprint else None
+    options = {"compression": "zstd", "write_page_index": True}
+    num_rows, waiting = 0, schema.empty_table()
+    with aside.open("wb") as file:
+        with pq.ParquetWriter(file, schema.with_metadata(metadata), **options) as writer:
+            for batch in batches:
+                num_rows += batch.num_rows
+                waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
+                while waiting.num_rows >= ROWS_PER_GROUP:
+                    writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
+                    waiting = waiting.slice(ROWS_PER_GROUP)
+            if waiting.num_rows or not num_rows:
+                writer.write_table(waiting.combine_chunks())
+        file.flush()
+        os.fsync(file.fileno())
+    rename_durably(aside, path)
+    return num_rows
+
+
+def read_batches(path: Path, columns: list[str] | None = None, rows: int = ROWS_PER_GROUP) -> Iterator[pa.RecordBatch]:
+    """The rows of one file, so many at a time."""
+    with _parquet_expected(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            yield batch.replace_schema_metadata(None)
 
 
 def write_text(path: Path, text: str) -> None:

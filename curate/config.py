@@ -6,8 +6,10 @@ import os
 import re
 import tomllib
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
@@ -19,7 +21,7 @@ from curate.errors import PipelineError
 if TYPE_CHECKING:  # every reader's Settings are these and more
     Corpus = CorpusSettings
 else:
-    Corpus = Annotated[Union[tuple(reader.Settings for reader in READERS.values())], Discriminator("reader")]
+    Corpus = Annotated[reduce(or_, (reader.Settings for reader in READERS.values())), Discriminator("reader")]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$"  # what pydantic puts among the keys

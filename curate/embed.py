@@ -47,11 +47,13 @@ class Stretch:
     content_sha256: str
     start_s: float
     duration_s: float
+    channel: int | None = None
 
     @property
     def key(self) -> str:
         """The same for the same samples, wherever the file lies."""
-        return f"{self.content_sha256}:{self.start_s!r}:{self.duration_s!r}"
+        channel = "" if self.channel is None else f":c{self.channel}"
+        return f"{self.content_sha256}:{self.start_s!r}:{self.duration_s!r}{channel}"
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,11 @@ class BlockStore:
 
 def stretches(utterances: pa.Table, roots: dict[str, Path]) -> list[Stretch]:
     """Where the audio of each utterance lies, in their order; `roots` maps corpora to folders."""
-    columns = ("corpus", "path", "content_sha256", "start_s", "duration_s")
+    columns = ("corpus", "path", "content_sha256", "start_s", "duration_s", "channel")
     rows = zip(*(utterances[column].to_pylist() for column in columns), strict=True)
     return [
-        Stretch(file=roots[corpus] / path, content_sha256=content, start_s=start, duration_s=duration)
-        for corpus, path, content, start, duration in rows
+        Stretch(file=roots[corpus] / path, content_sha256=sha, start_s=start, duration_s=duration, channel=channel)
+        for corpus, path, sha, start, duration, channel in rows
     ]
 
 
@@ -125,6 +127,7 @@ def _waveform(stretch: Stretch, sample_rate_hz: int) -> NDArray[np.float32]:
         sample_rate_hz=sample_rate_hz,
         start_s=stretch.start_s,
         duration_s=stretch.duration_s,
+        channel=stretch.channel,
         content_sha256=stretch.content_sha256,
     )
 

@@ -1,243 +1,110 @@
-"""Read a corpus: what it says of its utterances, what a look into its files finds, and which files are unfit.
+"""From what a corpus says of its utterances, and what a look into its files finds, to rows and verdicts.
 
 A file is never left out silently. An unfit one is a row like the others, and a verdict says why it is dropped.
 """
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import soundfile
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from curate import audio
-from curate.audio import Probe
-from curate.corpora import READERS
-from curate.corpora.described import CorpusSettings, Described
+from curate.corpora.described import CorpusSettings
 from curate.decisions import Author, verdicts
 from curate.errors import CorpusError
-from curate.schema import UTTERANCES, Reason, Subject, Verdict
+from curate.exclusions import Exclusions
+from curate.schema import DECISIONS, UTTERANCES, Reason, Subject, Verdict
+from curate.seen import Memory, Seen, look_into
 
-FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
-FILES_A_CHUNK = 2_000  # so many looks a killed scan may lose
 MAX_BEYOND_S = 0.1  # how far a stretch may go past the end of its file: times are rounded
-STALE_AFTER = Path(audio.__file__)  # what an older probe found is not what this one would
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A probe, and the file's size and times of change by which it is known to hold still."""
+@dataclass
+class Faults:
+    """What is wrong with the files of a corpus: the first of each kind, and how many there are."""
 
-    num_bytes: int
-    changed_ns: int
-    touched_ns: int  # of its inode: `cp -p` sets size and time of change back, but not this
-    probe: Probe
+    corpus: CorpusSettings
+    num_files: int = 0
+    num_utterances: int = 0
+    num_beyond: int = 0
+    damages: Counter[str] = field(default_factory=Counter)
+    first_damaged: str = ""
+    first_beyond: str = ""
 
+    def take_note(self, rows: pa.Table, asked: pa.RecordBatch, seen: dict[str, Seen]) -> None:
+        """Of one chunk: its rows, what was said of them, and what was found in their files."""
+        self.num_files, self.num_utterances = self.num_files + len(seen), self.num_utterances + len(rows)
+        for path, one in seen.items():
+            if one.probe.damage:
+                self.damages[one.probe.damage] += 1
+                where = f"{self.corpus.root / path} is {one.probe.damage}: {one.probe.detail}"
+                self.first_damaged = self.first_damaged or where
+        for at in _beyond(rows, asked):
+            self.num_beyond += 1
+            self.first_beyond = self.first_beyond or self._in_words(rows, asked, at)
 
-def require_root(corpus: CorpusSettings) -> None:
-    """Raises CorpusError where a corpus is not there at all."""
-    if not corpus.root.is_dir():
-        raise CorpusError(f"corpus {corpus.name!r}: no folder {corpus.root}; expected the {corpus.reader} layout in it")
+    def _in_words(self, rows: pa.Table, asked: pa.RecordBatch, at: int) -> str:
+        row, said = rows.slice(at, 1).to_pylist()[0], asked.slice(at, 1).to_pylist()[0]
+        start_s, length_s = row["start_s"], said["duration_s"]
+        which = "" if row["channel"] is None else f"channel {row['channel']} of {row['num_channels']}, "
+        until = f"from {start_s} s" + (f" to {round(start_s + length_s, 3)} s" if length_s else " on")
+        whole_s = row["num_samples"] / row["sample_rate_hz"]
+        return f"{row['utterance_id']} is {which}{until}, but {self.corpus.root / row['path']} is {whole_s} s long"
 
-
-def describe(corpus: CorpusSettings) -> list[Described]:
-    """The utterances of a corpus in its own words. Raises CorpusError for an empty corpus, or two with one id."""
-    require_root(corpus)
-    reader = READERS[corpus.reader]
-    found = list(reader.rows(corpus.root, corpus))
-    if not found:
-        raise CorpusError(f"corpus {corpus.name!r}: no audio in {corpus.root}; expected the {corpus.reader} layout")
-    chosen = _chosen(corpus, found)
-    _refuse_equal_ids(corpus, chosen)
-    return sorted(_with_sessions(chosen), key=lambda utterance: utterance.utterance)
-
-
-def _chosen(corpus: CorpusSettings, found: list[Described]) -> list[Described]:
-    """What `include` and `exclude` leave. A pattern that matches nothing is an error: it was meant to do something."""
-    for pattern in (*corpus.include, *corpus.exclude):
-        if not any(fnmatchcase(utterance.path, pattern) for utterance in found):
+    def refuse(self) -> None:
+        """Raises CorpusError for stretches beyond their files, and for damage that the corpus does not keep as rows."""
+        name = f"corpus {self.corpus.name!r}"
+        if self.damages and self.corpus.damaged == "refuse":
+            kinds = ", ".join(f"{count} {damage}" for damage, count in sorted(self.damages.items()))
             raise CorpusError(
-                f"corpus {corpus.name!r}: {pattern!r} matches none of {len(found)} paths such as {found[0].path!r}"
+                f"{name}: {self.first_damaged}; expected a sound file. {self.damages.total()} of {self.num_files} "
+                f'files are damaged ({kinds}): mend or `exclude` them, or set them aside as rows by `damaged = "keep"`'
             )
-    chosen = [
-        utterance
-        for utterance in found
-        if (not corpus.include or any(fnmatchcase(utterance.path, pattern) for pattern in corpus.include))
-        and not any(fnmatchcase(utterance.path, pattern) for pattern in corpus.exclude)
-    ]
-    if not chosen:
-        raise CorpusError(
-            f"corpus {corpus.name!r}: `exclude` leaves none of {len(found)} files; expected some to remain"
-        )
-    return chosen
-
-
-def _refuse_equal_ids(corpus: CorpusSettings, chosen: list[Described]) -> None:
-    first: dict[str, str] = {}
-    for utterance in chosen:
-        if utterance.utterance in first:
+        if self.num_beyond:
             raise CorpusError(
-                f"corpus {corpus.name!r}: {first[utterance.utterance]} and {utterance.path} both have the id "
-                f"{corpus.name}/{utterance.utterance}; expected one file an id (`exclude` one), or a manifest that "
-                "maps `name` to what tells its rows apart"
+                f"{name}: {self.first_beyond}; expected a channel, and seconds, within the file (are these "
+                f"milliseconds?). {self.num_beyond} of {self.num_utterances} utterances are beyond their file"
             )
-        first[utterance.utterance] = utterance.path
 
 
-def _with_sessions(chosen: list[Described]) -> list[Described]:
-    """A file is the session of its stretches where none is told: two of them are never two sessions."""
-    times_told = Counter(said.path for said in chosen)
-    return [
-        replace(said, session=said.session or said.recording) if said.is_stretch or times_told[said.path] > 1 else said
-        for said in chosen
-    ]
+def _beyond(rows: pa.Table, asked: pa.RecordBatch) -> list[int]:
+    """Which rows are of a stretch or channel that their file does not hold; damaged files hold what they may."""
+    whole = pc.divide(rows["num_samples"].cast(pa.float64()), rows["sample_rate_hz"].cast(pa.float64()))
+    start, length = rows["start_s"], pc.fill_null(asked["duration_s"], 0.0)
+    beyond = pc.or_(pc.greater_equal(start, whole), pc.greater(pc.add(start, length), pc.add(whole, MAX_BEYOND_S)))
+    no_channel = pc.fill_null(pc.greater_equal(rows["channel"].cast(pa.int32()), rows["num_channels"]), False)
+    counts = pc.and_(pc.is_null(rows["damage"]), asked["is_part"])
+    found = pc.fill_null(pc.and_(counts, pc.or_(beyond, no_channel)), False)
+    return [int(at) for at in np.flatnonzero(found.to_numpy())]
 
 
-def probe_chunks(root: Path, paths: Iterable[str], known: dict[str, Seen]) -> Iterator[dict[str, Seen]]:
-    """Look into every file but those that `known` has seen and that have not changed since.
-
-    FILES_A_CHUNK at a time, so that the caller can keep what was found as it goes.
-    """
-
-    def look(path: str) -> Seen:
-        file = root / path
-        try:
-            status = file.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return Seen(num_bytes=0, changed_ns=0, touched_ns=0, probe=Probe(damage="missing", detail="no such file"))
-        size, changed_ns, touched_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        seen = known.get(path)
-        if seen and (seen.num_bytes, seen.changed_ns, seen.touched_ns) == (size, changed_ns, touched_ns):
-            return seen
-        return Seen(num_bytes=size, changed_ns=changed_ns, touched_ns=touched_ns, probe=audio.probe(file))
-
-    unique = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
-        for start in range(0, len(unique), FILES_A_CHUNK):
-            chunk = unique[start : start + FILES_A_CHUNK]
-            yield dict(zip(chunk, threads.map(look, chunk), strict=True))
+def looked_into(
+    corpus: CorpusSettings, said: Iterator[pa.RecordBatch], memory: Memory, faults: Faults
+) -> Iterator[pa.RecordBatch]:
+    """The rows of `utterances`, chunk by chunk: what is said, with what is found in the files."""
+    for chunk in said:
+        paths = list(dict.fromkeys(chunk["path"].to_pylist()))
+        seen = look_into(corpus, paths, memory)
+        rows = utterance_rows(chunk, seen)
+        faults.take_note(rows, chunk, seen)
+        yield from rows.to_batches()
 
 
-def seen_as_text(seen: dict[str, Seen]) -> str:
-    """What was seen, as JSON lines under a first line that says by which code and decoder."""
-    return _head() + seen_as_lines(seen)
-
-
-def seen_as_lines(seen: dict[str, Seen]) -> str:
-    """The same without the first line, to go on with; of two lines on one file the later holds."""
-    return "".join(json.dumps([path, asdict(file)]) + "\n" for path, file in seen.items())
-
-
-def may_go_on(text: str) -> bool:
-    """Whether lines can be put below this text: same code, and no half line that the next would be glued to."""
-    return text.startswith(_head()) and text.endswith("\n")
-
-
-def seen_from_text(text: str) -> dict[str, Seen]:
-    """The whole lines of what `seen_as_text` wrote; nothing where other code or another decoder had looked."""
-    if not text.startswith(_head()):
-        return {}
-    lines = text.removeprefix(_head()).split("\n")
-    return dict(entry for line in lines[:-1] if (entry := _entry(line)))  # the last is half, or ""
-
-
-def _head() -> str:
-    head = {
-        "probed_by": audio.sha256_of(STALE_AFTER),
-        "soundfile": soundfile.__version__,
-        "libsndfile": soundfile.__libsndfile_version__,
-    }
-    return json.dumps(head) + "\n"
-
-
-def _entry(line: str) -> tuple[str, Seen] | None:
-    """None for a line that is not whole: a scan that was killed, or a disk that was cut off, leaves such."""
-    try:
-        path, file = json.loads(line)
-        return str(path), Seen(**file | {"probe": Probe(**file["probe"])})
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def utterance_rows(corpus: CorpusSettings, described: list[Described], seen: dict[str, Seen]) -> pa.Table:
-    """One row an utterance, in the order given, under ids that hold on every machine."""
-    licence = corpus.licence or READERS[corpus.reader].LICENCE
-    rows = [_row(corpus.name, licence, utterance, seen[utterance.path].probe) for utterance in described]
-    return pa.Table.from_pylist(rows, schema=UTTERANCES.arrow())
-
-
-def _row(corpus: str, licence: str | None, said: Described, found: Probe) -> dict[str, object]:
-    speaker_id = f"{corpus}/{said.speaker}"
-    start_s = said.start_s or 0.0
-    rest_s = None if found.duration_s is None else max(found.duration_s - start_s, 0.0)
-    stretch_s = rest_s if rest_s is None or said.duration_s is None else min(said.duration_s, rest_s)
-    youngest, oldest = said.age_years or (None, None)
-    return {
-        "utterance_id": f"{corpus}/{said.utterance}",
-        "corpus": corpus,
-        "speaker_id": speaker_id,
-        "session_id": f"{speaker_id}/{said.session}" if said.session else None,
-        "path": said.path,
-        "start_s": start_s,
-        "duration_s": stretch_s,
-        "sample_rate_hz": found.sample_rate_hz,
-        "num_channels": found.num_channels,
-        "peak_dbfs": found.peak_dbfs,
-        "content_sha256": found.content_sha256,
-        "damage": found.damage,
-        "sex": said.sex,
-        "age_min_years": youngest,
-        "age_max_years": oldest,
-        "age_source": said.age_source,
-        "accent": said.accent,
-        "language": said.language,
-        "transcript": said.transcript,
-        "corpus_split": said.corpus_split,
-        "licence": licence,
-    }
-
-
-def refuse_damaged(corpus: CorpusSettings, seen: dict[str, Seen]) -> None:
-    """Raises CorpusError naming the first damaged file, unless the corpus says to keep such files as rows."""
-    damaged = {path: file.probe for path, file in seen.items() if file.probe.damage}
-    if not damaged or corpus.damaged == "keep":
-        return
-    kinds = ", ".join(
-        f"{count} {damage}" for damage, count in sorted(Counter(p.damage for p in damaged.values()).items())
-    )
-    path, found = next(iter(damaged.items()))
-    raise CorpusError(
-        f"corpus {corpus.name!r}: {corpus.root / path} is {found.damage}: {found.detail}; expected a sound file. "
-        f"{len(damaged)} of {len(seen)} files are damaged ({kinds}): mend or `exclude` them, or set them aside as rows "
-        'by `damaged = "keep"`'
-    )
-
-
-def refuse_beyond(corpus: CorpusSettings, described: list[Described], seen: dict[str, Seen]) -> None:
-    """Raises CorpusError naming the first stretch that its file does not hold; damaged files hold what they may."""
-    beyond = [said for said in described if said.is_stretch and _is_beyond(said, seen[said.path].probe)]
-    if not beyond:
-        return
-    said, start_s = beyond[0], beyond[0].start_s or 0.0
-    asked = f"from {start_s} s" + (f" to {round(start_s + said.duration_s, 3)} s" if said.duration_s else " on")
-    raise CorpusError(
-        f"corpus {corpus.name!r}: {corpus.name}/{said.utterance} is {asked}, but {corpus.root / said.path} is "
-        f"{seen[said.path].probe.duration_s} s long; expected seconds within the file (are these milliseconds?). "
-        f"{len(beyond)} of {len(described)} utterances are beyond their file"
-    )
-
-
-def _is_beyond(said: Described, found: Probe) -> bool:
-    if found.damage or found.duration_s is None:
-        return False
-    start_s = said.start_s or 0.0
-    return start_s >= found.duration_s or start_s + (said.duration_s or 0.0) > found.duration_s + MAX_BEYOND_S
+def utterance_rows(said: pa.RecordBatch, seen: dict[str, Seen]) -> pa.Table:
+    """One row an utterance, in the order given. A stretch ends with its file, if not before."""
+    found = [seen[path].probe for path in said["path"].to_pylist()]
+    columns = {name: said[name] for name in said.schema.names if name in UTTERANCES.arrow().names}
+    for name in ("content_sha256", "sample_rate_hz", "num_channels", "num_samples", "peak_dbfs", "damage"):
+        columns[name] = pa.array([getattr(one, name) for one in found], UTTERANCES.arrow().field(name).type)
+    columns["start_s"] = pc.fill_null(said["start_s"], 0.0)
+    whole = pa.array([one.duration_s for one in found], pa.float64())
+    rest = pc.max_element_wise(pc.subtract(whole, columns["start_s"]), 0.0, skip_nulls=False)
+    columns["duration_s"] = pc.if_else(pc.is_null(rest), None, pc.min_element_wise(rest, said["duration_s"]))
+    return pa.table([columns[name] for name in UTTERANCES.arrow().names], schema=UTTERANCES.arrow())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,8 +131,38 @@ def unfit(
     return None
 
 
+def judge(corpus: CorpusSettings, rows: Iterator[pa.RecordBatch], lists: list[Exclusions], author: Author) -> pa.Table:
+    """A verdict for each utterance that a list names or whose audio cannot be used; others are judged by later steps.
+
+    One whose sources of ages disagree is kept, and a verdict says so.
+    """
+    found = [DECISIONS.arrow().empty_table()]
+    for batch in rows:
+        left = pa.Table.from_batches([batch])
+        for exclusions in lists:
+            named = exclusions.match(left.combine_chunks().to_batches()[0]) if len(left) else pa.array([], pa.bool_())
+            by_list = Author(rule=f"list {exclusions.path.name}", step=author.step, run_id=author.run_id)
+            found.append(_verdicts_on(left.filter(named)["utterance_id"], by_list, Verdict.DROP, Reason.LISTED))
+            left = left.filter(pc.invert(named))
+        unfit_ones = judge_files(corpus, left, author)
+        fit = left.filter(
+            pc.invert(pc.is_in(left["utterance_id"], value_set=unfit_ones["subject_id"].combine_chunks()))
+        )
+        doubted = fit.filter(pc.is_valid(fit["age_conflict_years"]))
+        years = doubted["age_conflict_years"].to_numpy().astype(np.float64)
+        conflicts = _verdicts_on(doubted["utterance_id"], author, Verdict.KEEP, Reason.AGE_CONFLICT, score=years)
+        found += [unfit_ones, conflicts]
+    return pa.concat_tables(found)
+
+
+def _verdicts_on(
+    ids: pa.ChunkedArray, author: Author, verdict: Verdict, reason: Reason, score: NDArray[np.float64] | None = None
+) -> pa.Table:
+    return verdicts(author, Subject.UTTERANCE, ids, verdict=verdict, reason=reason, score=score)
+
+
 def judge_files(corpus: CorpusSettings, utterances: pa.Table, author: Author) -> pa.Table:
-    """A verdict for each utterance whose audio cannot be used; the others are judged by later steps."""
+    """A verdict for each utterance whose audio cannot be used."""
     rows = utterances.select(["utterance_id", "damage", "duration_s", "peak_dbfs"]).to_pylist()
     found = {row.pop("utterance_id"): unfit(corpus, **row) for row in rows}
     faults = {utterance: fault for utterance, fault in found.items() if fault is not None}

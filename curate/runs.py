@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.catalog import Catalog, canonical_json, rows_of
+from curate.catalog import Catalog, Sorted, canonical_json, rows_of
 from curate.schema import RUNS, Table
 
 Part = tuple[Table, str]
-Result = tuple[Sequence[pa.Table], str]
-COMPUTING = ("voxcurate", "numpy", "pyarrow", "scipy", "soundfile", "soxr", "torch")
+Result = tuple[Sequence[pa.Table | Sorted], str]
+COMPUTING = ("voxcurate", "av", "duckdb", "numpy", "pyarrow", "scipy", "soundfile", "soxr", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +96,11 @@ class Step:
             row = self._row(num_rows, "finished by a run that died before it took note", None)
             return Done(step=self.name, part=self.part, changed=False, row=row)
         tables, summary = self.compute(self)
-        for (table, part), rows in zip(self.publishes, tables, strict=True):
+        num_rows = sum(
             self.catalog.publish(table, rows, part=part, fingerprint=self.fingerprint)
-        row = self._row(sum(map(len, tables)), summary, started_at)
+            for (table, part), rows in zip(self.publishes, tables, strict=True)
+        )
+        row = self._row(num_rows, summary, started_at)
         return Done(step=self.name, part=self.part, changed=True, row=row)
 
     def _row(self, num_rows: int, summary: str, started_at: datetime | None) -> dict[str, Any]:

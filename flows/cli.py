@@ -148,7 +148,7 @@ def curate_file(pipeline_file: Path) -> str:
 
 def require_roots(pipeline: "Pipeline") -> None:
     """Raises CorpusError naming every corpus that is not there at all."""
-    from curate.ingest import require_root
+    from curate.describe import require_root
 
     faults = []
     for corpus in pipeline.corpora:

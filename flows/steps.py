@@ -30,7 +30,9 @@ from curate.schema import (
     CORPORA,
     DECISIONS,
     EMBEDDINGS,
+    ENROLMENTS,
     IDENTITIES,
+    PUBLISHED_TRIALS,
     RESULTS,
     SPEAKER_PAIRS,
     SPEAKER_SCORES,
@@ -45,7 +47,7 @@ from curate.schema import (
 from curate.similarity import Vectors, unit
 from curate.speakers import VIETSV_MIN_SIMILARITY, speaker_table, unify
 from flows.code import CODE
-from flows.reading import ingest, register, require_own_catalog, scan
+from flows.reading import ingest, register, require_own_catalog, scan, tables_of
 from models.extractors import extractor
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
@@ -304,7 +306,8 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
 def forget_others(pipeline: Pipeline, catalog: Catalog) -> None:
     """Take away the parts of corpora, encoders and steps that the pipeline file does not name any more."""
     names = {corpus.name for corpus in pipeline.corpora}
-    catalog.keep_only(UTTERANCES, names)
+    for table in (UTTERANCES, ENROLMENTS, PUBLISHED_TRIALS):
+        catalog.keep_only(table, {corpus.name for corpus in pipeline.corpora if table in tables_of(corpus)})
     catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | {"embed", "clean", "identities"})
     catalog.keep_only(EMBEDDINGS, {encoder(pipeline).name})
 

@@ -38,7 +38,7 @@ TARGET_DBFS = -30.0
 VAD_WINDOW = 480  # samples: 30 ms
 VAD_AVERAGE = 8  # windows that the detector's flags are averaged over
 VAD_SILENCE = 6  # windows of silence that are left beside speech
-COMPUTING = ("torch", "torchaudio", "soxr", "soundfile", "webrtcvad")  # what decodes, resamples, trims and embeds
+COMPUTING = ("torch", "torchaudio", "soxr", "soundfile", "av", "webrtcvad")  # what decodes, resamples, trims and embeds
 
 
 class Network(nn.Module):
@@ -159,7 +159,7 @@ def _voice_detector_class() -> Any:
 def fingerprint(weights: Path) -> str:
     """Of all that a vector depends on, as a name that a folder can have."""
     versions = {name: importlib.metadata.version(name) for name in COMPUTING}
-    code = code_fingerprint(Path(__file__), Path(audio.__file__))
+    code = code_fingerprint(Path(__file__), *audio.SOURCES)
     made_from = canonical_json({"weights": audio.sha256_of(weights), "code": code, "versions": versions})
     return f"ge2e-{hashlib.sha256(made_from.encode()).hexdigest()[:24]}"
 

@@ -1,0 +1,169 @@
+"""What a corpus says of its utterances, as a file of rows in the order of their ids.
+
+A corpus may have millions of utterances: they stream from its reader into a file, DuckDB sorts that on the disk, and no
+step here holds more than a chunk of them.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fnmatch import translate
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from curate.catalog import write_batches
+from curate.corpora import READERS
+from curate.corpora.described import CorpusSettings, Described
+from curate.errors import CorpusError
+from curate.schema import UTTERANCES
+
+ROWS_A_CHUNK = 2_000
+SORT_MEMORY = "256MB"  # what is more goes to the disk
+FOUND_BY_LOOKING = {"sample_rate_hz", "num_channels", "num_samples", "peak_dbfs", "content_sha256", "damage"}
+
+SAID = pa.schema(
+    [field for field in UTTERANCES.arrow() if field.name not in FOUND_BY_LOOKING | {"start_s", "duration_s"}]
+    + [
+        pa.field("start_s", pa.float64()),
+        pa.field("duration_s", pa.float64()),
+        pa.field("recording", pa.string()),
+        pa.field("is_part", pa.bool_()),
+    ]
+)  # start and duration as the corpus says them: null where it does not
+Item = TypeVar("Item")
+
+
+def require_root(corpus: CorpusSettings) -> None:
+    """Raises CorpusError where a corpus is not there at all."""
+    if not corpus.root.is_dir():
+        raise CorpusError(f"corpus {corpus.name!r}: no folder {corpus.root}; expected the {corpus.reader} layout in it")
+
+
+def describe(corpus: CorpusSettings, folder: Path) -> Path:
+    """Write the utterances of a corpus in its own words, as `said.parquet` in the folder, and say where.
+
+    Raises CorpusError for an empty corpus, and for two utterances with one id.
+    """
+    require_root(corpus)
+    unsorted, path = folder / "said.unsorted.parquet", folder / "said.parquet"
+    chunks = in_chunks(chosen(corpus, READERS[corpus.reader].rows(corpus.root, corpus)), ROWS_A_CHUNK)
+    write_batches(unsorted, SAID, (_said(corpus, chunk) for chunk in chunks))
+    with sorting(folder) as connection:
+        connection.execute(f"CREATE VIEW said AS SELECT * FROM read_parquet({quoted(unsorted)})")
+        _refuse_equal_ids(corpus, connection)
+        # A file is the session of its stretches where none is told: two of them are never two sessions.
+        columns = ", ".join(SAID.names).replace(
+            "session_id",
+            "coalesce(session_id, CASE WHEN is_part OR count(*) OVER (PARTITION BY path) > 1 "
+            "THEN speaker_id || '/' || recording END) AS session_id",
+        )
+        rows = connection.sql(f"SELECT {columns} FROM said ORDER BY utterance_id").to_arrow_reader(ROWS_A_CHUNK)
+        write_batches(path, SAID, rows)
+    unsorted.unlink()
+    return path
+
+
+def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items, so many at a time."""
+    left = iter(items)
+    while chunk := list(islice(left, size)):
+        yield chunk
+
+
+def chosen(corpus: CorpusSettings, found: Iterable[Described]) -> Iterator[Described]:
+    """What `include` and `exclude` leave. A pattern that matches nothing is an error: it was meant to do something."""
+    takes, leaves = _Patterns(corpus.include), _Patterns(corpus.exclude)
+    first, num_found, num_chosen = "", 0, 0
+    for said in found:
+        first, num_found = first or said.path, num_found + 1
+        taken, left = takes.match(said.path), leaves.match(said.path)
+        if (taken or not corpus.include) and not left:
+            num_chosen += 1
+            yield said
+    if not num_found:
+        raise CorpusError(f"corpus {corpus.name!r}: no audio in {corpus.root}; expected the {corpus.reader} layout")
+    for pattern in (*takes.idle, *leaves.idle):
+        raise CorpusError(f"corpus {corpus.name!r}: {pattern!r} matches none of {num_found} paths such as {first!r}")
+    if not num_chosen:
+        raise CorpusError(
+            f"corpus {corpus.name!r}: `exclude` leaves none of {num_found} files; expected some to remain"
+        )
+
+
+class _Patterns:
+    """Globs, and which of them have matched nothing yet."""
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        self.idle = list(dict.fromkeys(globs))
+        self.matchers: list[Callable[[str], object]] = [re.compile(translate(glob)).match for glob in self.idle]
+        self.waiting = dict(zip(self.idle, self.matchers, strict=True))
+
+    def match(self, path: str) -> bool:
+        """Whether any of them matches."""
+        for glob in [glob for glob, matches in self.waiting.items() if matches(path)]:
+            del self.waiting[glob]
+            self.idle.remove(glob)
+        return any(matches(path) for matches in self.matchers)
+
+
+def _said(corpus: CorpusSettings, chunk: list[Described]) -> pa.RecordBatch:
+    licence = corpus.licence or READERS[corpus.reader].LICENCE
+    return pa.RecordBatch.from_pylist([_row(corpus.name, licence, said) for said in chunk], schema=SAID)
+
+
+def _row(corpus: str, licence: str | None, said: Described) -> dict[str, object]:
+    speaker_id = f"{corpus}/{said.speaker}"
+    youngest, oldest = said.age_years or (None, None)
+    return {
+        "utterance_id": f"{corpus}/{said.utterance}",
+        "corpus": corpus,
+        "speaker_id": speaker_id,
+        "session_id": f"{speaker_id}/{said.session}" if said.session else None,
+        "path": said.path,
+        "channel": said.channel,
+        "start_s": said.start_s,
+        "duration_s": said.duration_s,
+        "sex": said.sex,
+        "age_min_years": youngest,
+        "age_max_years": oldest,
+        "age_source": said.age_source,
+        "age_conflict_years": said.age_conflict_years,
+        "accent": said.accent,
+        "nationality": said.nationality,
+        "language": said.language,
+        "transcript": said.transcript,
+        "corpus_split": said.corpus_split,
+        "licence": said.licence or licence,
+        "recording": said.recording,
+        "is_part": said.is_stretch or said.channel is not None,
+    }
+
+
+def _refuse_equal_ids(corpus: CorpusSettings, connection: duckdb.DuckDBPyConnection) -> None:
+    """Raises CorpusError that names the files of the first id that is there twice, in the order of ids."""
+    twice = connection.execute(
+        "SELECT utterance_id, min(path), max(path) FROM said GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+    ).fetchone()
+    if twice:
+        raise CorpusError(
+            f"corpus {corpus.name!r}: {twice[1]} and {twice[2]} both have the id {twice[0]}; expected one file an id "
+            "(`exclude` one), or a manifest that maps `name` to what tells its rows apart"
+        )
+
+
+@contextmanager
+def sorting(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with little memory, and room in the folder for what does not fit."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"SET memory_limit = '{SORT_MEMORY}'; SET temp_directory = {quoted(folder / 'sorting')}")
+        connection.execute("SET threads = 2")
+        yield connection
+
+
+def quoted(path: Path) -> str:
+    """A path as a text of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,177 @@
+"""Look into files, and remember what was found as long as they hold still: a killed scan goes on where it was."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+from curate import audio
+from curate.audio import Probe
+from curate.catalog import canonical_json
+from curate.corpora.described import CorpusSettings
+from curate.errors import CorpusError
+from curate.runs import code_fingerprint
+
+FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
+COLUMNS = (
+    "num_bytes, changed_ns, touched_ns, content_sha256, sample_rate_hz, num_channels, num_samples, peak_dbfs, damage, "
+    "detail"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A probe, and the file's size and times of change by which it is known to hold still."""
+
+    num_bytes: int
+    changed_ns: int
+    touched_ns: int  # of its inode: `cp -p` sets size and time of change back, but not this
+    probe: Probe
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was seen in the files of one corpus: an SQLite file, because few of many millions are asked for at once."""
+
+    connection: sqlite3.Connection
+    look: str  # how thorough the looks are; others do not count
+
+    def known(self, paths: Sequence[str]) -> dict[str, Seen]:
+        """What is remembered of these."""
+        marks = ",".join("?" * len(paths))
+        query = f"SELECT path, {COLUMNS} FROM seen WHERE look = ? AND path IN ({marks})"
+        rows = self.connection.execute(query, (self.look, *paths))
+        return {
+            path: Seen(num_bytes=a, changed_ns=b, touched_ns=c, probe=_probe(*rest)) for path, a, b, c, *rest in rows
+        }
+
+    def keep(self, seen: dict[str, Seen]) -> None:
+        """Remember these, all or none."""
+        rows = [
+            (path, self.look, one.num_bytes, one.changed_ns, one.touched_ns, *_facts(one.probe))
+            for path, one in seen.items()
+        ]
+        with self.connection:
+            marks = ",".join("?" * 12)
+            self.connection.executemany(f"INSERT OR REPLACE INTO seen VALUES ({marks})", rows)
+
+
+def _facts(probe: Probe) -> tuple[object, ...]:
+    measured = (probe.content_sha256, probe.sample_rate_hz, probe.num_channels, probe.num_samples)
+    return (*measured, probe.peak_dbfs, probe.damage, probe.detail)
+
+
+def _probe(sha: str, rate: int, channels: int, samples: int, peak: float, damage: str, detail: str) -> Probe:
+    return Probe(
+        content_sha256=sha,
+        sample_rate_hz=rate,
+        num_channels=channels,
+        num_samples=samples,
+        peak_dbfs=peak,
+        damage=damage,
+        detail=detail,
+    )
+
+
+@contextmanager
+def remembered(path: Path, look: str) -> Iterator[Memory]:
+    """The memory in this file; empty where other code or another decoder had looked, or the file is garbled."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = _opened(path)
+    except sqlite3.DatabaseError:
+        path.unlink()
+        connection = _opened(path)
+    try:
+        yield Memory(connection, look)
+    finally:
+        connection.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    made_by = canonical_json({"code": code_fingerprint(*audio.SOURCES), "decoders": audio.DECODERS})
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS made_by (text TEXT)")
+        if connection.execute("SELECT text FROM made_by").fetchall() != [(made_by,)]:
+            connection.executescript(
+                "DROP TABLE IF EXISTS seen; DELETE FROM made_by;"
+                f"CREATE TABLE seen (path TEXT, look TEXT, {COLUMNS}, PRIMARY KEY (path, look)) WITHOUT ROWID"
+            )
+            connection.execute("INSERT INTO made_by VALUES (?)", (made_by,))
+            connection.commit()
+        connection.execute("SELECT * FROM seen LIMIT 1")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def look_into(corpus: CorpusSettings, paths: Sequence[str], memory: Memory) -> dict[str, Seen]:
+    """What is in each of these files; those that hold still since the last look are not opened.
+
+    Raises CorpusError for a link that leads out of the corpus, unless the corpus says that links may.
+    """
+    known = memory.known(paths)
+    look = partial(_look, corpus, known)
+    if corpus.look == "header":  # too short a work to be handed between threads
+        seen = dict(zip(paths, map(look, paths), strict=True))
+    else:
+        with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+            seen = dict(zip(paths, threads.map(look, paths), strict=True))
+    news = {path: one for path, one in seen.items() if known.get(path) != one}
+    if news:
+        memory.keep(news)
+    return seen
+
+
+def _look(corpus: CorpusSettings, known: dict[str, Seen], path: str) -> Seen:
+    file = f"{corpus.root}/{path}"
+    if corpus.links == "inside":
+        _require_inside(str(corpus.root), path)
+    try:
+        status = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return Seen(num_bytes=0, changed_ns=0, touched_ns=0, probe=Probe(damage="missing", detail="no such file"))
+    size, changed_ns, touched_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    seen = known.get(path)
+    if seen and (seen.num_bytes, seen.changed_ns, seen.touched_ns) == (size, changed_ns, touched_ns):
+        return seen
+    if not stat.S_ISREG(status.st_mode):
+        raise CorpusError(f"{file}: no plain file; expected audio")
+    probe = audio.probe_header(Path(file)) if corpus.look == "header" else audio.probe(Path(file))
+    return Seen(num_bytes=size, changed_ns=changed_ns, touched_ns=touched_ns, probe=probe)
+
+
+def _require_inside(root: str, path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    whole = _real_folder(root, folder)
+    try:
+        is_link = stat.S_ISLNK(os.lstat(f"{whole}/{name}").st_mode)
+    except OSError:
+        return  # it is missing, which is told as such
+    if is_link and not _is_below(os.path.realpath(f"{whole}/{name}"), os.path.realpath(root)):
+        _refuse_link(root, path)
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(root: str, folder: str) -> str:
+    whole, real_root = os.path.realpath(f"{root}/{folder}"), os.path.realpath(root)
+    if not _is_below(whole, real_root):
+        _refuse_link(root, folder)
+    return whole
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _refuse_link(root: str, path: str) -> None:
+    raise CorpusError(
+        f'{root}/{path} leads out of {root} by a link; expected what lies below it, or `links = "anywhere"`'
+    )

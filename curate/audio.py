@@ -4,11 +4,10 @@ import hashlib
 import io
 import math
 import os
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate import headers, m4a
 from curate.errors import CorpusError
-from curate.headers import HEAD_BYTES, parse_header
+from curate.headers import HEAD_BYTES, parse_header, riff_bytes_missing
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".sph")
 SOURCES = tuple(Path(str(file)) for file in (__file__, headers.__file__, m4a.__file__))  # what decodes and probes
@@ -28,8 +27,7 @@ DECODERS = {"libsndfile": soundfile.__libsndfile_version__} | {name: version(nam
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
 
 
-@dataclass(frozen=True, kw_only=True)
-class Probe:
+class Probe(NamedTuple):
     """What one look into a file found. `damage` is None for a sound file; `detail` says it in words."""
 
     content_sha256: str | None = None
@@ -69,8 +67,7 @@ def probe(path: Path) -> Probe:
                 found, peak, _ = _decode_to_the_end(file, FRAMES_PER_SMALL_BLOCK)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless formats ask for a rate
         return Probe(**known, damage="unreadable", detail=_why_unreadable(content, error))
-    header = parse_header(content, len(content))
-    missing = header.bytes_missing if header else 0  # libsndfile quietly takes what is there
+    missing = riff_bytes_missing(content)  # libsndfile quietly takes what is there
     cut = f"{missing} bytes that its header announces are not there" if missing else ""
     if not cut and (found < promised or failure):
         cut = f"{found} of {promised} samples can be decoded"
@@ -97,7 +94,7 @@ def _probed(known: dict[str, Any], *, found: int, peak: float, promised: int, cu
     known["peak_dbfs"] = 20 * math.log10(peak) if peak > 0 else -math.inf
     if promised == UNKNOWN_LENGTH:
         return Probe(**known, damage="unreadable", detail="its header does not say how many samples it holds")
-    if promised == 0 and not cut:
+    if not found and not cut:
         return Probe(**known, damage="empty", detail="0 samples")
     return Probe(**known, damage="truncated", detail=cut) if cut else Probe(**known)
 
@@ -112,27 +109,32 @@ def probe_header(path: Path) -> Probe:
     header = parse_header(content[:HEAD_BYTES], len(content))
     if header is None:
         return probe(path)
-    known: dict[str, Any] = {
-        "content_sha256": hashlib.sha256(content).hexdigest(),
-        "sample_rate_hz": header.sample_rate_hz,
-        "num_channels": header.num_channels,
-        "num_samples": header.num_samples,
-    }
-    if header.bytes_missing:
-        detail = f"{header.bytes_missing} bytes that its header announces are not there"
-        return Probe(**known, damage="truncated", detail=detail)
-    return Probe(**known) if header.num_samples else Probe(**known, damage="empty", detail="0 samples")
+    cut = f"{header.bytes_missing} bytes that its header announces are not there" if header.bytes_missing else ""
+    return Probe(
+        content_sha256=hashlib.sha256(content).hexdigest(),
+        sample_rate_hz=header.sample_rate_hz,
+        num_channels=header.num_channels,
+        num_samples=header.num_samples,
+        damage="truncated" if cut else None if header.num_samples else "empty",
+        detail=cut or ("" if header.num_samples else "0 samples"),
+    )
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file, in as few calls as can be."""
+    """The bytes of a file, by as few calls as can be: of small files, opening is the cost."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
-    try:
-        with os.fdopen(file, "rb", buffering=0) as whole:
-            return whole.readall()
+        try:
+            size = os.fstat(file).st_size
+            content = os.read(file, size + 1)
+            if len(content) == size:
+                return content
+            blocks = [content]  # it grows, or is larger than one read may be
+            while block := os.read(file, 1 << 30):
+                blocks.append(block)
+            return b"".join(blocks)
+        finally:
+            os.close(file)
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
 
@@ -179,12 +181,24 @@ def decode(
 
     Raises CorpusError if the file is unreadable, lacks the channel, or its bytes have another hash than the one given.
     """
+    samples, rate = read(path, start_s=start_s, duration_s=duration_s, channel=channel, content_sha256=content_sha256)
+    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    return mono if sample_rate_hz in (None, rate) else resample(mono, rate, sample_rate_hz or rate)
+
+
+def read(
+    path: Path,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    channel: int | None = None,
+    content_sha256: str | None = None,
+) -> tuple[NDArray[np.float32], int]:
+    """Float32 samples (N, channels) of all channels, or (N, 1) of one, and their rate. Raises as `decode` does."""
     samples, rate = _samples(path, start_s=start_s, duration_s=duration_s, content_sha256=content_sha256)
     if channel is not None and channel >= samples.shape[1]:
         raise CorpusError(f"{path}: no channel {channel}; it has {samples.shape[1]}, counted from 0")
-    mono: NDArray[np.float32]
-    mono = samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel].copy()
-    return mono if sample_rate_hz in (None, rate) else resample(mono, rate, sample_rate_hz or rate)
+    return (samples if channel is None else samples[:, channel : channel + 1]), rate
 
 
 def resample(samples: NDArray[np.float32], rate_hz: int, to_hz: int) -> NDArray[np.float32]:
@@ -199,7 +213,7 @@ def _samples(
     """(N, channels) of the stretch, and their rate."""
     try:
         status = path.stat()
-        if status.st_size > LONG_FILE_BYTES and path.suffix.lower() != ".m4a":
+        if status.st_size > LONG_FILE_BYTES and not _begins_as_m4a(path):
             held = _hash_of(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             source: Path | io.BytesIO = path
         else:
@@ -217,6 +231,11 @@ def _samples(
             return file.read(frames, dtype="float32", always_2d=True), file.samplerate
     except (soundfile.LibsndfileError, m4a.NoSoundError, OSError, TypeError) as error:
         raise CorpusError(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
+
+
+def _begins_as_m4a(path: Path) -> bool:
+    with path.open("rb") as file:
+        return m4a.is_m4a(file.read(8))
 
 
 def _slice(sound: m4a.Decoded, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -229,4 +229,4 @@ def _keys_beside(where: tuple[int | str, ...]) -> list[str]:
             section = READERS[str(part)].Settings
         elif isinstance(part, str) and part != "corpora":
             section = section.__dataclass_fields__[part].type
-    return list(section.__dataclass_fields__)
+    return [field.name for field in fields(section)]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import translate
+from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -53,7 +54,7 @@ def describe(corpus: CorpusSettings, folder: Path) -> Path:
     chunks = in_chunks(chosen(corpus, READERS[corpus.reader].rows(corpus.root, corpus)), ROWS_A_CHUNK)
     write_batches(unsorted, SAID, (_said(corpus, chunk) for chunk in chunks))
     with sorting(folder) as connection:
-        connection.execute(f"CREATE VIEW said AS SELECT * FROM read_parquet({quoted(unsorted)})")
+        connection.execute(f"CREATE VIEW said AS SELECT * FROM {rows_in(unsorted)}")
         _refuse_equal_ids(corpus, connection)
         # A file is the session of its stretches where none is told: two of them are never two sessions.
         columns = ", ".join(SAID.names).replace(
@@ -112,7 +113,21 @@ class _Patterns:
 
 def _said(corpus: CorpusSettings, chunk: list[Described]) -> pa.RecordBatch:
     licence = corpus.licence or READERS[corpus.reader].LICENCE
-    return pa.RecordBatch.from_pylist([_row(corpus.name, licence, said) for said in chunk], schema=SAID)
+    try:
+        return _batch([_row(corpus.name, licence, said) for said in chunk])
+    except (pa.ArrowInvalid, UnicodeEncodeError, OverflowError):
+        for said in chunk:  # one of them holds what no column can
+            try:
+                _batch([_row(corpus.name, licence, said)])
+            except (pa.ArrowInvalid, UnicodeEncodeError, OverflowError) as error:
+                raise CorpusError(
+                    f"corpus {corpus.name!r}: {said.path}: {error}; expected texts in UTF-8, and numbers that can be"
+                ) from error
+        raise
+
+
+def _batch(rows: list[dict[str, object]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, schema=SAID)
 
 
 def _row(corpus: str, licence: str | None, said: Described) -> dict[str, object]:
@@ -164,6 +179,11 @@ def sorting(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def quoted(path: Path) -> str:
-    """A path as a text of SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
+def rows_in(path: Path) -> str:
+    """The rows of one Parquet file in SQL: its folders are names, neither globs nor Hive partitions."""
+    return f"read_parquet({quoted(escape(str(path)))}, hive_partitioning = false)"
+
+
+def quoted(text: object) -> str:
+    """A text, or a path, in SQL."""
+    return "'" + str(text).replace("'", "''") + "'"

@@ -13,6 +13,7 @@ HEAD_BYTES = 4096  # of a file; a header that is longer is libsndfile's to read
 STREAMED_RIFF = 0x7FFFF000  # from this length on a WAV header was written before its end was known
 PLAIN_WAV = {1, 3, 6, 7}  # PCM, float, A-law, mu-law: every sample has as many bytes
 EXTENSIBLE_WAV = 0xFFFE  # says which of them further on
+MAX_RATE_HZ, MAX_CHANNELS = (1 << 31) - 1, 1024  # as libsndfile has them: a header that says more is garbled
 _SPHERE_BYTES = {"pcm": None, "ulaw": 1, "mu-law": 1, "alaw": 1}
 
 
@@ -36,34 +37,51 @@ def read_header(path: str | Path) -> Header | None:
 
 def parse_header(head: bytes, num_bytes: int) -> Header | None:
     """The same of bytes that were read; `num_bytes` is the size of the whole file."""
+    header = None
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return _wav(head, num_bytes)
-    if head[:4] == b"fLaC":
-        return _flac(head)
-    if head[:8] == b"NIST_1A\n":
-        return _sphere(head, num_bytes)
+        header = _wav(head, num_bytes)
+    elif head[:4] == b"fLaC":
+        header = _flac(head)
+    elif head[:8] == b"NIST_1A\n":
+        header = _sphere(head, num_bytes)
+    if header and header.sample_rate_hz <= MAX_RATE_HZ and header.num_channels <= MAX_CHANNELS:
+        return header
     return None
+
+
+def riff_bytes_missing(content: bytes) -> int:
+    """How far the audio that a WAV header announces, in whatever encoding, goes past the end of these bytes."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return 0
+    _, at, size = _wav_chunks(content)
+    return 0 if size >= STREAMED_RIFF else max(at + size - len(content), 0)
 
 
 def _wav(head: bytes, num_bytes: int) -> Header | None:
-    at, block, rate, channels = 12, 0, 0, 0
+    form, at, size = _wav_chunks(head)
+    if len(form) < 16 or not size:
+        return None  # size 0: written before its end was known, or no samples
+    kind, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", form)
+    if kind == EXTENSIBLE_WAV and len(form) >= 26:
+        (kind,) = struct.unpack_from("<H", form, 24)
+    if kind not in PLAIN_WAV or not (block and rate) or block != channels * -(-bits // 8):
+        return None
+    missing = 0 if size >= STREAMED_RIFF else max(at + size - num_bytes, 0)
+    return Header(rate, channels, min(size, num_bytes - at) // block, missing)
+
+
+def _wav_chunks(head: bytes) -> tuple[bytes, int, int]:
+    """The chunk `fmt `, and where `data` begins and how long it says it is; 0 where it is not among the bytes."""
+    form, at = b"", 12
     while at + 8 <= len(head):
         chunk, size = struct.unpack_from("<4sI", head, at)
         at += 8
-        if chunk == b"fmt " and at + 16 <= len(head):
-            kind, channels, rate, _, block, _ = struct.unpack_from("<HHIIHH", head, at)
-            if kind == EXTENSIBLE_WAV and size >= 26 and at + 26 <= len(head):
-                (kind,) = struct.unpack_from("<H", head, at + 24)
-            if kind not in PLAIN_WAV:
-                return None
+        if chunk == b"fmt ":
+            form = head[at : at + size]
         elif chunk == b"data":
-            if not (block and rate and channels and size):
-                return None  # size 0: written before its end was known, or no samples
-            there = num_bytes - at
-            missing = 0 if size >= STREAMED_RIFF else max(size - there, 0)
-            return Header(rate, channels, min(size, there) // block, missing)
+            return form, at, size
         at += size + size % 2
-    return None
+    return form, at, 0
 
 
 def _flac(head: bytes) -> Header | None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from curate.catalog import write_batches
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings, Enrolment, PublishedTrial
-from curate.describe import ROWS_A_CHUNK, in_chunks, quoted, sorting
+from curate.describe import ROWS_A_CHUNK, in_chunks, quoted, rows_in, sorting
 from curate.errors import CorpusError
 from curate.schema import ENROLMENTS, PUBLISHED_TRIALS, Table
 
@@ -38,7 +38,7 @@ def write_lists(corpus: CorpusSettings, said: Path, folder: Path) -> list[str]:
     reader = READERS[corpus.reader]
     remarks: list[str] = []
     with sorting(folder) as connection:
-        connection.execute(f"CREATE TABLE known AS SELECT utterance_id AS id FROM read_parquet({quoted(said)})")
+        connection.execute(f"CREATE TABLE known AS SELECT utterance_id AS id FROM {rows_in(said)}")
         if hasattr(reader, "enrolments"):
             remarks += _write_models(corpus, reader, folder, connection)
         if hasattr(reader, "published_trials"):
@@ -53,12 +53,12 @@ def _write_models(
     told = folder / "models.told.parquet"
     write_batches(told, _MODELS, (_models(corpus.name, chunk) for chunk in chunks))
     connection.execute(
-        f"CREATE TABLE told_models AS SELECT DISTINCT * FROM read_parquet({quoted(told)});"
+        f"CREATE TABLE told_models AS SELECT DISTINCT * FROM {rows_in(told)};"
         "CREATE TABLE models AS SELECT * FROM told_models WHERE model_id NOT IN"
         " (SELECT model_id FROM told_models ANTI JOIN known ON utterance_id = id)"
     )
     yield from _left_out(corpus, connection, "models", "model_id", "told_models")
-    rows = f"SELECT {_text(corpus.name)} AS corpus, model_id, utterance_id FROM models ORDER BY ALL"
+    rows = f"SELECT {quoted(corpus.name)} AS corpus, model_id, utterance_id FROM models ORDER BY ALL"
     _write(connection, rows, ENROLMENTS, folder)
     connection.execute("INSERT INTO known SELECT DISTINCT model_id FROM models")
     told.unlink()
@@ -72,7 +72,7 @@ def _write_trials(
     write_batches(told, _TRIALS, (_trials(corpus.name, chunk) for chunk in chunks))
     connection.execute(
         "CREATE TABLE told_trials AS SELECT list, enrol_id, test_id, min(key) AS is_target, "
-        f"min(key) <> max(key) AS is_odd FROM read_parquet({quoted(told)}) GROUP BY ALL;"
+        f"min(key) <> max(key) AS is_odd FROM {rows_in(told)} GROUP BY ALL;"
         "CREATE TABLE trials AS FROM told_trials"
         " SEMI JOIN known e ON enrol_id = e.id SEMI JOIN known t ON test_id = t.id"
     )
@@ -83,7 +83,7 @@ def _write_trials(
         )
     yield from _left_out(corpus, connection, "trials", "list", "told_trials")
     columns = "list, enrol_id, test_id, is_target"
-    rows = f"SELECT {_text(corpus.name)} AS corpus, {columns} FROM trials ORDER BY list, enrol_id, test_id"
+    rows = f"SELECT {quoted(corpus.name)} AS corpus, {columns} FROM trials ORDER BY list, enrol_id, test_id"
     _write(connection, rows, PUBLISHED_TRIALS, folder)
     told.unlink()
 
@@ -128,7 +128,3 @@ def _batch(rows: Iterator[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBa
     columns = zip(*rows, strict=True)
     plain = ([re.sub(r"\s", "%20", cell) if isinstance(cell, str) else cell for cell in column] for column in columns)
     return pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(plain, schema, strict=True)], schema=schema)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

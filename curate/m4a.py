@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_LOST = 4096  # frames by which a header may be longer than the sound: encoders pad to whole blocks of 1,024
+MAX_CHANNELS = 7  # of 8 or more, PyAV 18 reads past the end of its list of planes, and the process dies
 
 
 class NoSoundError(ValueError):
@@ -38,10 +39,10 @@ def decode(content: bytes) -> Decoded:
     import av  # takes a tenth of a second: not for what has no such file
 
     try:
-        with av.open(io.BytesIO(content), "r", format="mp4") as container:
-            if not container.streams.audio:
-                raise NoSoundError("no sound in it")
-            stream = container.streams.audio[0]
+        with av.open(io.BytesIO(content), "r", format="mp4", metadata_errors="replace") as container:
+            stream = next((one for one in container.streams.audio if one.codec_context), None)
+            if stream is None:
+                raise NoSoundError("no sound in it, or of a codec that is not known")
             blocks, failed = [], False
             try:
                 for frame in container.decode(stream):
@@ -61,10 +62,13 @@ def decode(content: bytes) -> Decoded:
 
 def _floats(frame: object) -> NDArray[np.float32]:
     """(N, channels) of one decoded frame. AAC decodes to planar floats; anything else in an MP4 is scaled to them."""
-    values = frame.to_ndarray()  # type: ignore[attr-defined]
     layout, kind = frame.layout, frame.format  # type: ignore[attr-defined]
+    if layout.nb_channels > MAX_CHANNELS:
+        raise NoSoundError(f"{layout.nb_channels} channels; at most {MAX_CHANNELS} can be read")
+    values = frame.to_ndarray()  # type: ignore[attr-defined]
     if not kind.is_planar:
         values = values.reshape(-1, layout.nb_channels).T
-    if values.dtype.kind == "i":
-        values = values / float(np.iinfo(values.dtype).max + 1)
+    if values.dtype.kind in "iu":
+        half = 2.0 ** (8 * values.dtype.itemsize - 1)
+        values = (values - (half if values.dtype.kind == "u" else 0.0)) / half
     return values.T.astype(np.float32)  # type: ignore[no-any-return]

@@ -1,5 +1,6 @@
 """Look into files, and remember what was found as long as they hold still: a killed scan goes on where it was."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from curate import audio
 from curate.audio import Probe
@@ -18,14 +20,14 @@ from curate.errors import CorpusError
 from curate.runs import code_fingerprint
 
 FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 COLUMNS = (
     "num_bytes, changed_ns, touched_ns, content_sha256, sample_rate_hz, num_channels, num_samples, peak_dbfs, damage, "
     "detail"
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A probe, and the file's size and times of change by which it is known to hold still."""
 
     num_bytes: int
@@ -105,6 +107,9 @@ def _opened(path: Path) -> sqlite3.Connection:
             )
             connection.execute("INSERT INTO made_by VALUES (?)", (made_by,))
             connection.commit()
+        faults = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if faults != [("ok",)]:
+            raise sqlite3.DatabaseError(faults[0][0])
         connection.execute("SELECT * FROM seen LIMIT 1")
     except sqlite3.DatabaseError:
         connection.close()
@@ -136,7 +141,9 @@ def _look(corpus: CorpusSettings, known: dict[str, Seen], path: str) -> Seen:
         _require_inside(str(corpus.root), path)
     try:
         status = os.stat(file)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in NOT_THERE:
+            raise CorpusError(f"{file}: {error.strerror}; expected a readable file") from error
         return Seen(num_bytes=0, changed_ns=0, touched_ns=0, probe=Probe(damage="missing", detail="no such file"))
     size, changed_ns, touched_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     seen = known.get(path)

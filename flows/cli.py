@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.errors import CorpusError, VoxcurateError
+from curate.export import FORMS
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
@@ -116,6 +117,79 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
         for row in last_done(Catalog(catalog))
     ]
     typer.echo(as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows))
+
+
+@app.command()
+def corpora(
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", "-c", help="Say what the corpora of this catalog were found to tell.")
+    ] = None,
+    archives: Annotated[Path | None, typer.Option(help="Hold downloaded archives against published checksums.")] = None,
+) -> None:
+    """Say which corpora can be read, and what each can tell of sex, age, session, transcript and licence.
+
+    Example: curate corpora
+    """
+    from curate import overview
+    from curate.catalog import Catalog
+    from curate.query import as_table
+
+    if catalog is not None and archives is not None:
+        raise typer.BadParameter("--catalog and --archives: expected one of them")
+    if archives is not None:
+        typer.echo(as_table(*overview.check_archives(archives)))
+        return
+    if catalog is None:
+        typer.echo(as_table(*overview.what_readers_fill()))
+        return
+    filled, remarks = overview.what_was_filled(Catalog(catalog))
+    typer.echo("\n".join([as_table(*filled), *([""] if remarks else []), *remarks]))
+
+
+@app.command()
+def export(
+    catalog: Annotated[Path, typer.Argument(help="The catalog folder.")],
+    out: Annotated[Path, typer.Argument(help="Where to write; must not be there, or be empty.")],
+    to: Annotated[str, typer.Option(help=f"The form: {', '.join(FORMS)}.")],
+    benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
+    audio: Annotated[bool, typer.Option("--audio", help="Take the audio along: copied, or cut and converted.")] = False,
+    rate: Annotated[int | None, typer.Option(help="Resample to this many Hz.")] = None,
+    mono: Annotated[bool, typer.Option("--mono", help="Average the channels.")] = False,
+    bits: Annotated[int | None, typer.Option(help="16 or 24 bits a sample.")] = None,
+    audio_format: Annotated[str | None, typer.Option("--format", help="wav or flac.")] = None,
+    telephone: Annotated[bool, typer.Option("--telephone", help="8 kHz, mono, 16 bits.")] = False,
+    min_s: Annotated[float, typer.Option(help="Leave out what is shorter.")] = 0.0,
+    max_s: Annotated[float, typer.Option(help="Leave out what is longer.")] = float("inf"),
+    workers: Annotated[int, typer.Option(min=1, help="Files converted at once.")] = 2,
+) -> None:
+    """Write a benchmark in the form that another tool reads: what was kept, under the people found, with its splits.
+
+    Example: curate export catalogs/real out/kaldi --to kaldi
+    """
+    from dataclasses import replace
+
+    from curate.catalog import Catalog
+    from curate.export.sound import TELEPHONE, Conversion
+    from curate.export.writing import export_benchmark
+
+    asked = Conversion(rate_hz=rate, mono=mono, bits=bits, format=audio_format)
+    if telephone:
+        if rate or bits:
+            raise typer.BadParameter("--telephone says --rate and --bits; expected it without them")
+        asked = replace(TELEPHONE, format=audio_format)
+    conversion = asked if audio or asked != Conversion() else None
+    length = {"min_duration_s": min_s, "max_duration_s": max_s}
+    opened = Catalog(catalog)
+    summary = export_benchmark(
+        opened,
+        to,
+        out,
+        benchmark=benchmark,
+        conversion=conversion,
+        workers=workers,
+        **length,
+    )
+    typer.echo(summary)
 
 
 def curate_file(pipeline_file: Path) -> str:

@@ -25,6 +25,7 @@ from curate.outliers import clean_vietsv
 from curate.publish import card
 from curate.query import write_database
 from curate.runs import Part, Result, Step
+from curate.scan import tables_of
 from curate.schema import (
     AGE_LABELS,
     CORPORA,
@@ -47,7 +48,7 @@ from curate.schema import (
 from curate.similarity import Vectors, unit
 from curate.speakers import VIETSV_MIN_SIMILARITY, speaker_table, unify
 from flows.code import CODE
-from flows.reading import ingest, register, require_own_catalog, scan, tables_of
+from flows.reading import ingest, register, require_own_catalog, scan
 from models.extractors import extractor
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone

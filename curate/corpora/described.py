@@ -1,9 +1,10 @@
 """What a reader says of one utterance, and what every corpus section of a pipeline file may hold."""
 
 import math
+import posixpath
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -14,6 +15,7 @@ from curate.errors import CorpusError
 STRICT = ConfigDict(extra="forbid", strict=True)
 FEMALE, MALE = "female", "male"
 OLDEST_YEARS = 120  # what `60+` leaves open
+_BLANK = re.compile(r"\s")
 _SEXES = {
     **dict.fromkeys(("f", "female", "woman", "female_feminine"), FEMALE),
     **dict.fromkeys(("m", "male", "man", "male_masculine"), MALE),
@@ -61,11 +63,16 @@ class Described:
     licence: str | None = None  # where it is another than that of the corpus
 
     def __post_init__(self) -> None:
-        parts = PurePosixPath(self.path)
-        if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+        if self.path.startswith("/") or ".." in self.path.split("/") or self.path in ("", "."):
             raise CorpusError(f"path {self.path!r} leaves the corpus; expected one below its root")
-        if re.search("[\0\ud800-\udfff]", self.path):  # undecodable bytes of a name come as lone surrogates
-            raise CorpusError(f"path {self.path!r} holds what is no text; expected a name in UTF-8")
+        said = (self.path, self.speaker, self.name, self.session, self.age_source, self.accent, self.nationality)
+        words = (*said, self.language, self.transcript, self.corpus_split, self.licence)
+        try:  # undecodable bytes of a name, and halves of pairs in JSON, come as lone surrogates
+            is_text = b"\0" not in " ".join([word for word in words if word]).encode()
+        except UnicodeEncodeError:
+            is_text = False
+        if not is_text:
+            raise CorpusError(f"{self.path!r}: says what is no text; expected names and words in UTF-8, no zero bytes")
         if not self.speaker:
             raise CorpusError(f"{self.path}: no speaker; expected a label")
         if self.start_s is not None and not 0 <= self.start_s < math.inf:
@@ -80,12 +87,15 @@ class Described:
         """What the utterance is called within its corpus; no blanks, so that it fits into any list."""
         channel = "" if self.channel is None else f"-c{self.channel}"
         start = f"-{round(1000 * (self.start_s or 0)):07d}" if self.is_stretch else ""
-        return re.sub(r"\s", "%20", self.name or self.recording + channel + start)
+        return _BLANK.sub("%20", self.name or self.recording + channel + start)
 
     @property
     def recording(self) -> str:
         """The file's path without its suffix."""
-        return str(PurePosixPath(self.path).with_suffix(""))
+        path = posixpath.normpath(self.path) if "//" in self.path or "./" in self.path else self.path
+        folder, slash, name = path.rpartition("/")
+        stem, dot, _ = name.rpartition(".")
+        return folder + slash + (stem if dot and stem.strip(".") else name)
 
     @property
     def is_stretch(self) -> bool:

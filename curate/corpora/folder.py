@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
-from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, files_in, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
+from curate.corpora.places import files_below
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
@@ -20,7 +21,6 @@ CITATION = None
 URL = None
 FILLS = ("sex", "age", "session", "accent", "language")
 
-_LEVELS = ("*", "*/*", "*/*/*", "*/*/*/**/*")  # the last is too deep; `**` alone would not follow links to speakers
 _COLUMNS = ("speaker", "sex", "age", "accent", "language")
 
 
@@ -35,17 +35,19 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file two or three levels down. Raises CorpusError for one that lies elsewhere."""
     table = root / "speakers.csv"
     speakers = _speakers(table) if table.exists() else {}
-    for file in (path for path in files_in(root, *_LEVELS) if path.suffix.lower() in SUFFIXES):
-        inner = file.relative_to(root).parts
+    for path in files_below(root, SUFFIXES):
+        inner = path.split("/")
         if len(inner) not in (2, 3):
-            raise CorpusError(f"{file}: {len(inner) - 1} folders deep; expected speaker/file or speaker/session/file")
+            raise CorpusError(
+                f"{root / path}: {len(inner) - 1} folders deep; expected speaker/file or speaker/session/file"
+            )
         place, known = speakers.get(inner[0], ("", {}))
         try:
             years = age_of(known.get("age"))
         except CorpusError as error:
             raise CorpusError(f"{place}: {error}") from error
         yield Described(
-            path=file.relative_to(root).as_posix(),
+            path=path,
             speaker=inner[0],
             session=inner[1] if len(inner) == 3 else None,
             sex=sex_of(known.get("sex")),

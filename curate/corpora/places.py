@@ -1,9 +1,8 @@
 """Where the files lie that a list names: always below the root of the corpus, whatever the list says."""
 
 import os
-import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from curate.errors import CorpusError
 
@@ -19,27 +18,28 @@ def inside(said: str, root: Path, *, below: Path | None = None, moved_from: str 
     text = said.strip().replace("\\", "/").removeprefix("file://")
     if not text or "\0" in text:
         raise CorpusError(f"path {said!r}; expected the path of an audio file")
-    if re.match(r"[a-z][a-z0-9+.-]+://", text):
+    if "://" in text:
         raise CorpusError(f"path {said!r} is an address; expected a file below {root}")
-    if moved_from is not None and _is_below(text, moved_from):
-        text = str(root / PurePosixPath(text).relative_to(PurePosixPath(moved_from)))
     whole = os.path.normpath(os.path.join(below or root, text))
-    if not _is_below(whole, str(root)):
+    if moved_from is not None and _is_below(whole, moved := os.path.normpath(moved_from)):
+        whole = os.path.normpath(f"{root}/{whole[len(moved) :]}")
+    home = os.path.normpath(root)
+    if not _is_below(whole, home):
         raise CorpusError(
             f"path {said!r} leaves {root}; expected a `root` that holds all audio, or by `moved_from` the folder that "
             "stood in its place when the list was written"
         )
-    return PurePosixPath(whole).relative_to(PurePosixPath(os.path.normpath(root))).as_posix()
+    return whole[len(home) :].lstrip("/")
 
 
 def _is_below(path: str, folder: str) -> bool:
-    return PurePosixPath(os.path.normpath(path)).is_relative_to(PurePosixPath(os.path.normpath(folder)))
+    return path.startswith(folder.rstrip("/") + "/")
 
 
 def files_below(root: Path, suffixes: tuple[str, ...], *, folder: str = "") -> Iterator[str]:
     """Every file with one of the suffixes, in lower or upper case, as a path relative to the root; in order of names.
 
-    Only one folder's names are held at once. Links are followed; a folder that links to one that it lies in is left out.
+    One folder's names are held at once. Links are followed, but not to a folder that the link lies in.
     """
     yield from _walk(str(root), folder, suffixes, ())
 

@@ -51,6 +51,8 @@ def _delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise CorpusError(f"{path}: empty; expected a header and rows")
+            if twice := next((name for name in header if header.count(name) > 1), None):
+                raise CorpusError(f"{path}:1: column {twice!r} is there twice; expected each once")
             for cells in reader:
                 if not cells:
                     continue
@@ -61,7 +63,7 @@ def _delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 row = zip(header, cells, strict=True)
                 yield f"{path}:{reader.line_num}", {key: cell.strip() for key, cell in row}
         except csv.Error as error:
-            raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
+            raise CorpusError(f"{path}:{reader.line_num}: {error}; expected rows of cells") from error
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, str]]]:

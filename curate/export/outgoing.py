@@ -31,6 +31,12 @@ class Outgoing:
     transcript: str | None = None
     corpus_split: str | None = None
     licence: str | None = None
+    readable: Path | None = None  # where the file lies while the export is being written, if that is elsewhere
+
+    @property
+    def source(self) -> Path:
+        """Where the audio can be read now."""
+        return self.readable or self.file
 
     @property
     def file_duration_s(self) -> float:

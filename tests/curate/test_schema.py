@@ -8,6 +8,7 @@ import pytest
 from curate.schema import MEANING, TABLES, Column, Reason, Subject, Table, Verdict, as_markdown
 
 UNITLESS = {
+    "channel",
     "self_similarity",
     "average_similarity",
     "similarity",

@@ -5,10 +5,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from curate.corpora import READERS
+from curate.describe import describe
 
 
 def maker(name: str) -> ModuleType:
@@ -42,6 +44,18 @@ def section():
         return READERS[name].Settings(reader=name, name="toy", root=root, **given)
 
     return make
+
+
+@pytest.fixture
+def said(tmp_path):
+    """What a section says of its utterances: rows in the order of their ids."""
+
+    def read(settings):
+        folder = tmp_path / "said"
+        folder.mkdir(exist_ok=True)
+        return pq.read_table(describe(settings, folder)).to_pylist()
+
+    return read
 
 
 @pytest.fixture

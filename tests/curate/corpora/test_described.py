@@ -71,7 +71,7 @@ def test_a_path_that_leaves_the_corpus_is_refused(path):
 
 @pytest.mark.parametrize("path", ["a\0b.wav", b"m\xfcller/a.wav".decode("utf-8", "surrogateescape")])
 def test_a_path_that_is_no_text_is_refused_in_words_that_can_be_printed(path):
-    with pytest.raises(CorpusError, match="holds what is no text; expected a name in UTF-8") as caught:
+    with pytest.raises(CorpusError, match=": says what is no text; expected names and words in UTF-8") as caught:
         Described(path=path, speaker="s")
     assert str(caught.value).encode().isascii()
 

@@ -63,7 +63,7 @@ def test_a_name_in_another_encoding_is_an_error_that_can_be_printed(folder):
     wrong = folder / "an" / b"m\xfcller.wav".decode("utf-8", "surrogateescape")
     wrong.write_bytes((folder / "an/1/x.wav").read_bytes())
     with pytest.raises(
-        CorpusError, match=r"path 'an/m\\udcfcller\.wav' holds what is no text; expected a name in UTF-8"
+        CorpusError, match=r"'an/m\\udcfcller\.wav': says what is no text; expected names and words in UTF-8"
     ):
         read(folder)
 

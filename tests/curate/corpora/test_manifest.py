@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from curate.corpora import READERS
 from curate.errors import CorpusError
-from curate.ingest import describe
 
 ROWS = [
     {"wav": "a.wav", "who": "an", "id": "one", "from": "0", "for": "0.05", "years": "30-39", "gender": "F"},
@@ -102,17 +101,23 @@ def test_a_mapped_column_may_be_blank_in_every_row(tmp_path, suffix):
     assert row.sex is None
 
 
-def test_stretches_of_one_file_are_one_session_and_are_called_by_their_starts(tmp_path):
+def test_stretches_of_one_file_are_one_session_and_are_called_by_their_starts(tmp_path, said):
     (tmp_path / "m.csv").write_text(
         "path,speaker,start_s,duration_s,session\nd/a.wav,s,12.5,2,\nd/a.wav,s,0,2,\nd/b.wav,s,0,2,told\nd/c.wav,s,,,\n"
     )
-    told = {row.utterance: row.session for row in describe(section(tmp_path, "m.csv"))}
-    assert told == {"d/a-0000000": "d/a", "d/a-0012500": "d/a", "d/b-0000000": "told", "d/c": None}
+    told = {row["utterance_id"]: row["session_id"] for row in said(section(tmp_path, "m.csv"))}
+    assert told == {
+        "mine/d/a-0000000": "mine/s/d/a",
+        "mine/d/a-0012500": "mine/s/d/a",
+        "mine/d/b-0000000": "mine/s/told",
+        "mine/d/c": None,
+    }
 
 
-def test_a_row_on_all_of_a_file_shares_the_session_of_its_stretches(tmp_path):
+def test_a_row_on_all_of_a_file_shares_the_session_of_its_stretches(tmp_path, said):
     (tmp_path / "m.csv").write_text("path,speaker,start_s\na.wav,s,\na.wav,s,1\n")
-    assert {row.utterance: row.session for row in describe(section(tmp_path, "m.csv"))} == {"a": "a", "a-0001000": "a"}
+    told = {row["utterance_id"]: row["session_id"] for row in said(section(tmp_path, "m.csv"))}
+    assert told == {"mine/a": "mine/s/a", "mine/a-0001000": "mine/s/a"}
 
 
 def test_a_byte_order_mark_windows_lines_and_windows_paths_do_no_harm(tmp_path):
@@ -190,13 +195,13 @@ def test_a_mapped_column_that_no_row_has_is_refused(tmp_path):
     assert told == "m.csv: no row has a column 'years' for `age`; expected one of path, sex, speaker"
 
 
-def test_two_rows_with_one_id_are_refused_unless_they_have_names(tmp_path):
+def test_two_rows_with_one_id_are_refused_unless_they_have_names(tmp_path, said):
     (tmp_path / "m.csv").write_text("path,speaker,start_s\na.wav,s,0\na.wav,s,0.0001\n")
     told = r"a\.wav and a\.wav both have the id mine/a-0000000; expected one .* manifest that maps `name` to what tells"
     with pytest.raises(CorpusError, match=told):
-        describe(section(tmp_path, "m.csv"))
+        said(section(tmp_path, "m.csv"))
     (tmp_path / "m.csv").write_text("path,speaker,start_s,name\na.wav,s,0,x\na.wav,s,1,y\n")
-    assert [row.utterance for row in describe(section(tmp_path, "m.csv"))] == ["x", "y"]
+    assert [row["utterance_id"] for row in said(section(tmp_path, "m.csv"))] == ["mine/x", "mine/y"]
 
 
 @settings(deadline=None, max_examples=150)

@@ -1,0 +1,135 @@
+"""Audio on its way out: copied as it is, or cut, mixed, resampled and written anew.
+
+Stretches and single channels are cut out to files of their own. Whatever needs no change is copied byte for byte.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from curate import audio
+from curate.errors import ExportError
+from curate.export.outgoing import Outgoing
+
+FILES_AT_ONCE = 256
+BITS = (16, 24)
+FORMATS = ("wav", "flac")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What audio is made into; nothing given leaves a file as it is."""
+
+    rate_hz: int | None = None
+    mono: bool = False  # the mean of all channels
+    bits: int | None = None  # of what is written anew: 16 where nothing is said
+    format: str | None = None  # wav | flac; what is written anew is wav where nothing is said
+
+    def __post_init__(self) -> None:
+        if self.rate_hz is not None and not 1_000 <= self.rate_hz <= 384_000:
+            raise ExportError(f"rate {self.rate_hz}; expected 1000 to 384000 Hz")
+        if self.bits not in (None, *BITS):
+            raise ExportError(f"bits {self.bits}; expected one of {', '.join(map(str, BITS))}")
+        if self.format not in (None, *FORMATS):
+            raise ExportError(f"format {self.format!r}; expected one of {', '.join(FORMATS)}")
+
+    def leaves(self, one: Outgoing) -> bool:
+        """Whether the file goes out as it is."""
+        same_rate = self.rate_hz in (None, one.file_rate_hz)
+        same_channels = not self.mono or one.file_num_channels == 1
+        return one.is_whole_file and same_rate and same_channels and self.bits is None and self.format is None
+
+
+# The mixup paper takes its 16 kHz speech to the 8 kHz, 16 bit of a telephone; resampling cuts off what is above 4 kHz.
+TELEPHONE = Conversion(rate_hz=8_000, mono=True, bits=16)
+
+
+def converted(
+    utterances: Iterator[tuple[Outgoing, str]], conversion: Conversion, folder: Path, *, final: Path, workers: int
+) -> Iterator[Outgoing]:
+    """Write the audio of each (utterance, hash of its file) below `folder`, which shall be `final`; in their order.
+
+    A file that is there already is kept: it appears whole or not at all. Raises CorpusError for audio that is not what
+    was scanned.
+    """
+    work = partial(_convert, conversion, folder, final)
+    with ThreadPoolExecutor(workers) as threads:
+        while chunk := list(islice(utterances, FILES_AT_ONCE)):
+            yield from threads.map(work, chunk)
+
+
+def _convert(conversion: Conversion, folder: Path, final: Path, job: tuple[Outgoing, str]) -> Outgoing:
+    one, content_sha256 = job
+    suffix = one.file.suffix.lower() if conversion.leaves(one) else f".{conversion.format or 'wav'}"
+    name = file_name(one.utterance) + suffix
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        aside = path.with_name(path.name + ".new")
+        if conversion.leaves(one):
+            _copy(one, content_sha256, aside)
+        else:
+            _write(one, content_sha256, conversion, aside, suffix)
+        aside.replace(path)
+    if conversion.leaves(one):
+        return replace(one, file=final / name, readable=path)
+    header = soundfile.info(path)
+    return replace(
+        one,
+        file=final / name,
+        readable=path,
+        file_rate_hz=header.samplerate,
+        file_num_samples=header.frames,
+        file_num_channels=header.channels,
+        start_s=0.0,
+        duration_s=header.frames / header.samplerate,
+        channel=None,
+    )
+
+
+def file_name(utterance: str) -> str:
+    """An id as a path below a folder, whatever it holds: no part of it leads upwards or is empty."""
+    parts = [re.sub(r"^\.*$", lambda dots: "%" + "%2E" * len(dots[0]), part) for part in utterance.split("/")]
+    if any(len(os.fsencode(part)) > 240 for part in parts):
+        raise ExportError(f"{utterance}: too long for the name of a file; expected at most 240 bytes")
+    return "/".join(parts)
+
+
+def _copy(one: Outgoing, content_sha256: str, path: Path) -> None:
+    shutil.copyfile(one.file, path)
+    if audio.sha256_of(path) != content_sha256:
+        path.unlink()
+        raise ExportError(f"{one.file} is not what was scanned; expected `curate run` after a change of the audio")
+
+
+def _write(one: Outgoing, content_sha256: str, conversion: Conversion, path: Path, suffix: str) -> None:
+    samples, rate = audio.read(
+        one.file, start_s=one.start_s, duration_s=one.duration_s, channel=one.channel, content_sha256=content_sha256
+    )
+    if conversion.mono:
+        samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
+    if conversion.rate_hz not in (None, rate):
+        samples, rate = audio.resample(samples, rate, conversion.rate_hz or rate), conversion.rate_hz or rate
+    whole, subtype = quantised(samples, conversion.bits or 16)
+    soundfile.write(path, whole, rate, subtype=subtype, format=suffix[1:].upper())
+
+
+def quantised(samples: NDArray[np.float32], bits: int) -> tuple[NDArray[np.int16] | NDArray[np.int32], str]:
+    """Floats in [-1, 1] as whole numbers, nearest and clipped, and libsndfile's name for them.
+
+    By hand: libsndfile rounds downwards, so that samples which were read as floats would not come back as they were.
+    """
+    whole = np.clip(np.rint(samples * 2.0 ** (bits - 1)), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if bits == 16:
+        return whole.astype(np.int16), "PCM_16"
+    return whole.astype(np.int32) << 8, "PCM_24"

@@ -1,0 +1,123 @@
+"""Write a benchmark in one form: into a folder beside, which takes its name when all is there."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+
+from curate.catalog import Catalog, canonical_json, write_text
+from curate.errors import ExportError
+from curate.export import form
+from curate.export.chosen import as_export, benchmark_of, in_order, outgoing_rows, trials_among, with_audio
+from curate.export.sound import Conversion, converted
+from curate.runs import content_fingerprint
+from curate.schema import SPLITS, TRIALS
+
+AUDIO = "audio"  # the folder within an export
+MADE_FROM = ".made_from.json"  # of an unfinished one
+
+
+def export_benchmark(
+    catalog: Catalog,
+    to: str,
+    out: Path,
+    *,
+    benchmark: str | None = None,
+    conversion: Conversion | None = None,
+    min_duration_s: float = 0.0,
+    max_duration_s: float = float("inf"),
+    workers: int = 2,
+) -> str:
+    """Write the export, and say in one line what it holds. Without a conversion it refers to audio where that lies.
+
+    Raises ExportError where something is at `out`, where nothing is chosen, and where the form cannot hold what is.
+    """
+    target, out = form(to), out.absolute()
+    refuse_taken(out)
+    name = benchmark_of(catalog, benchmark)
+    rows = outgoing_rows(catalog, name, min_duration_s=min_duration_s, max_duration_s=max_duration_s)
+    refuse_missing(rows)
+    trials = trials_among(catalog, name, rows)
+    num_all, num_trials = len(catalog.read(SPLITS, name)), len(catalog.read(TRIALS, name))
+    with unfinished(out, made_from(rows, conversion)) as folder:
+        if conversion is not None:
+            jobs = zip(in_order(rows), rows["content_sha256"].to_pylist(), strict=True)
+            final = out / AUDIO
+            rows = with_audio(rows, converted(jobs, conversion, folder / AUDIO, final=final, workers=workers))
+        target.write(folder, as_export(name, rows, trials, out))
+        if conversion is not None and getattr(target, "HOLDS_AUDIO", False):
+            shutil.rmtree(folder / AUDIO)
+        (folder / MADE_FROM).unlink()
+        sync(folder)
+        if out.exists():
+            out.rmdir()  # empty, or this fails
+        folder.rename(out)
+    left = f"; {num_all - len(rows)} utterances and {num_trials - len(trials)} trials left out by length"
+    summary = f"{out}: {len(rows)} utterances, {len(trials)} trials ({to})"
+    return summary + (left if num_all > len(rows) else "")
+
+
+def made_from(rows: pa.Table, conversion: Conversion | None) -> str:
+    """What converted audio depends on, so that an export that was stopped goes on with what is there."""
+    how = None if conversion is None else asdict(conversion)
+    columns = ("utterance_id", "content_sha256", "start_s", "duration_s", "channel")
+    audio = content_fingerprint(rows.select(columns)) if conversion else ""
+    return canonical_json({"conversion": how, "audio": audio})
+
+
+@contextmanager
+def unfinished(out: Path, made_from: str) -> Iterator[Path]:
+    """The folder beside, where the export is written: empty but for audio that is of the same make.
+
+    Raises ExportError where another process writes it.
+    """
+    folder = out.with_name(out.name + ".unfinished")
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ExportError(f"{folder}: another process is writing it; expected to be the only one") from None
+    try:
+        note = folder / MADE_FROM
+        same = note.exists() and note.read_text(encoding="utf-8") == made_from
+        for entry in folder.iterdir():
+            if entry.is_dir() and not (same and entry.name == AUDIO):
+                shutil.rmtree(entry)
+            elif not entry.is_dir() and entry != note:
+                entry.unlink()
+        write_text(note, made_from)
+        yield folder
+    finally:
+        os.close(handle)
+
+
+def sync(folder: Path) -> None:
+    """Have the disk hold what was written, before the folder takes its name."""
+    for path in sorted(folder.rglob("*")):
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+def refuse_taken(out: Path) -> None:
+    """Raises ExportError where there is something already."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} is there already; expected a folder that is not, or is empty")
+
+
+def refuse_missing(rows: pa.Table) -> None:
+    """Raises ExportError naming the first file that is not where the catalog says."""
+    for row in rows.select(["file", "corpus"]).to_batches():
+        for file, corpus in zip(row["file"].to_pylist(), row["corpus"].to_pylist(), strict=True):
+            if not os.path.exists(file):
+                raise ExportError(
+                    f"{file} is not there; expected the audio of corpus {corpus!r} where the catalog says (after a "
+                    "move, `curate run` with the new root)"
+                )

@@ -1,0 +1,69 @@
+"""Which corpora can be read, what each can tell, what it told in a catalog, and whether downloads are whole."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from curate.catalog import Catalog
+from curate.corpora import READERS
+from curate.errors import CorpusError
+from curate.schema import CORPORA, UTTERANCES
+
+TOLD = ("sex", "age", "session", "transcript", "language", "accent", "nationality", "corpus_split", "licence")
+COLUMN = {"age": "age_min_years", "session": "session_id"}  # where the table calls it otherwise
+Rows = tuple[list[str], list[tuple[str, ...]]]
+
+
+def what_readers_fill() -> Rows:
+    """One row a reader: what its layout can tell, and the licence that its utterances come under."""
+    head = ["reader", *TOLD[:-1], "licence"]
+    rows = [
+        (name, *("yes" if said in reader.FILLS else "" for said in TOLD[:-1]), _licence(reader.LICENCE, reader.FILLS))
+        for name, reader in READERS.items()
+    ]
+    return head, rows
+
+
+def _licence(licence: str | None, fills: tuple[str, ...]) -> str:
+    if "licence" in fills:
+        return "of each row"
+    return licence or "yours to say"
+
+
+def what_was_filled(catalog: Catalog) -> tuple[Rows, list[str]]:
+    """One row a corpus of the catalog: utterances, and the share of them that is told each thing; and all remarks."""
+    terms = catalog.read(CORPORA).to_pylist()
+    rows = [(row["corpus"], row["reader"], *_shares(catalog, row["corpus"])) for row in terms]
+    remarks = [f"{row['corpus']}: {line}" for row in terms for line in (row["remarks"] or "").splitlines()]
+    return (["corpus", "reader", "utterances", *TOLD], rows), remarks
+
+
+def _shares(catalog: Catalog, corpus: str) -> tuple[str, ...]:
+    columns = [COLUMN.get(said, said) for said in TOLD]
+    table = catalog.read(UTTERANCES, corpus).select(columns)
+    told = (pc.sum(pc.is_valid(table[column])).as_py() or 0 for column in columns)
+    return (f"{len(table)}", *("" if not num else f"{100 * num / len(table):.0f} %" for num in told))
+
+
+def check_archives(folder: Path) -> Rows:
+    """One row an archive of the folder. Raises CorpusError where its checksum differs, or none is there."""
+    published = {
+        name: (reader, md5)
+        for reader, module in READERS.items()
+        for name, md5 in getattr(module, "CHECKSUMS", {}).items()
+    }
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder; expected downloaded archives in it")
+    found = [path for path in sorted(folder.iterdir()) if path.name in published]
+    if not found:
+        raise CorpusError(f"{folder}: no archive that we know a checksum of; expected names such as {min(published)}")
+    rows: list[tuple[str, ...]] = []
+    for path in found:
+        reader, md5 = published[path.name]
+        with path.open("rb") as file:
+            held = hashlib.file_digest(file, "md5").hexdigest()
+        if held != md5:
+            raise CorpusError(f"{path}: md5 {held}; expected {md5}, as its publisher says: fetch it again")
+        rows.append((path.name, reader, "whole"))
+    return ["archive", "reader", "md5"], rows

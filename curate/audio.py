@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate import headers, m4a
 from curate.errors import CorpusError
-from curate.headers import HEAD_BYTES, parse_header, riff_bytes_missing
+from curate.headers import HEAD_BYTES, bytes_missing, parse_header
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".sph")
 SOURCES = tuple(Path(str(file)) for file in (__file__, headers.__file__, m4a.__file__))  # what decodes and probes
@@ -67,7 +67,7 @@ def probe(path: Path) -> Probe:
                 found, peak, _ = _decode_to_the_end(file, FRAMES_PER_SMALL_BLOCK)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless formats ask for a rate
         return Probe(**known, damage="unreadable", detail=_why_unreadable(content, error))
-    missing = riff_bytes_missing(content)  # libsndfile quietly takes what is there
+    missing = bytes_missing(content)  # libsndfile quietly takes what is there
     cut = f"{missing} bytes that its header announces are not there" if missing else ""
     if not cut and (found < promised or failure):
         cut = f"{found} of {promised} samples can be decoded"

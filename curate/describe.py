@@ -162,10 +162,10 @@ def _refuse_equal_ids(corpus: CorpusSettings, connection: duckdb.DuckDBPyConnect
     """Raises CorpusError that names the files of the first id that is there twice, in the order of ids."""
     twice = connection.execute(
         "SELECT utterance_id, min(path), max(path) FROM said GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
-    ).fetchone()
-    if twice:
+    ).fetchall()
+    for utterance_id, first, second in twice:
         raise CorpusError(
-            f"corpus {corpus.name!r}: {twice[1]} and {twice[2]} both have the id {twice[0]}; expected one file an id "
+            f"corpus {corpus.name!r}: {first} and {second} both have the id {utterance_id}; expected one file an id "
             "(`exclude` one), or a manifest that maps `name` to what tells its rows apart"
         )
 

@@ -49,10 +49,11 @@ def parse_header(head: bytes, num_bytes: int) -> Header | None:
     return None
 
 
-def riff_bytes_missing(content: bytes) -> int:
-    """How far the audio that a WAV header announces, in whatever encoding, goes past the end of these bytes."""
+def bytes_missing(content: bytes) -> int:
+    """How far the audio that a header announces, of a WAV in whatever encoding, goes past the end of these bytes."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        return 0
+        header = parse_header(content, len(content))
+        return header.bytes_missing if header else 0
     _, at, size = _wav_chunks(content)
     return 0 if size >= STREAMED_RIFF else max(at + size - len(content), 0)
 

@@ -4,17 +4,17 @@ Lists name what the full corpus has; a copy may lack some of it. A trial or mode
 left out and counted; a list of which nothing is here is an error.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from curate.catalog import write_batches
 from curate.corpora import READERS
-from curate.corpora.described import CorpusSettings, Enrolment, PublishedTrial
+from curate.corpora.described import CorpusSettings, Enrolment, PublishedTrial, one_word
 from curate.describe import ROWS_A_CHUNK, in_chunks, quoted, rows_in, sorting
 from curate.errors import CorpusError
 from curate.schema import ENROLMENTS, PUBLISHED_TRIALS, Table
@@ -76,7 +76,7 @@ def _write_trials(
         "CREATE TABLE trials AS FROM told_trials"
         " SEMI JOIN known e ON enrol_id = e.id SEMI JOIN known t ON test_id = t.id"
     )
-    odd = connection.execute("SELECT list, enrol_id, test_id FROM told_trials WHERE is_odd ORDER BY ALL").fetchone()
+    odd = _first(connection, "SELECT list, enrol_id, test_id FROM told_trials WHERE is_odd ORDER BY ALL LIMIT 1")
     if odd:
         raise CorpusError(
             f"corpus {corpus.name!r}: list {odd[0]}: {odd[1]} {odd[2]} is target and nontarget; expected one"
@@ -92,11 +92,11 @@ def _left_out(
     corpus: CorpusSettings, connection: duckdb.DuckDBPyConnection, kept: str, first: str, told: str
 ) -> Iterator[str]:
     """A remark where some are left out. Raises CorpusError where all are."""
-    counts = connection.execute(f"SELECT (SELECT count(*) FROM {told}), (SELECT count(*) FROM {kept})").fetchone()
+    counts = _first(connection, f"SELECT (SELECT count(*) FROM {told}), (SELECT count(*) FROM {kept})")
     num_told, num_kept = counts or (0, 0)
     if num_told == num_kept:
         return
-    missing = connection.execute(f"SELECT * FROM {told} EXCEPT SELECT * FROM {kept} ORDER BY ALL LIMIT 1").fetchone()
+    missing = _first(connection, f"SELECT * FROM {told} EXCEPT SELECT * FROM {kept} ORDER BY ALL LIMIT 1")
     example = " ".join(str(value) for value in (missing or ())[:3])
     if not num_kept:
         raise CorpusError(
@@ -104,6 +104,11 @@ def _left_out(
             f"{example!r}; expected lists for this corpus"
         )
     yield f"{num_told - num_kept} of {num_told} rows of its {kept} are left out: utterances are not here ({example})"
+
+
+def _first(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...] | None:
+    rows = connection.execute(query).fetchall()  # to the end: DuckDB does nothing else before
+    return rows[0] if rows else None
 
 
 def _write(connection: duckdb.DuckDBPyConnection, rows: str, table: Table, folder: Path) -> None:
@@ -126,5 +131,5 @@ def _trials(corpus: str, chunk: list[PublishedTrial]) -> pa.RecordBatch:
 def _batch(rows: Iterator[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:
     """Blanks in names become %20, as they do in ids."""
     columns = zip(*rows, strict=True)
-    plain = ([re.sub(r"\s", "%20", cell) if isinstance(cell, str) else cell for cell in column] for column in columns)
+    plain = ([one_word(cell) if isinstance(cell, str) else cell for cell in column] for column in columns)
     return pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(plain, schema, strict=True)], schema=schema)

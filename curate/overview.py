@@ -1,12 +1,16 @@
 """Which corpora can be read, what each can tell, what it told in a catalog, and whether downloads are whole."""
 
+import difflib
 import hashlib
+import inspect
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
 import pyarrow.compute as pc
 
 from curate.catalog import Catalog
 from curate.corpora import READERS
+from curate.corpora.described import CorpusSettings
 from curate.errors import CorpusError
 from curate.schema import CORPORA, UTTERANCES
 
@@ -23,6 +27,35 @@ def what_readers_fill() -> Rows:
         for name, reader in READERS.items()
     ]
     return head, rows
+
+
+def about(reader: str) -> str:
+    """What a reader is, expects and takes, in words. Raises CorpusError naming the readers that there are."""
+    if reader not in READERS:
+        near = difflib.get_close_matches(reader, READERS, n=1)
+        raise CorpusError(f"reader {reader!r}; expected {near[0] + ', or ' if near else ''}one of {', '.join(READERS)}")
+    module = READERS[reader]
+    own = [field for field in fields(module.Settings) if field.name not in {f.name for f in fields(CorpusSettings)}]
+    keys = [f"  {field.name:<14}{_default(field)}" for field in own]
+    told = ", ".join(module.FILLS)
+    return "\n".join(
+        [
+            inspect.getdoc(module) or "",
+            "",
+            f"Can tell: {told}.",
+            "",
+            f"Keys of its section: {inspect.getdoc(module.Settings)}"
+            if keys
+            else "Keys of its section: those of every.",
+            *keys,
+        ]
+    )
+
+
+def _default(field: "Field[object]") -> str:
+    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    default = getattr(default, "default", default) if type(default).__name__ == "FieldInfo" else default
+    return "needed" if default is MISSING else f"default {default!r}"
 
 
 def _licence(licence: str | None, fills: tuple[str, ...]) -> str:
@@ -43,7 +76,15 @@ def _shares(catalog: Catalog, corpus: str) -> tuple[str, ...]:
     columns = [COLUMN.get(said, said) for said in TOLD]
     table = catalog.read(UTTERANCES, corpus).select(columns)
     told = (pc.sum(pc.is_valid(table[column])).as_py() or 0 for column in columns)
-    return (f"{len(table)}", *("" if not num else f"{100 * num / len(table):.0f} %" for num in told))
+    return (f"{len(table)}", *(_share(num, len(table)) for num in told))
+
+
+def _share(num: int, of: int) -> str:
+    """In whole per cent; some is never said to be none, nor most of them all."""
+    if not num:
+        return ""
+    share = f"{100 * num / of:.0f} %"
+    return {"0 %": "<1 %", "100 %": ">99 %"}.get(share, share) if num < of else share
 
 
 def check_archives(folder: Path) -> Rows:

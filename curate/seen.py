@@ -47,7 +47,10 @@ class Memory:
         """What is remembered of these."""
         marks = ",".join("?" * len(paths))
         query = f"SELECT path, {COLUMNS} FROM seen WHERE look = ? AND path IN ({marks})"
-        rows = self.connection.execute(query, (self.look, *paths))
+        try:
+            rows = self.connection.execute(query, (self.look, *paths)).fetchall()
+        except sqlite3.OperationalError:  # a text that the disk garbled: these are looked into again
+            return {}
         return {
             path: Seen(num_bytes=a, changed_ns=b, touched_ns=c, probe=_probe(*rest)) for path, a, b, c, *rest in rows
         }

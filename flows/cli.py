@@ -121,6 +121,7 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
 
 @app.command()
 def corpora(
+    reader: Annotated[str | None, typer.Argument(help="Tell all about this one: layout, terms, keys.")] = None,
     catalog: Annotated[
         Path | None, typer.Option("--catalog", "-c", help="Say what the corpora of this catalog were found to tell.")
     ] = None,
@@ -134,8 +135,11 @@ def corpora(
     from curate.catalog import Catalog
     from curate.query import as_table
 
-    if catalog is not None and archives is not None:
-        raise typer.BadParameter("--catalog and --archives: expected one of them")
+    if len([given for given in (reader, catalog, archives) if given is not None]) > 1:
+        raise typer.BadParameter("a reader, --catalog and --archives: expected one of them")
+    if reader is not None:
+        typer.echo(overview.about(reader))
+        return
     if archives is not None:
         typer.echo(as_table(*overview.check_archives(archives)))
         return

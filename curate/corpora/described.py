@@ -87,7 +87,7 @@ class Described:
         """What the utterance is called within its corpus; no blanks, so that it fits into any list."""
         channel = "" if self.channel is None else f"-c{self.channel}"
         start = f"-{round(1000 * (self.start_s or 0)):07d}" if self.is_stretch else ""
-        return _BLANK.sub("%20", self.name or self.recording + channel + start)
+        return one_word(self.name or self.recording + channel + start)
 
     @property
     def recording(self) -> str:
@@ -149,6 +149,11 @@ class CorpusSettings:
             raise ValueError(
                 f"min_duration_s {self.min_duration_s} must be less than max_duration_s {self.max_duration_s}"
             )
+
+
+def one_word(name: str) -> str:
+    """What ids have in place of a name: blanks would divide the lines of lists."""
+    return _BLANK.sub("%20", name)
 
 
 def files_in(folder: Path, *patterns: str) -> list[Path]:

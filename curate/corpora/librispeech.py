@@ -4,16 +4,23 @@ Licence: CC BY 4.0. Citation: Panayotov et al., "Librispeech: an ASR corpus base
 ICASSP 2015. https://www.openslr.org/12
 
 Layout: `<subset>/<reader>/<chapter>/<reader>-<chapter>-<nnnn>.flac`, `<reader>-<chapter>.trans.txt` beside them,
-`SPEAKERS.TXT` at the root. A session is a chapter. Nobody's age is known.
+`SPEAKERS.TXT` at the root, as the archives unpack. A session is a chapter. Nobody's age is known. A chapter may come
+without its transcripts; one that has them may lack a line: that utterance has no transcript, and a remark says so.
+`CHAPTERS.TXT` and `BOOKS.TXT` are not read.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, files_in, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
+from curate.corpora.places import files_below
 from curate.errors import CorpusError
 
 LICENCE = "CC-BY-4.0"
@@ -22,6 +29,25 @@ CITATION = (
 )
 URL = "https://www.openslr.org/12"
 FILLS = ("sex", "session", "transcript", "corpus_split")
+CHECKSUMS = {  # md5, as in https://www.openslr.org/resources/12/md5sum.txt
+    "dev-clean.tar.gz": "42e2234ba48799c1f50f24a7926300a1",
+    "dev-other.tar.gz": "c8d0bcc9cca99d4f8b62fcc847357931",
+    "test-clean.tar.gz": "32fa31d27d2e1cad72775fee3f4849a9",
+    "test-other.tar.gz": "fb5a50374b501bb3bac4815ee91d3135",
+    "train-clean-100.tar.gz": "2a93770f6d5c6c964bc36631d331a522",
+    "train-clean-360.tar.gz": "c0e676e450a7ff2f54aeade5171606fa",
+    "train-other-500.tar.gz": "d1a0fd59409feb2c614ce4d30c387708",
+}
+
+_NUM_READERS = {
+    "dev-clean": 40,
+    "dev-other": 33,
+    "test-clean": 40,
+    "test-other": 33,
+    "train-clean-100": 251,
+    "train-clean-360": 921,
+    "train-other-500": 1166,
+}
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -31,46 +57,127 @@ class Settings(CorpusSettings):
     reader: Literal["librispeech"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Chapter:
+    subset: str
+    reader: str
+    number: str
+    files: tuple[str, ...]  # relative to the root
+    transcripts: dict[str, str] | None  # by utterance; None where it comes without
+
+
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
-    """Every FLAC in its place. Raises CorpusError where SPEAKERS.TXT is missing or lacks a reader."""
-    sexes = _sexes(root / "SPEAKERS.TXT")
-    for chapter in sorted(root.glob("*/*/*/")):
-        subset, reader, number = chapter.relative_to(root).parts
-        audio = files_in(chapter, "*.flac")
-        if audio and reader not in sexes:
-            raise CorpusError(f"{root / 'SPEAKERS.TXT'}: no line for reader {reader} of {subset}")
-        transcripts = _transcripts(chapter / f"{reader}-{number}.trans.txt")
-        for file in audio:
+    """Every FLAC in its place. Raises CorpusError for one elsewhere, and where SPEAKERS.TXT lacks a reader."""
+    readers = _readers(root / "SPEAKERS.TXT")
+    for chapter in _chapters(root):
+        if chapter.reader not in readers:
+            raise CorpusError(f"{root / 'SPEAKERS.TXT'}: no line for reader {chapter.reader} of {chapter.subset}")
+        for path in chapter.files:
             yield Described(
-                path=file.relative_to(root).as_posix(),
-                speaker=reader,
-                session=number,
-                sex=sexes[reader],
+                path=path,
+                speaker=chapter.reader,
+                session=chapter.number,
+                sex=readers[chapter.reader][0],
                 language=settings.language or "en",
-                transcript=transcripts.get(file.stem),
-                corpus_split=subset,
+                transcript=(chapter.transcripts or {}).get(PurePosixPath(path).stem),
+                corpus_split=chapter.subset,
             )
 
 
-def _sexes(path: Path) -> dict[str, str | None]:
-    """Sex by reader. A name may hold pipes (reader 60), so that only the first four divide."""
-    fields = [line.split("|", 4) for line in _lines(path) if line.strip() and not line.startswith(";")]
-    for line in fields:
-        if len(line) < 5:
-            raise CorpusError(f"{path}: line {'|'.join(line)!r}; expected ID | SEX | SUBSET | MINUTES | NAME")
-    return {line[0].strip(): sex_of(line[1]) for line in fields}
+def remarks(root: Path, settings: Settings) -> Iterator[str]:
+    """Readers listed otherwise than published or lying in another subset, and transcripts that do not fit the audio.
+
+    Less audio than published is no fault: a corpus may be a piece of itself.
+    """
+    readers = _readers(root / "SPEAKERS.TXT")
+    lying: set[tuple[str, str]] = set()
+    bare: list[str] = []
+    untold: list[str] = []
+    unheard: list[str] = []
+    for chapter in _chapters(root):
+        lying.add((chapter.subset, chapter.reader))
+        if chapter.transcripts is None:
+            bare.append(f"{chapter.subset}/{chapter.reader}/{chapter.number}")
+            continue
+        spoken = {PurePosixPath(path).stem for path in chapter.files}
+        untold += sorted(spoken - chapter.transcripts.keys())
+        unheard += sorted(chapter.transcripts.keys() - spoken)
+    yield from _readers_unlike_published(readers, lying)
+    if bare:
+        yield f"{len(bare)} chapters come without transcripts, such as {bare[0]}"
+    if untold:
+        yield f"{len(untold)} utterances have no line in the transcripts of their chapter, such as {untold[0]}"
+    if unheard:
+        yield f"{len(unheard)} lines of transcripts have no audio, such as {unheard[0]}"
 
 
-def _transcripts(path: Path) -> dict[str, str]:
+def _readers_unlike_published(readers: dict[str, tuple[str | None, str]], lying: set[tuple[str, str]]) -> Iterator[str]:
+    told = Counter(subset for _, subset in readers.values())
+    for subset in sorted({subset for subset, _ in lying} & _NUM_READERS.keys()):
+        if told[subset] != _NUM_READERS[subset]:
+            yield f"SPEAKERS.TXT names {told[subset]} readers of {subset}; published are {_NUM_READERS[subset]}"
+    moved = Counter(
+        (subset, readers[reader][1]) for subset, reader in lying if reader in readers and readers[reader][1] != subset
+    )
+    for (subset, where), count in sorted(moved.items()):
+        yield f"{count} readers lie in {subset}, but are readers of {where} in SPEAKERS.TXT"
+
+
+def _chapters(root: Path) -> Iterator[_Chapter]:
+    for folder, files in groupby(files_below(root, (".flac",)), key=lambda path: path.rpartition("/")[0]):
+        levels = folder.split("/")
+        paths = tuple(files)
+        if odd := [path for path in paths if len(levels) != 3 or not path.isprintable()]:
+            raise CorpusError(f"{odd[0]!r} in {root}; expected audio as <subset>/<reader>/<chapter>/<file>.flac")
+        subset, reader, number = levels
+        for path in paths:
+            named = re.match(r"(\d+-\d+)-\d+$", PurePosixPath(path).stem)
+            if named and named[1] != f"{reader}-{number}":
+                raise CorpusError(f"{path!r} in {root}: named after {named[1]}; expected {reader}-{number}")
+        transcripts = _transcripts(root / folder / f"{reader}-{number}.trans.txt")
+        yield _Chapter(subset=subset, reader=reader, number=number, files=paths, transcripts=transcripts)
+
+
+def _readers(path: Path) -> dict[str, tuple[str | None, str]]:
+    """Sex and subset by reader. A name may hold pipes (reader 60), so that only the first four divide."""
+    readers: dict[str, tuple[str | None, str]] = {}
+    for place, line in _lines(path):
+        if line.startswith(";"):
+            continue
+        fields = [field.strip() for field in line.split("|", 4)]
+        if len(fields) < 5 or not all(fields[:3]):
+            raise CorpusError(f"{place}: line {line[:80]!r}; expected ID | SEX | SUBSET | MINUTES | NAME")
+        reader, sex, subset = fields[:3]
+        if sex_of(sex) is None:
+            raise CorpusError(f"{place}: sex {sex[:80]!r}; expected F or M")
+        if reader in readers:
+            raise CorpusError(f"{place}: reader {reader[:80]!r} again; expected one line a reader")
+        readers[reader] = (sex_of(sex), subset)
+    return readers
+
+
+def _transcripts(path: Path) -> dict[str, str] | None:
     if not path.exists():
-        return {}
-    return dict(line.split(" ", 1) for line in _lines(path) if " " in line)
+        return None
+    said: dict[str, str] = {}
+    for place, line in _lines(path):
+        utterance, *text = line.split(maxsplit=1)
+        if not text:
+            raise CorpusError(f"{place}: line {line[:80]!r}; expected an utterance's id and its text")
+        if utterance in said:
+            raise CorpusError(f"{place}: utterance {utterance[:80]!r} again; expected one line an utterance")
+        said[utterance] = text[0]
+    return said
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """`(place, line)` of each line that is not blank, whatever ends it."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}; expected the file that LibriSpeech has there") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):  # `splitlines` would divide at more
+        if line.strip():
+            yield f"{path}:{number}", line.strip()

@@ -1,10 +1,17 @@
-"""LibriSpeech: subsets, readers, chapters, transcripts, and the reader with a pipe in his name."""
+"""LibriSpeech: subsets, readers, chapters, transcripts, and the reader with pipes in his name."""
+
+import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curate.corpora import READERS
+from curate.corpora.described import Described
+from curate.describe import chosen
 from curate.errors import CorpusError
-from curate.ingest import describe
+
+TRANSCRIPTS = "train-clean-100/60/5/60-5.trans.txt"
 
 
 def section(root, **more):
@@ -15,12 +22,37 @@ def read(root):
     return {row.utterance: row for row in READERS["librispeech"].rows(root, section(root))}
 
 
+def remarks(root):
+    return list(READERS["librispeech"].remarks(root, section(root)))
+
+
+def refusal(root):
+    with pytest.raises(CorpusError) as caught:
+        read(root)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value).replace(f"{root}/", "")
+
+
 def test_a_row_says_reader_chapter_subset_sex_and_transcript(librispeech):
     row = read(librispeech)["train-clean-100/60/5/60-5-0000"]
     assert (row.path, row.speaker, row.session) == ("train-clean-100/60/5/60-5-0000.flac", "60", "5")
     assert (row.sex, row.corpus_split, row.language) == ("male", "train-clean-100", "en")
     assert row.transcript == "HE SAID  TWO WORDS"
     assert (row.age_years, row.accent, row.start_s, row.duration_s) == (None, None, None, None)
+
+
+def test_the_small_corpus_is_read_to_exactly_these_rows(librispeech):
+    def row(subset, reader, chapter, number, transcript=None):
+        path = f"{subset}/{reader}/{chapter}/{reader}-{chapter}-{number}.flac"
+        told = {"speaker": reader, "session": chapter, "corpus_split": subset, "transcript": transcript}
+        return Described(path=path, sex="male", language="en", **told)
+
+    assert list(read(librispeech).values()) == [
+        row("dev-clean", "9", "1", "0000"),
+        row("train-clean-100", "60", "5", "0000", "HE SAID  TWO WORDS"),
+        row("train-clean-100", "60", "5", "0001", "AND MORE"),
+        row("train-clean-100", "60", "7", "0000"),
+    ]
 
 
 def test_every_chapter_of_every_subset_is_read_and_nothing_else(librispeech):
@@ -37,6 +69,19 @@ def test_a_chapter_without_transcripts_has_none(librispeech):
     assert [row.transcript for row in rows.values()] == [None, "HE SAID  TWO WORDS", "AND MORE", None]
 
 
+def test_transcripts_are_known_by_the_whole_id_and_one_that_is_missing_is_no_other_ones(librispeech):
+    (librispeech / TRANSCRIPTS).write_text("60-5-00001 LONGER\n60-5-0001 ITS OWN\n60-5-000 SHORTER\n")
+    assert [read(librispeech)[f"train-clean-100/60/5/60-5-000{n}"].transcript for n in (0, 1)] == [None, "ITS OWN"]
+
+
+def test_a_byte_order_mark_windows_lines_and_tabs_do_no_harm(librispeech):
+    expected = read(librispeech)
+    for name in ("SPEAKERS.TXT", TRANSCRIPTS):
+        text = (librispeech / name).read_text(encoding="utf-8").replace("60-5-0001 ", "60-5-0001\t")
+        (librispeech / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n\r\n").encode())
+    assert read(librispeech) == expected
+
+
 def test_a_reader_that_the_list_does_not_name_is_an_error(librispeech, sound):
     sound(librispeech, "dev-clean/77/1/77-1-0000.flac")
     with pytest.raises(CorpusError, match=r"SPEAKERS\.TXT: no line for reader 77 of dev-clean$"):
@@ -49,22 +94,125 @@ def test_without_the_list_of_readers_nothing_is_read(librispeech):
         read(librispeech)
 
 
+SPEAKER = b"60 | M | dev-clean | 8 | Simon\n"
+
+
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("name", "content", "told"),
     [
-        (b"14 | F | dev-clean\n", r"line '14 \| F \| dev-clean'; expected ID \| SEX \| SUBSET \| MINUTES \| NAME"),
-        ("60 | M | dev-clean | 8 | Zoë\n".encode("latin-1"), "byte 27 is no UTF-8; expected text in UTF-8"),
+        (
+            "SPEAKERS.TXT",
+            b"14 | F | dev-clean\n",
+            "1: line '14 | F | dev-clean'; expected ID | SEX | SUBSET | MINUTES | NAME",
+        ),
+        ("SPEAKERS.TXT", b";\n\n14 | F | | 2 | X\n", "3: line '14 | F | | 2 | X'; expected ID | SEX | SUBSET"),
+        ("SPEAKERS.TXT", b"14,F,dev-clean,8,Zoe\n", "1: line '14,F,dev-clean,8,Zoe'; expected ID | SEX | SUBSET"),
+        ("SPEAKERS.TXT", b"14 | 8 | dev-clean | F | Zoe\n", "1: sex '8'; expected F or M"),
+        ("SPEAKERS.TXT", SPEAKER * 2, "2: reader '60' again; expected one line a reader"),
+        ("SPEAKERS.TXT", "60 | M | dev-clean | 8 | Zoë\n".encode("latin-1"), " byte 27 is no UTF-8; expected text in"),
+        (TRANSCRIPTS, b"60-5-0000 A B\n60-5-0001\n", "2: line '60-5-0001'; expected an utterance's id and its text"),
+        (TRANSCRIPTS, b"60-5-0000 A\n60-5-0000 B\n", "2: utterance '60-5-0000' again; expected one line an utterance"),
+        (TRANSCRIPTS, b"60-5-0000 \xff\n", " byte 10 is no UTF-8; expected text in UTF-8"),
     ],
 )
-def test_a_list_of_readers_that_cannot_be_read_is_an_error(librispeech, content, told):
-    (librispeech / "SPEAKERS.TXT").write_bytes(content)
-    with pytest.raises(CorpusError, match=rf"SPEAKERS\.TXT: {told}"):
-        read(librispeech)
+def test_a_broken_line_is_refused_by_file_and_line(librispeech, name, content, told):
+    (librispeech / name).write_bytes(content)
+    assert refusal(librispeech).startswith(f"{name}:{told}")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("60-5-0000.flac", "expected audio as <subset>/<reader>/<chapter>/<file>.flac"),
+        ("LibriSpeech/dev-clean/9/1/9-1-0001.flac", "expected audio as <subset>/<reader>/<chapter>/<file>.flac"),
+        ("dev-clean/9/1/60-5-0000.flac", "named after 60-5; expected 9-1"),
+        ("dev\n-clean/9/1/9-1-0000.flac", "expected audio as <subset>/<reader>/<chapter>/<file>.flac"),
+    ],
+)
+def test_audio_that_lies_elsewhere_is_an_error(librispeech, sound, path, told):
+    sound(librispeech, path)
+    assert told in refusal(librispeech)
+    assert repr(path) in refusal(librispeech)
 
 
 def test_include_picks_subsets(librispeech):
     settings = section(librispeech, include=("dev-clean/*",))
-    assert [row.utterance for row in describe(settings)] == ["dev-clean/9/1/9-1-0000"]
+    rows = chosen(settings, READERS["librispeech"].rows(librispeech, settings))
+    assert [row.utterance for row in rows] == ["dev-clean/9/1/9-1-0000"]
+
+
+def test_remarks_tell_what_differs_from_the_published_corpus_and_where_transcripts_do_not_fit(librispeech, sound):
+    sound(librispeech, "dev-clean/60/8/60-8-0000.flac")
+    (librispeech / TRANSCRIPTS).write_text("60-5-0001 AND MORE\n60-5-0002 NOT HERE\n")
+    assert remarks(librispeech) == [
+        "SPEAKERS.TXT names 1 readers of dev-clean; published are 40",
+        "SPEAKERS.TXT names 1 readers of train-clean-100; published are 251",
+        "1 readers lie in dev-clean, but are readers of train-clean-100 in SPEAKERS.TXT",
+        "3 chapters come without transcripts, such as dev-clean/60/8",
+        "1 utterances have no line in the transcripts of their chapter, such as 60-5-0000",
+        "1 lines of transcripts have no audio, such as 60-5-0002",
+    ]
+
+
+def test_a_piece_of_the_corpus_is_nothing_to_remark_on(librispeech):
+    lines = [f"{number} | M | dev-clean | 8 | X" for number in (9, *range(100, 139))]
+    lines += [f"{number} | M | train-clean-100 | 8 | X" for number in (60, *range(200, 450))]
+    (librispeech / "SPEAKERS.TXT").write_text("\n".join(lines))
+    (librispeech / "train-clean-100/60/7/60-7.trans.txt").write_text("60-7-0000 A\n")
+    (librispeech / "dev-clean/9/1/9-1.trans.txt").write_text("9-1-0000 A\n")
+    assert remarks(librispeech) == []
+
+
+def test_checksums_are_of_the_seven_archives():
+    sums = READERS["librispeech"].CHECKSUMS
+    assert len(sums) == len(set(sums.values())) == 7
+    assert all(len(value) == 32 and set(value) <= set("0123456789abcdef") for value in sums.values())
+
+
+FAULTS = {
+    "flip": lambda text, at, junk: text[:at] + bytes(byte ^ junk[0] for byte in text[at : at + 1]) + text[at + 1 :],
+    "insert": lambda text, at, junk: text[:at] + junk + text[at:],
+    "delete": lambda text, at, junk: text[:at] + text[at + len(junk) :],
+    "mark": lambda text, at, junk: b"\xef\xbb\xbf" + text,
+    "windows": lambda text, at, junk: text.replace(b"\n", b"\r\n"),
+    "comma": lambda text, at, junk: text.replace(b"|", b",").replace(b" ", b"\t"),
+    "quotes": lambda text, at, junk: b'"' + text.replace(b" ", b'" "'),
+    "decomposed": lambda text, at, junk: unicodedata.normalize("NFD", text.decode(errors="replace")).encode(),
+    "repeat": lambda text, at, junk: text + (text.splitlines(keepends=True) or [b""])[at % (text.count(b"\n") or 1)],
+    "leave": lambda text, at, junk: text[:at] + b"../../etc/passwd" + text[at:],
+    "column": lambda text, at, junk: b"\n".join(line.partition(b"|")[2] for line in text.split(b"\n")),
+}
+
+
+def test_damaged_metadata_is_rows_or_one_line_that_says_what_is_wrong(librispeech):
+    sound_files = {name: (librispeech / name).read_bytes() for name in ("SPEAKERS.TXT", TRANSCRIPTS)}
+
+    @settings(deadline=None, max_examples=200, derandomize=True)
+    @given(
+        name=st.sampled_from(list(sound_files)),
+        faults=st.lists(
+            st.tuples(st.sampled_from(list(FAULTS)), st.integers(0, 300), st.binary(min_size=1, max_size=4)),
+            min_size=1,
+            max_size=3,
+        ),
+    )
+    def damage(name, faults):
+        content = sound_files[name]
+        for fault, at, junk in faults:
+            content = FAULTS[fault](content, min(at, len(content)), junk)
+        for file, text in (sound_files | {name: content}).items():
+            (librispeech / file).write_bytes(text)
+        try:
+            rows = read(librispeech).values()
+            assert {row.path for row in rows} == {row.path for row in expected}
+            remarks(librispeech)
+            told = None
+        except CorpusError as error:
+            told = str(error)
+        assert told is None or (told.startswith(f"{librispeech}/{name}:") and len(told.splitlines()) == 1)
+
+    expected = read(librispeech).values()
+    damage()
 
 
 @pytest.mark.real
@@ -82,3 +230,9 @@ def test_the_real_pieces_have_the_readers_and_chapters_that_they_should(corpora)
     }
     assert len({(row.speaker, row.session) for row in by_subset["train-clean-100"]}) == 6
     assert {row.sex for row in rows} == {"female", "male"}
+
+
+@pytest.mark.real
+def test_of_the_real_pieces_only_their_missing_transcripts_are_remarked_on(corpora):
+    told = ["16 chapters come without transcripts, such as test-other/1688/142285"]
+    assert remarks(corpora / "LibriSpeech") == told

@@ -1,9 +1,9 @@
-"""Two subsets, three readers, one of them with two chapters; reader 60 has a pipe in his name."""
+"""Two subsets, three readers, one of them with two chapters; reader 60 has pipes in his name, as published."""
 
 SPEAKERS_TXT = """; Some pipe(|) separated metadata about all LibriVox readers
 ;ID  |SEX| SUBSET           |MINUTES| NAME
 14   | F | train-clean-360  | 25.03 | Kristin LeMoine
-60   | M | train-clean-100  | 20.18 | Luis | Fernandes
+60   | M | train-clean-100  | 20.18 | |CBW|Simon
 9    | M | dev-clean        | 8.00  | Nguyễn Văn A
 """
 

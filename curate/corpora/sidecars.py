@@ -1,0 +1,210 @@
+"""A file beside each audio file: where it lies, how it is read, and what the coded words in it mean."""
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from curate.corpora.described import OLDEST_YEARS, age_of, sex_of
+from curate.corpora.places import files_below
+from curate.errors import CorpusError
+
+Encoding = Literal["utf-8", "utf-16", "cp949", "cp1258"]  # cp949 holds EUC-KR; cp1258 is Vietnamese
+FOLDERS_AT_ONCE = 8  # whose names are kept: files come folder by folder
+UNKNOWN = {
+    "",
+    "-",
+    "none",
+    "null",
+    "n/a",
+    "na",
+    "nan",
+    "unknown",
+    "other",
+    "알수없음",
+    "알 수 없음",
+    "미상",
+    "기타",
+    "무응답",
+}
+SEXES = {
+    **dict.fromkeys(("남", "남성", "남자"), "male"),
+    **dict.fromkeys(("여", "여성", "여자"), "female"),
+    **dict.fromkeys(("nam", "nam giới"), "male"),
+    **dict.fromkeys(("nữ", "nữ giới"), "female"),
+}
+
+
+class Twins:
+    """Files that belong to another file: they lie beside it, or in a folder elsewhere that is called like its own.
+
+    `swaps` are texts of a folder's path with what stands there in the path of its twin. Only the folders are held in
+    memory. Names are compared in one normal form: a table or an archive may spell a Korean folder in the other one.
+    """
+
+    def __init__(self, root: Path, suffixes: tuple[str, ...], swaps: Mapping[str, str]) -> None:
+        self._root, self._suffixes, self._swaps = root, suffixes, swaps
+        self._folders: dict[str, list[str]] = {}  # last name -> those called so
+        self._whole: dict[str, str] = {}
+        last = None
+        for path in files_below(root, suffixes):
+            folder = _home(path)
+            if folder != last:
+                self._folders.setdefault(_last_name(folder), []).append(folder)
+                self._whole[nfc(folder)] = last = folder
+        self._names = lru_cache(FOLDERS_AT_ONCE)(self._names_in)
+
+    def beside(self, path: str) -> str | None:
+        """The file of the same stem in the folder of `path`, or in that which `swaps` put in its place."""
+        home, stem = _home(path), _stem(path)
+        for place in (self._whole.get(nfc(home)), self._whole.get(self._swapped(nfc(home)))):
+            if place is not None and (name := self._names(place).get(stem)):
+                return _joined(place, name)
+        return None
+
+    def named(self, stem: str, *, folder: str, near: str) -> str | None:
+        """The file of this stem in a folder of this last name; of several, that which shares most of `near`'s path.
+
+        Raises CorpusError where two are equally near.
+        """
+        twins = self._folders.get(_last_name(folder), [])
+        return _nearest(near, [_joined(twin, name) for twin in twins if (name := self._names(twin).get(nfc(stem)))])
+
+    def _swapped(self, folder: str) -> str:
+        for text, other in self._swaps.items():
+            folder = folder.replace(nfc(text), nfc(other))
+        return folder
+
+    def _names_in(self, folder: str) -> dict[str, str]:
+        names = sorted(entry.name for entry in os.scandir(self._root / folder) if not entry.is_dir())
+        return {nfc(name.rpartition(".")[0]): name for name in names if name.lower().endswith(self._suffixes)}
+
+
+def nfc(text: str) -> str:
+    """In the composed normal form."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _last_name(folder: str) -> str:
+    return nfc(folder.rpartition("/")[2])
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _home(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _stem(path: str) -> str:
+    return nfc(PurePosixPath(path).stem)
+
+
+def _nearest(near: str, found: list[str]) -> str | None:
+    best = [path for path in found if _shared(near, path) == max(_shared(near, one) for one in found)]
+    if len(best) > 1:
+        raise CorpusError(
+            f"{near}: both {best[0]} and {best[1]} fit; expected one (`labels` says what stands for what)"
+        )
+    return best[0] if best else None
+
+
+def _shared(one: str, other: str) -> int:
+    """How many folders two paths have in common, from the root on."""
+    pairs = zip(nfc(one).split("/"), nfc(other).split("/"), strict=False)
+    return next((depth for depth, (here, there) in enumerate(pairs) if here != there), 0)
+
+
+def partner(path: str, ours: Twins, theirs: Twins) -> str | None:
+    """What belongs to this file: it lies beside it, or else in a twin folder where nothing of ours is nearer to it."""
+    if found := theirs.beside(path):
+        return found
+    found = theirs.named(_stem(path), folder=_home(path), near=path)
+    return found if found and ours.named(_stem(path), folder=_home(found), near=found) == path else None
+
+
+def require_groups(pattern: str, known: set[str]) -> set[str]:
+    """The named groups of a regular expression. Raises ValueError for one that is none, or has others."""
+    try:
+        groups = set(re.compile(pattern).groupindex)
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r} is no regular expression ({error})") from error
+    if unknown := sorted(groups - known):
+        raise ValueError(f"pattern has a group {unknown[0]!r}; expected any of {', '.join(sorted(known))}")
+    return groups
+
+
+def matched(pattern: str, path: str) -> dict[str, str]:
+    """What the named groups hold. Raises CorpusError for a path that the pattern does not fit."""
+    match = re.fullmatch(nfc(pattern), nfc(path))
+    if not match:
+        raise CorpusError(f"`pattern` {pattern!r} does not fit {path}; expected one that fits every path")
+    return {group: text for group, text in match.groupdict().items() if text}
+
+
+def read_text(path: Path, encoding: Encoding) -> str:
+    """All of a text file, without a byte order mark. Raises CorpusError naming the file."""
+    try:
+        return path.read_bytes().decode(encoding).removeprefix("\ufeff")
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: byte {error.start} is no {encoding}; expected text in it (`encoding`)") from error
+
+
+def read_json(path: Path, encoding: Encoding) -> Any:
+    """What a JSON file holds. Raises CorpusError naming the file."""
+    try:
+        return json.loads(read_text(path, encoding))
+    except CorpusError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{path}: no JSON ({' '.join(str(error).split())}); expected one JSON a file") from error
+
+
+def meant_sex(text: str, words: Mapping[str, str]) -> str | None:
+    """Of a coded word; None where it says that nobody knows. Raises CorpusError for one that nothing explains."""
+    word = words.get(text, SEXES.get(nfc(text).lower(), text))
+    if word.strip().lower() in UNKNOWN:
+        return None
+    sex = sex_of(word)
+    if sex is None:
+        raise CorpusError(f"sex {text!r}; expected female, male, or a word of `words.sex`")
+    return sex
+
+
+def meant_age(text: str, words: Mapping[str, str]) -> tuple[int, int] | None:
+    """Of `37`, `37세`, `20대`, `30~39` or `60대 이상` and of all that `age_of` reads; None where nobody knows."""
+    word = nfc(words.get(text, text)).strip().lower()
+    if word in UNKNOWN:
+        return None
+    word = re.sub(r"^만\s*", "", word.replace("~", "-").replace("세", ""))
+    if decade := re.fullmatch(r"(\d{1,2})\s*대(\s*이상)?", word):
+        youngest = int(decade[1])
+        return youngest, OLDEST_YEARS if decade[2] else youngest + 9
+    try:
+        return age_of(re.sub(r"\s*이상$", "+", word))
+    except CorpusError as error:
+        raise CorpusError(
+            f"age {text!r}; expected years, a range, a decade, or a word that `words.age` explains"
+        ) from error
+
+
+def meant_years(birth: str, recorded: str) -> tuple[int, int] | None:
+    """The age of who was born in one year and recorded in another; None where either is not told."""
+    years = []
+    for text in (birth, recorded):
+        if text.strip().lower() in UNKNOWN:
+            return None
+        if not (match := re.match(r"((?:18|19|20)\d\d)(?!\d)", text) or re.match(r"((?:19|20)\d\d)\d{4}$", text)):
+            raise CorpusError(f"year {text!r}; expected a year, or a date that starts with it")
+        years.append(int(match[1]))
+    born, seen = years
+    if not 0 < seen - born <= OLDEST_YEARS:
+        raise CorpusError(f"born {birth!r}, recorded {recorded!r}; expected a year of birth before that of recording")
+    return seen - born - 1, seen - born

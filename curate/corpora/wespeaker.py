@@ -1,0 +1,130 @@
+"""Any corpus told by WeSpeaker's raw lists.
+
+Licence and citation are its owner's to say, in the pipeline file.
+
+Layout: `raw.list`, one row an utterance in JSON: `key`, `wav`, `spk` (in old lists `speaker`) and at times `vad`, pairs
+of seconds between which there is speech. A folder of folders with such a list is a corpus of as many splits. Beside a
+list `trials/*.kaldi` hold `enrol test target|nontarget`. See `tools/make_raw_list.py` of
+https://github.com/wenet-e2e/wespeaker
+
+What `wav` names is taken as in Kaldi: from the root where it is not absolute, and commands are never run (see
+`pipes`). `vad` makes an utterance a stretch, from the first start to the last end; pauses between are heard. An audio
+file within a tar is no file of its own, so that `shard.list` cannot be read: it was made from the same `wav.scp`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal, DecimalException
+from pathlib import Path
+from typing import Literal
+
+from pydantic.dataclasses import dataclass as validated
+
+from curate.corpora.described import STRICT, CorpusSettings, Described, PublishedTrial, files_in, one_word
+from curate.corpora.kaldi import lines_in, trials_in
+from curate.corpora.pipes import audio_of
+from curate.errors import CorpusError
+
+LICENCE = None
+CITATION = None
+URL = None
+FILLS = ("corpus_split",)
+RAW, SHARDS = "raw.list", "shard.list"
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Settings(CorpusSettings):
+    """`manifest` is a raw list, its folder, or a folder of several, relative to the root or absolute."""
+
+    reader: Literal["wespeaker"]
+    manifest: Path = Path(".")
+    moved_from: str | None = None  # where the root was when the list was written
+
+
+def rows(root: Path, settings: Settings) -> Iterator[Described]:
+    """Every line of every list. Raises CorpusError naming file and line of one that makes no utterance."""
+    for path, split in _lists(root, settings):
+        for place, row in _rows(path):
+            try:
+                yield _described(row, root, settings, split)
+            except CorpusError as error:
+                raise CorpusError(f"{place}: {error}") from error
+
+
+def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]:
+    """Every line of every list. Raises CorpusError for a side that is no utterance. All keys are held."""
+    lists = _lists(root, settings)
+    keys = {row.get("key") for path, _ in lists for _, row in _rows(path) if isinstance(row.get("key"), str)}
+    for path, split in lists:
+        for trials in files_in(path.parent, "trials/*.kaldi"):
+            for place, enrol, test, is_target in trials_in(trials):
+                for side in (enrol, test):
+                    if side not in keys:
+                        raise CorpusError(f"{place}: {side!r} is in no {RAW}; expected an utterance")
+                name = "/".join(filter(None, (split, trials.stem)))
+                ids = [one_word(side) for side in (enrol, test)]  # as `Described.utterance` has them
+                yield PublishedTrial(list=name, enrol=ids[0], test=ids[1], is_target=is_target)
+
+
+def _lists(root: Path, settings: Settings) -> list[tuple[Path, str | None]]:
+    where = root / settings.manifest
+    if where.is_file():
+        return [(where, None)]
+    if (where / RAW).exists():
+        return [(where / RAW, None)]
+    if found := files_in(where, f"*/{RAW}"):
+        return [(path, path.parent.name) for path in found]
+    raise CorpusError(f"{where}: no {RAW}; expected one in it or in folders of it{_instead(where)}")
+
+
+def _instead(where: Path) -> str:
+    if files_in(where, SHARDS, f"*/{SHARDS}"):
+        return ": audio within shards is not read, `tools/make_raw_list.py` makes the list of the files they came from"
+    if files_in(where, "wav.scp", "*/wav.scp"):
+        return '; `wav.scp` with `utt2spk` is what `reader = "kaldi"` reads'
+    return ""
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    for place, text in lines_in(path):
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            hint = "; a list of shards is not read" if text.endswith(".tar") else ""
+            raise CorpusError(f"{place}: no JSON ({error}); expected one object a line{hint}") from error
+        if not isinstance(row, dict):
+            raise CorpusError(f"{place}: {type(row).__name__}; expected one object a line")
+        yield place, row
+
+
+def _described(row: dict[str, object], root: Path, settings: Settings, split: str | None) -> Described:
+    audio = audio_of(_text(row, "wav"), root, settings.moved_from)
+    start_s, duration_s = _stretch(row["vad"]) if "vad" in row else (None, None)
+    return Described(
+        path=audio.path,
+        channel=audio.channel,
+        start_s=start_s,
+        duration_s=duration_s,
+        name=_text(row, "key"),
+        speaker=_text(row, "speaker" if "speaker" in row else "spk"),
+        language=settings.language,
+        corpus_split=split,
+    )
+
+
+def _text(row: dict[str, object], field: str) -> str:
+    value = row.get(field)
+    if not isinstance(value, str) or not value or re.search("[\0\ud800-\udfff]", value):
+        raise CorpusError(f"{field} {value!r}; expected a text in each of key, wav, spk")
+    return value
+
+
+def _stretch(parts: object) -> tuple[float, float]:
+    """Start and length in seconds; numbers may come as texts."""
+    try:
+        times = [(Decimal(str(start)), Decimal(str(end))) for start, end in parts]  # type: ignore[attr-defined]
+        start, end = min(start for start, _ in times), max(end for _, end in times)
+        return float(start), float(end - start)
+    except (TypeError, ValueError, DecimalException) as error:
+        raise CorpusError(f"vad {parts!r}; expected pairs of seconds") from error

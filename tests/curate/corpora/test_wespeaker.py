@@ -1,0 +1,158 @@
+"""Raw lists of WeSpeaker: rows of JSON, commands that are never run, speech that is marked, trials."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from curate.corpora import READERS
+from curate.corpora.described import Described, PublishedTrial
+from curate.errors import CorpusError
+
+WESPEAKER = READERS["wespeaker"]
+
+
+@pytest.fixture
+def root(corpus_of):
+    return corpus_of("wespeaker")
+
+
+@pytest.fixture
+def read(root, section):
+    def rows(**keys):
+        return list(WESPEAKER.rows(root, section("wespeaker", root, **keys)))
+
+    return rows
+
+
+def test_every_row_of_every_list_is_read(read):
+    call = {"path": "wav/7.wav", "corpus_split": "test"}
+    assert read() == [
+        Described(name="a", speaker="chị Chi", **call),
+        Described(name="b", speaker="dũng", channel=1, start_s=0.02, duration_s=0.07, **call),
+        Described(path="wav/an/1/x.wav", name="an/1/x.wav", speaker="an", corpus_split="train"),
+        Described(path="wav/an/2/x.flac", name="an/2/x.wav", speaker="an", corpus_split="train"),
+        Described(path="wav/bình/y z.wav", name="bình/y", speaker="bình", corpus_split="train"),
+    ]
+
+
+@pytest.mark.parametrize("manifest", ["train", "train/raw.list"])
+def test_one_list_has_no_splits(read, manifest):
+    assert [(row.name, row.corpus_split) for row in read(manifest=Path(manifest))] == [
+        ("an/1/x.wav", None),
+        ("an/2/x.wav", None),
+        ("bình/y", None),
+    ]
+
+
+def test_the_audio_may_have_moved_and_the_list_may_lie_elsewhere(root, read, tmp_path):
+    (tmp_path / "my.list").write_text(
+        '\ufeff{"key": "a", "spk": "b", "wav": "/old/wav/7.wav"}\r\n\r\n', encoding="utf-8"
+    )
+    (row,) = read(manifest=tmp_path / "my.list", moved_from="/old", language="vi")
+    assert (row.path, row.language) == ("wav/7.wav", "vi")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{", r"raw\.list:1: no JSON \(.*\); expected one object a line$"),
+        ("/data/shards_000000000.tar", r"raw\.list:1: no JSON .* one object a line; a list of shards is not read$"),
+        ("[1]", r"raw\.list:1: list; expected one object a line"),
+        ('{"key": "a", "wav": "a.wav"}', r"raw\.list:1: spk None; expected a text in each of key, wav, spk"),
+        ('{"key": "a", "spk": "a"}', r"raw\.list:1: wav None; expected a text in each of key, wav, spk"),
+        ('{"key": 1, "spk": "a", "wav": "a.wav"}', r"raw\.list:1: key 1; expected a text"),
+        ('{"key": "a", "spk": "\\ud800", "wav": "a.wav"}', r"raw\.list:1: spk '\\ud800'; expected a text"),
+        ('{"key": "a", "spk": "a", "wav": "/a.wav"}', r"raw\.list:1: path '/a\.wav' leaves .*; expected a `root`"),
+        ('{"key": "a", "spk": "a", "wav": "rm a |"}', r"raw\.list:1: command 'rm a \|': 'rm' is not one that we know"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": []}', r"raw\.list:1: vad \[\]; expected pairs of seconds"),
+        (
+            '{"key": "a", "spk": "a", "wav": "a", "vad": [[1]]}',
+            r"raw\.list:1: vad \[\[1\]\]; expected pairs of seconds",
+        ),
+        (
+            '{"key": "a", "spk": "a", "wav": "a", "vad": [[1, "x"]]}',
+            r"1: vad \[\[1, 'x'\]\]; expected pairs of seconds",
+        ),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": null}', r"raw\.list:1: vad None; expected pairs of seconds"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": [[2, 1]]}', r"raw\.list:1: a: duration_s -1\.0; expected more"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": [[0, NaN]]}', r"raw\.list:1: a: duration_s nan; expected more"),
+    ],
+)
+def test_a_row_that_makes_no_utterance_is_an_error_that_names_the_line(root, read, line, told):
+    (root / "train/raw.list").write_text(line, encoding="utf-8")
+    with pytest.raises(CorpusError, match=told):
+        read()
+
+
+def test_what_is_no_raw_list_is_an_error_that_says_what_to_do(root, read):
+    with pytest.raises(CorpusError, match=r"wav: no raw\.list; expected one in it or in folders of it$"):
+        read(manifest=Path("wav"))
+    (root / "wav/wav.scp").write_text("")
+    with pytest.raises(CorpusError, match=r'of it; `wav\.scp` with `utt2spk` is what `reader = "kaldi"` reads$'):
+        read(manifest=Path("wav"))
+    (root / "wav/shard.list").write_text("")
+    with pytest.raises(CorpusError, match=r"audio within shards is not read, `tools/make_raw_list\.py` makes the list"):
+        read(manifest=Path("wav"))
+
+
+def test_trials_are_read_from_beside_their_list(root, section):
+    assert list(WESPEAKER.published_trials(root, section("wespeaker", root))) == [
+        PublishedTrial(list="test/toy", enrol="a", test="b", is_target=False),
+        PublishedTrial(list="test/toy", enrol="a", test="a", is_target=True),
+    ]
+
+
+def test_a_trial_of_nobody_is_an_error(root, section):
+    (root / "test/trials/toy.kaldi").write_text("a b target\na z target\n")
+    with pytest.raises(CorpusError, match=r"toy\.kaldi:2: 'z' is in no raw\.list; expected an utterance"):
+        list(WESPEAKER.published_trials(root, section("wespeaker", root)))
+
+
+ODD = st.sampled_from([b"\xef\xbb\xbf", b"\r\n", b"\0", b"\xff", b'"', b"{", b"1e9", b"\\u0000", b"../", "ẵ".encode()])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda some: st.lists(some, max_size=3)
+)
+
+
+@contextlib.contextmanager
+def noting(told):
+    try:
+        yield
+    except CorpusError as error:
+        told.append(str(error))
+
+
+def hold_the_promise(root, settings):
+    told, rows = [], []
+    with noting(told):
+        rows += WESPEAKER.rows(root, settings)
+        list(WESPEAKER.published_trials(root, settings))
+    assert all(".." not in row.path.split("/") and not row.path.startswith("/") for row in rows)
+    assert [len(text.splitlines()) for text in told] in ([], [1])
+
+
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["train/raw.list", "test/raw.list", "test/trials/toy.kaldi"]),
+    cut=st.tuples(st.integers(0, 200), st.integers(0, 30)),
+    put=st.lists(ODD | st.binary(max_size=3), max_size=3).map(b"".join),
+)
+def test_damaged_files_give_rows_below_the_root_or_an_error_of_one_line(root, section, name, cut, put):
+    before = (root / name).read_bytes()
+    (root / name).write_bytes(before[: cut[0]] + put + before[sum(cut) :])
+    hold_the_promise(root, section("wespeaker", root))
+    (root / name).write_bytes(before)
+
+
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["key", "wav", "spk", "speaker", "vad", "x"]), VALUES))
+def test_values_of_any_type_give_rows_or_an_error_of_one_line(root, section, row):
+    (root / "train/raw.list").write_text(
+        json.dumps({"key": "a", "wav": "a.wav", "spk": "a"} | row) + "\n", encoding="utf-8"
+    )
+    hold_the_promise(root, section("wespeaker", root))

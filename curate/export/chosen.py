@@ -39,11 +39,20 @@ def benchmark_of(catalog: Catalog, name: str | None) -> str:
 def outgoing_rows(
     catalog: Catalog, benchmark: str, *, min_duration_s: float = 0.0, max_duration_s: float = float("inf")
 ) -> pa.Table:
-    """One row an utterance that goes out, in the order of ids. Raises ExportError where none is of such a length."""
+    """One row an utterance that goes out, in the order of ids.
+
+    Raises ExportError where none is of such a length, and where the catalog's tables are not of one run.
+    """
     utterances = catalog.read(UTTERANCES).rename_columns({"licence": "row_licence"})
     roots = catalog.read(CORPORA).select(["corpus", "root"])
-    rows = catalog.read(SPLITS, benchmark).join(utterances, "utterance_id", join_type="inner")
+    splits = catalog.read(SPLITS, benchmark)
+    rows = splits.join(utterances, "utterance_id", join_type="inner")
     rows = rows.join(roots, "corpus", join_type="inner").sort_by("utterance_id")
+    if len(rows) < len(splits):
+        raise ExportError(
+            f"{catalog.root}: {len(splits) - len(rows)} of {len(splits)} utterances of {benchmark!r} are not in the "
+            "tables of utterances and corpora; expected a catalog whose last `curate run` was completed"
+        )
     rows = rows.append_column("file", pc.binary_join_element_wise(rows["root"], rows["path"], "/"))
     rows = rows.append_column("readable", rows["file"])
     long_enough = pc.greater_equal(rows["duration_s"], min_duration_s)

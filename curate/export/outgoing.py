@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+AUDIO = "audio"  # the folder within an export that has the audio, where it is taken along
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
@@ -46,7 +48,8 @@ class Outgoing:
     @property
     def is_whole_file(self) -> bool:
         """Whether the file holds this utterance and nothing else."""
-        return self.channel is None and round(self.duration_s * self.file_rate_hz) >= self.file_num_samples
+        is_all_channels = self.channel is None or self.file_num_channels == 1
+        return is_all_channels and round(self.duration_s * self.file_rate_hz) >= self.file_num_samples
 
     @property
     def age(self) -> str | None:

@@ -3,6 +3,7 @@
 Stretches and single channels are cut out to files of their own. Whatever needs no change is copied byte for byte.
 """
 
+import io
 import os
 import re
 import shutil
@@ -80,6 +81,7 @@ def _convert(conversion: Conversion, folder: Path, final: Path, job: tuple[Outgo
             _copy(one, content_sha256, aside)
         else:
             _write(one, content_sha256, conversion, aside, suffix)
+        _sync(aside)  # else it could be empty after a power cut, and would be kept
         aside.replace(path)
     if conversion.leaves(one):
         return replace(one, file=final / name, readable=path)
@@ -98,8 +100,13 @@ def _convert(conversion: Conversion, folder: Path, final: Path, job: tuple[Outgo
 
 
 def file_name(utterance: str) -> str:
-    """An id as a path below a folder, whatever it holds: no part of it leads upwards or is empty."""
-    parts = [re.sub(r"^\.*$", lambda dots: "%" + "%2E" * len(dots[0]), part) for part in utterance.split("/")]
+    """An id as a path below a folder, whatever it holds: no part of it leads upwards or is empty, and no two are one.
+
+    What looks like a part that was changed has one more `%`.
+    """
+    parts = [
+        "%" + part.replace(".", "%2E") if re.fullmatch(r"\.*|%+(%2E)*", part) else part for part in utterance.split("/")
+    ]
     if any(len(os.fsencode(part)) > 240 for part in parts):
         raise ExportError(f"{utterance}: too long for the name of a file; expected at most 240 bytes")
     return "/".join(parts)
@@ -120,8 +127,22 @@ def _write(one: Outgoing, content_sha256: str, conversion: Conversion, path: Pat
         samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
     if conversion.rate_hz not in (None, rate):
         samples, rate = audio.resample(samples, rate, conversion.rate_hz or rate), conversion.rate_hz or rate
+    if not len(samples):
+        raise ExportError(f"{one.utterance}: no samples in {one.duration_s} s of {one.file}; expected some")
     whole, subtype = quantised(samples, conversion.bits or 16)
-    soundfile.write(path, whole, rate, subtype=subtype, format=suffix[1:].upper())
+    encoded = io.BytesIO()  # first: a disk that is full says so itself, where libsndfile does not
+    try:
+        soundfile.write(encoded, whole, rate, subtype=subtype, format=suffix[1:].upper())
+    except soundfile.LibsndfileError as error:  # FLAC has at most 8 channels, and not every rate
+        told = f"{one.utterance}: {samples.shape[1]} channels at {rate} Hz cannot be written as {suffix[1:]}"
+        raise ExportError(f"{told} ({error.error_string.rstrip('.')}); expected another `--format`") from error
+    path.write_bytes(encoded.getbuffer())
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
 
 
 def quantised(samples: NDArray[np.float32], bits: int) -> tuple[NDArray[np.int16] | NDArray[np.int32], str]:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curate.catalog import Catalog, canonical_json, write_text
+from curate.catalog import Catalog, canonical_json, rename_durably, write_text
 from curate.errors import ExportError
 from curate.export import form
 from curate.export.chosen import as_export, benchmark_of, in_order, outgoing_rows, trials_among, with_audio
+from curate.export.outgoing import AUDIO
 from curate.export.sound import Conversion, converted
 from curate.runs import content_fingerprint
 from curate.schema import SPLITS, TRIALS
 
-AUDIO = "audio"  # the folder within an export
 MADE_FROM = ".made_from.json"  # of an unfinished one
 
 
@@ -52,11 +52,11 @@ def export_benchmark(
         target.write(folder, as_export(name, rows, trials, out))
         if conversion is not None and getattr(target, "HOLDS_AUDIO", False):
             shutil.rmtree(folder / AUDIO)
-        (folder / MADE_FROM).unlink()
         sync(folder)
         if out.exists():
             out.rmdir()  # empty, or this fails
-        folder.rename(out)
+        (folder / MADE_FROM).unlink()  # last: without it the next attempt would begin anew
+        rename_durably(folder, out)
     left = f"; {num_all - len(rows)} utterances and {num_trials - len(trials)} trials left out by length"
     summary = f"{out}: {len(rows)} utterances, {len(trials)} trials ({to})"
     return summary + (left if num_all > len(rows) else "")
@@ -65,7 +65,7 @@ def export_benchmark(
 def made_from(rows: pa.Table, conversion: Conversion | None) -> str:
     """What converted audio depends on, so that an export that was stopped goes on with what is there."""
     how = None if conversion is None else asdict(conversion)
-    columns = ("utterance_id", "content_sha256", "start_s", "duration_s", "channel")
+    columns = ("utterance_id", "content_sha256", "start_s", "duration_s", "channel", "path")
     audio = content_fingerprint(rows.select(columns)) if conversion else ""
     return canonical_json({"conversion": how, "audio": audio})
 
@@ -100,7 +100,7 @@ def unfinished(out: Path, made_from: str) -> Iterator[Path]:
 
 def sync(folder: Path) -> None:
     """Have the disk hold what was written, before the folder takes its name."""
-    for path in sorted(folder.rglob("*")):
+    for path in (*sorted(folder.rglob("*")), folder):
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
@@ -108,7 +108,7 @@ def sync(folder: Path) -> None:
 
 def refuse_taken(out: Path) -> None:
     """Raises ExportError where there is something already."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ExportError(f"{out} is there already; expected a folder that is not, or is empty")
 
 

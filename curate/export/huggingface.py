@@ -1,0 +1,206 @@
+"""A Hugging Face data set: `load_dataset(folder)` gives the utterances with their audio, split by split.
+
+Writes `data/<split>-<nnnnn>-of-<nnnnn>.parquet`, shards of about half a gigabyte, a row an utterance with the column
+`audio` of bytes and path; `trials/test-00000-of-00001.parquet`, a row a trial; and `README.md`, whose front matter
+names two configurations: that of the benchmark (the default), and `trials-<benchmark>`.
+
+A file that is one utterance goes out byte by byte, whatever its format: a loader that lacks a decoder for it says so. A
+stretch or one side of a call is cut and written as 24-bit FLAC, which holds every sample of 16- and 24-bit audio as it
+is. No sampling rate is declared, as loaders would resample to it: each audio says its own. The form cannot say which
+stretch of which file an utterance was.
+
+Format: https://huggingface.co/docs/datasets/repository_structure and the class `Audio` of `datasets`.
+"""
+
+import io
+import json
+import re
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from curate import audio
+from curate.errors import ExportError
+from curate.export.hub_card import Contents, hub_card
+from curate.export.outgoing import Export, Outgoing
+from curate.export.sound import quantised
+
+CAN_HOLD = (
+    "sex",
+    "age",
+    "session",
+    "accent",
+    "nationality",
+    "language",
+    "transcript",
+    "corpus_split",
+    "licence",
+    "split",
+    "trials",
+)
+HOLDS_AUDIO = True  # what the audio was made into need not be kept beside
+BYTES_PER_SHARD = 500_000_000
+BYTES_PER_ROW_GROUP = 50_000_000
+ROWS_PER_ROW_GROUP = 1000
+TRIALS_AT_ONCE = 100_000
+
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("utterance_id", "string", "which utterance"),
+    ("speaker_id", "string", "the person who speaks, across corpora"),
+    ("label", "string", "what the corpus calls the speaker"),
+    ("corpus", "string", "where it comes from"),
+    ("session_id", "string", "which of the speaker's sessions"),
+    ("duration_s", "float64", "how long it is"),
+    ("sex", "string", "female or male"),
+    ("age_min_years", "int32", "youngest age"),
+    ("age_max_years", "int32", "oldest age"),
+    ("age_source", "string", "who says so"),
+    ("accent", "string", "as the corpus says"),
+    ("nationality", "string", "as the corpus says"),
+    ("language", "string", "which is spoken"),
+    ("transcript", "string", "what is said"),
+    ("corpus_split", "string", "in which part its corpus has it"),
+    ("licence", "string", "of this utterance"),
+)
+_TRIAL_COLUMNS = (("enrol", "string"), ("test", "string"), ("is_target", "bool"))
+_TYPES = {"string": pa.string(), "float64": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
+
+
+def write(out: Path, export: Export) -> None:
+    """The whole data set. Raises ExportError for a split whose name the form does not allow."""
+    for split in export.splits:
+        if not re.fullmatch(r"\w+(\.\w+)*", split):
+            raise ExportError(f"split {split!r}; expected letters, digits and underscores, as Hugging Face allows")
+    contents = {split: _write_split(out / "data", split, export) for split in export.splits}
+    _write_trials(out / "trials", export)
+    meanings = [(name, meaning) for name, _, meaning in COLUMNS]
+    (out / "README.md").write_text(hub_card(export, contents, meanings), encoding="utf-8", newline="\n")
+
+
+def _write_split(folder: Path, split: str, export: Export) -> Contents:
+    """Shards are counted when all are written, and get their names then."""
+    folder.mkdir(exist_ok=True)
+    contents, shards = Contents(), _Shards(folder, split)
+    for one in export.utterances(split):
+        shards.add(_row(one))
+        contents.num_utterances += 1
+        contents.duration_s += one.duration_s
+        contents.speakers.add(one.speaker)
+        contents.languages.update([one.language] if one.language else [])
+        contents.licences[one.licence or "not told"] += 1
+    shards.close()
+    return contents
+
+
+class _Shards:
+    """Parquet files of bounded size; a few rows are in memory at a time."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder, self._split = folder, split
+        self._paths: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._row_bytes = self._shard_bytes = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        size = len(row["audio"]["bytes"])
+        if self._writer and self._shard_bytes + size > BYTES_PER_SHARD:
+            self._end_shard()
+        if self._writer is None:
+            self._begin_shard()
+        self._rows.append(row)
+        self._row_bytes += size
+        self._shard_bytes += size
+        if self._row_bytes >= BYTES_PER_ROW_GROUP or len(self._rows) >= ROWS_PER_ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """A split without utterances is a shard without rows, so that it can be loaded, too."""
+        if not self._paths:
+            self._begin_shard()
+        self._end_shard()
+        for number, path in enumerate(self._paths):
+            path.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._paths):05d}.parquet")
+
+    def _begin_shard(self) -> None:
+        self._paths.append(self._folder / f"{self._split}-{len(self._paths):05d}.unfinished")
+        plain = [name for name, _, _ in COLUMNS]  # audio repeats nothing, and has no least value worth keeping
+        self._writer = pq.ParquetWriter(self._paths[-1], _schema(), use_dictionary=plain, write_statistics=plain)
+        self._shard_bytes = 0
+
+    def _end_shard(self) -> None:
+        self._flush()
+        if self._writer:
+            self._writer.close()
+        self._writer = None
+
+    def _flush(self) -> None:
+        if self._rows and self._writer:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_schema()))
+        self._rows, self._row_bytes = [], 0
+
+
+def _schema() -> pa.Schema:
+    """With what `datasets` reads its features from."""
+    fields = [pa.field("audio", pa.struct({"bytes": pa.binary(), "path": pa.string()}))]
+    features: dict[str, dict[str, str]] = {"audio": {"_type": "Audio"}}
+    for name, kind, _ in COLUMNS:
+        fields.append(pa.field(name, _TYPES[kind]))
+        features[name] = {"dtype": kind, "_type": "Value"}
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _row(one: Outgoing) -> dict[str, Any]:
+    content, suffix = _sound(one)
+    youngest, oldest = one.age_years or (None, None)
+    return {
+        "audio": {"bytes": content, "path": one.utterance + suffix},
+        "utterance_id": one.utterance,
+        "speaker_id": one.speaker,
+        "label": one.label,
+        "corpus": one.corpus,
+        "session_id": one.session,
+        "duration_s": one.duration_s,
+        "sex": one.sex,
+        "age_min_years": youngest,
+        "age_max_years": oldest,
+        "age_source": one.age_source,
+        "accent": one.accent,
+        "nationality": one.nationality,
+        "language": one.language,
+        "transcript": one.transcript,
+        "corpus_split": one.corpus_split,
+        "licence": one.licence,
+    }
+
+
+def _sound(one: Outgoing) -> tuple[bytes, str]:
+    """The file as it is, or what is cut out of it."""
+    if one.is_whole_file:
+        try:
+            return one.source.read_bytes(), one.file.suffix.lower()
+        except OSError as error:
+            raise ExportError(f"{one.source}: {error.strerror}; expected the audio of {one.utterance}") from error
+    samples, rate = audio.read(one.source, start_s=one.start_s, duration_s=one.duration_s, channel=one.channel)
+    whole, subtype = quantised(samples, 24)
+    file = io.BytesIO()
+    soundfile.write(file, whole, rate, format="FLAC", subtype=subtype)
+    return file.getvalue(), ".flac"
+
+
+def _write_trials(folder: Path, export: Export) -> None:
+    folder.mkdir()
+    features = {name: {"dtype": kind, "_type": "Value"} for name, kind in _TRIAL_COLUMNS}
+    schema = pa.schema(
+        [pa.field(name, _TYPES[kind]) for name, kind in _TRIAL_COLUMNS],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    trials = iter(export.trials())
+    with pq.ParquetWriter(folder / "test-00000-of-00001.parquet", schema) as file:
+        while some := list(islice(trials, TRIALS_AT_ONCE)):
+            rows = [{"enrol": one.enrol, "test": one.test, "is_target": one.is_target} for one in some]
+            file.write_table(pa.Table.from_pylist(rows, schema=schema))

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from curate.config import load_pipeline
 from curate.corpora import READERS
+from curate.export import FORMS
 from curate.schema import MEANING, TABLES, Reason, as_markdown
 from flows.cli import app
 
@@ -73,6 +74,27 @@ def test_the_constraints_hold_every_dependency_and_no_address():
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
 def test_every_example_is_a_valid_pipeline(example):
     assert load_pipeline(example).name
+
+
+@pytest.fixture(scope="module")
+def sections(tmp_path_factory):
+    """The corpora of docs/corpora.md, as one pipeline."""
+    text = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    file = tmp_path_factory.mktemp("docs") / "pipeline.toml"
+    head = 'name = "all"\ncatalog = "catalog"\nsplits = { num_test_speakers = 2 }\n'
+    file.write_text(head + "".join(blocks), encoding="utf-8")
+    return load_pipeline(file).corpora
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_has_a_valid_section_in_the_docs(reader, sections):
+    assert reader in {corpus.reader for corpus in sections}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_named_in_the_readme(form):
+    assert f"| `{form}` |" in README
 
 
 def test_readme_examples_of_pipeline_files_are_valid(tmp_path):

@@ -33,8 +33,9 @@ SAID = pa.schema(
         pa.field("duration_s", pa.float64()),
         pa.field("recording", pa.string()),
         pa.field("is_part", pa.bool_()),
+        pa.field("is_first", pa.bool_()),
     ]
-)  # start and duration as the corpus says them: null where it does not
+)  # start and duration as the corpus says them: null where it does not; is_first: of all that are in its file
 Item = TypeVar("Item")
 
 
@@ -57,13 +58,12 @@ def describe(corpus: CorpusSettings, folder: Path) -> Path:
         connection.execute(f"CREATE VIEW said AS SELECT * FROM {rows_in(unsorted)}")
         _refuse_equal_ids(corpus, connection)
         # A file is the session of its stretches where none is told: two of them are never two sessions.
-        columns = ", ".join(SAID.names).replace(
-            "session_id",
-            "coalesce(session_id, CASE WHEN is_part OR count(*) OVER (PARTITION BY path) > 1 "
-            "THEN speaker_id || '/' || recording END) AS session_id",
+        rows = connection.sql(
+            "SELECT * REPLACE (coalesce(session_id, CASE WHEN is_part OR count(*) OVER file > 1 "
+            "THEN speaker_id || '/' || recording END) AS session_id, min(utterance_id) OVER file = utterance_id AS is_first) "
+            "FROM said WINDOW file AS (PARTITION BY path) ORDER BY utterance_id"
         )
-        rows = connection.sql(f"SELECT {columns} FROM said ORDER BY utterance_id").to_arrow_reader(ROWS_A_CHUNK)
-        write_batches(path, SAID, rows)
+        write_batches(path, SAID, rows.to_arrow_reader(ROWS_A_CHUNK))
     unsorted.unlink()
     return path
 

@@ -29,7 +29,7 @@ class Exclusions:
 
     def match(self, rows: pa.RecordBatch) -> pa.Array:
         """Whether each row (corpus, utterance_id, speaker_id, session_id, path) is named; of any number of batches."""
-        found = pa.array([False] * rows.num_rows)
+        found = pa.array([False] * rows.num_rows, pa.bool_())
         for names in _names(rows):
             named = pc.is_in(names, value_set=self.entries)
             self.matched.update(names.filter(named).unique().to_pylist())

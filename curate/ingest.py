@@ -37,11 +37,13 @@ class Faults:
 
     def take_note(self, rows: pa.Table, asked: pa.RecordBatch, seen: dict[str, Seen]) -> None:
         """Of one chunk: its rows, what was said of them, and what was found in their files."""
-        self.num_files, self.num_utterances = self.num_files + len(seen), self.num_utterances + len(rows)
-        for path, one in seen.items():
-            if one.probe.damage:
-                self.damages[one.probe.damage] += 1
-                where = f"{self.corpus.root / path} is {one.probe.damage}: {one.probe.detail}"
+        files = asked.filter(asked["is_first"])["path"].to_pylist()  # each once, though it has rows in many chunks
+        self.num_files, self.num_utterances = self.num_files + len(files), self.num_utterances + len(rows)
+        for path in files:
+            probe = seen[path].probe
+            if probe.damage:
+                self.damages[probe.damage] += 1
+                where = f"{self.corpus.root / path} is {probe.damage}: {probe.detail}"
                 self.first_damaged = self.first_damaged or where
         for at in _beyond(rows, asked):
             self.num_beyond += 1

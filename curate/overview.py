@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
 import pyarrow.compute as pc
+from pydantic.fields import FieldInfo
 
 from curate.catalog import Catalog
 from curate.corpora import READERS
@@ -54,7 +55,8 @@ def about(reader: str) -> str:
 
 def _default(field: "Field[object]") -> str:
     default = field.default_factory() if field.default_factory is not MISSING else field.default
-    default = getattr(default, "default", default) if type(default).__name__ == "FieldInfo" else default
+    if isinstance(default, FieldInfo):  # pydantic's word for one with conditions, or made anew each time
+        default = MISSING if default.is_required() else default.get_default(call_default_factory=True)
     return "needed" if default is MISSING else f"default {default!r}"
 
 

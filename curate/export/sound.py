@@ -127,8 +127,9 @@ def _write(one: Outgoing, content_sha256: str, conversion: Conversion, path: Pat
         samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
     if conversion.rate_hz not in (None, rate):
         samples, rate = audio.resample(samples, rate, conversion.rate_hz or rate), conversion.rate_hz or rate
-    if not len(samples):
-        raise ExportError(f"{one.utterance}: no samples in {one.duration_s} s of {one.file}; expected some")
+    if not len(samples) or not np.isfinite(samples).all():
+        what = "samples that are no numbers" if len(samples) else "no samples"
+        raise ExportError(f"{one.utterance}: {what} in {one.duration_s} s of {one.file}; expected sound")
     whole, subtype = quantised(samples, conversion.bits or 16)
     encoded = io.BytesIO()  # first: a disk that is full says so itself, where libsndfile does not
     try:

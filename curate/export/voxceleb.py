@@ -41,6 +41,10 @@ def write(out: Path, export: Export) -> None:
 def _with_paths(export: Export, split: str) -> Iterator[tuple[Outgoing, str]]:
     own = export.out / AUDIO
     for one in export.utterances(split):
+        if one.file.suffix.lower() == ".m4a":
+            raise ExportError(
+                f"{one.file}: m4a, which this form's tools cannot decode; expected `--audio --format wav`"
+            )
         if not one.is_whole_file or one.file_num_channels != 1:
             raise ExportError(
                 f"{one.utterance} is not all of {one.file} with its one channel, and a list names whole files; "

@@ -74,6 +74,8 @@ def _opened(path: Path) -> TextIO:
 
 def _require_whole_file(one: Outgoing) -> None:
     """Raises ExportError for a part of a file, for more than one channel, and for a path that lists cannot hold."""
+    if one.file.suffix.lower() == ".m4a":
+        raise ExportError(f"{one.file}: m4a, which this form's tools cannot decode; expected `--audio --format wav`")
     if not one.is_whole_file or one.file_num_channels != 1:
         raise ExportError(
             f"{one.utterance} is not all of {one.file} with its one channel, and a list names whole files; "

@@ -74,7 +74,7 @@ def made_from(rows: pa.Table, conversion: Conversion | None) -> str:
 def unfinished(out: Path, made_from: str) -> Iterator[Path]:
     """The folder beside, where the export is written: empty but for audio that is of the same make.
 
-    Raises ExportError where another process writes it.
+    Raises ExportError where another process writes it, and where it is somebody else's.
     """
     folder = out.with_name(out.name + ".unfinished")
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,6 +86,8 @@ def unfinished(out: Path, made_from: str) -> Iterator[Path]:
         raise ExportError(f"{folder}: another process is writing it; expected to be the only one") from None
     try:
         note = folder / MADE_FROM
+        if any(folder.iterdir()) and not note.exists():
+            raise ExportError(f"{folder}: holds what no export has left there; expected it to be taken away")
         same = note.exists() and note.read_text(encoding="utf-8") == made_from
         for entry in folder.iterdir():
             if entry.is_dir() and not (same and entry.name == AUDIO):

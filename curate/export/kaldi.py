@@ -11,8 +11,8 @@ Blanks other than the plain one become plain in every value, as Kaldi wants them
 
 Ids are `<speaker>!<utterance>`; `curate.corpora.kaldi_ids` says why, and how they are turned back. A recording that
 is cut bears the id of its first utterance. A WAV of one channel is named as it is: Kaldi reads samples of 16 bits, so
-that others want `--audio`. All else is a command, for `flac`, `sox`, `sph2pipe` or `ffmpeg` on the reader's machine;
-channels are averaged where none is picked. `utils/validate_data_dir.sh --no-feats` (with `--no-text` where there is no
+that others want `--audio --bits 16`. All else is a command, for `flac`, `sox`, `sph2pipe` or `ffmpeg` on the machine
+that reads; channels are averaged where none is picked. `utils/validate_data_dir.sh --no-feats` (with `--no-text` where there is no
 `text`) is what a directory must pass.
 """
 

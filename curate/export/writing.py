@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curate.catalog import Catalog, canonical_json, rename_durably, write_text
+from curate.catalog import Catalog, canonical_json, rename_durably
 from curate.errors import ExportError
 from curate.export import form
 from curate.export.chosen import as_export, benchmark_of, in_order, outgoing_rows, trials_among, with_audio
@@ -18,8 +18,6 @@ from curate.export.outgoing import AUDIO
 from curate.export.sound import Conversion, converted
 from curate.runs import content_fingerprint
 from curate.schema import SPLITS, TRIALS
-
-MADE_FROM = ".made_from.json"  # of an unfinished one
 
 
 def export_benchmark(
@@ -55,7 +53,6 @@ def export_benchmark(
         sync(folder)
         if out.exists():
             out.rmdir()  # empty, or this fails
-        (folder / MADE_FROM).unlink()  # last: without it the next attempt would begin anew
         rename_durably(folder, out)
     left = f"; {num_all - len(rows)} utterances and {num_trials - len(trials)} trials left out by length"
     summary = f"{out}: {len(rows)} utterances, {len(trials)} trials ({to})"
@@ -74,30 +71,34 @@ def made_from(rows: pa.Table, conversion: Conversion | None) -> str:
 def unfinished(out: Path, made_from: str) -> Iterator[Path]:
     """The folder beside, where the export is written: empty but for audio that is of the same make.
 
-    Raises ExportError where another process writes it, and where it is somebody else's.
+    A note beside it says of what make it is; whoever writes holds that. Raises ExportError where another process does,
+    and where the folder is somebody else's.
     """
     folder = out.with_name(out.name + ".unfinished")
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ExportError(f"{folder}: another process is writing it; expected to be the only one") from None
-    try:
-        note = folder / MADE_FROM
-        if any(folder.iterdir()) and not note.exists():
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    note = folder.with_name(folder.name + ".json")
+    with note.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ExportError(f"{folder}: another process is writing it; expected to be the only one") from None
+        file.seek(0)
+        left = file.read()
+        folder.mkdir(exist_ok=True)
+        if not left and any(folder.iterdir()):
+            note.unlink()
             raise ExportError(f"{folder}: holds what no export has left there; expected it to be taken away")
-        same = note.exists() and note.read_text(encoding="utf-8") == made_from
         for entry in folder.iterdir():
-            if entry.is_dir() and not (same and entry.name == AUDIO):
-                shutil.rmtree(entry)
-            elif not entry.is_dir() and entry != note:
+            if not entry.is_dir():
                 entry.unlink()
-        write_text(note, made_from)
+            elif left != made_from or entry.name != AUDIO:
+                shutil.rmtree(entry)
+        file.truncate(0)
+        file.write(made_from)
+        file.flush()
+        os.fsync(file.fileno())
         yield folder
-    finally:
-        os.close(handle)
+        note.unlink()
 
 
 def sync(folder: Path) -> None:

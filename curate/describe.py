@@ -60,7 +60,8 @@ def describe(corpus: CorpusSettings, folder: Path) -> Path:
         # A file is the session of its stretches where none is told: two of them are never two sessions.
         rows = connection.sql(
             "SELECT * REPLACE (coalesce(session_id, CASE WHEN is_part OR count(*) OVER file > 1 "
-            "THEN speaker_id || '/' || recording END) AS session_id, min(utterance_id) OVER file = utterance_id AS is_first) "
+            "THEN speaker_id || '/' || recording END) AS session_id, "
+            "min(utterance_id) OVER file = utterance_id AS is_first) "
             "FROM said WINDOW file AS (PARTITION BY path) ORDER BY utterance_id"
         )
         write_batches(path, SAID, rows.to_arrow_reader(ROWS_A_CHUNK))

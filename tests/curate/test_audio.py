@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from curate.audio import Probe, decode, probe, sha256_of
+from curate import audio
+from curate.audio import Probe, decode, probe, probe_header, sha256_of
 from curate.errors import CorpusError
 
 RATE = 16_000
+MEASURED = ("sample_rate_hz", "num_channels", "num_samples")
 
 
 def tone(num=8000, *, rate=RATE, peak=0.5, hz=440.0):
@@ -50,7 +52,7 @@ def looked_at(tmp_path_factory):
 # -------------------------------------------------------------------------------------------------------------- good
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "FLAC", "OGG", "MP3", "NIST", "AIFF"])
 def test_a_sound_file_is_measured(looked_at, kind):
     content = encoded(tone(), kind)
     found = looked_at(content)
@@ -108,6 +110,24 @@ def test_a_cut_wav_is_truncated_and_its_missing_bytes_are_counted(looked_at, cut
     found, missing = looked_at(WAV[:cut]), len(WAV) - len(WAV[:cut])
     assert (found.damage, found.detail) == ("truncated", f"{missing} bytes that its header announces are not there")
     assert found.duration_s == (len(WAV[:cut]) - 44) // 2 / RATE
+
+
+@pytest.mark.parametrize("cut", [1024, 1025, 2000, -1])
+@pytest.mark.parametrize("subtype", ["PCM_16", "ULAW"])
+def test_a_cut_sphere_is_truncated_and_its_missing_bytes_are_counted(looked_at, subtype, cut):
+    whole = encoded(noise(3000), "NIST", subtype=subtype)
+    found = looked_at(whole[:cut])
+    detail = f"{len(whole) - len(whole[:cut])} bytes that its header announces are not there"
+    assert (found.damage, found.detail) == ("truncated", detail)
+
+
+def test_sphere_that_is_compressed_by_shorten_is_told_as_such(looked_at):
+    whole = encoded(noise(300), "NIST").replace(
+        b"sample_coding -s3 pcm", b"sample_coding -s26 pcm,embedded-shorten-v2.00"
+    )
+    found = looked_at(whole[:1024] + b"ajkg\x02" + bytes(400))
+    detail = "SPHERE compressed by shorten; expected what `sph2pipe` makes of it"
+    assert (found.damage, found.detail) == ("unreadable", detail)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
@@ -184,6 +204,74 @@ def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path):
             probe(path)
 
 
+# ------------------------------------------------------------------------------------------------------------ header
+
+
+@pytest.fixture(scope="module")
+def looked_at_both_ways(tmp_path_factory):
+    """Bytes -> what a look at the header alone says, and what `probe` says."""
+    file = tmp_path_factory.mktemp("header") / "file"
+
+    def look(content):
+        file.write_bytes(content)
+        return probe_header(file), probe(file)
+
+    return look
+
+
+def but_for_the_peak(found):
+    return [getattr(found, name) for name in ("content_sha256", *MEASURED, "damage", "detail")]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    kind=st.sampled_from(
+        [
+            *(("WAV", subtype) for subtype in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW", "ALAW", "IMA_ADPCM")),
+            *(("NIST", subtype) for subtype in ("PCM_16", "ULAW", "ALAW")),
+            *((kind, None) for kind in ("WAVEX", "FLAC", "OGG", "MP3", "AIFF", "AU")),
+        ]
+    ),
+    num=st.integers(1, 3000),
+    channels=st.integers(1, 2),
+)
+def test_a_look_at_the_header_agrees_with_a_look_at_the_whole(looked_at_both_ways, kind, num, channels):
+    content = encoded(np.repeat(noise(num)[:, None], channels, axis=1), kind[0], subtype=kind[1])
+    quick, thorough = looked_at_both_ways(content)
+    assert but_for_the_peak(quick) == but_for_the_peak(thorough)
+    assert quick.damage is None
+
+
+@pytest.mark.parametrize("cut", [44, 46, 100, -1000, -2, -1])
+def test_a_look_at_the_header_finds_that_a_wav_is_cut(looked_at_both_ways, cut):
+    quick, thorough = looked_at_both_ways(WAV[:cut])
+    assert but_for_the_peak(quick) == but_for_the_peak(thorough)
+    assert quick.damage == "truncated"
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound", encoded(noise(0)), WAV[:20], FLAC[:20]])
+def test_a_look_at_the_header_finds_what_is_no_sound(looked_at_both_ways, content):
+    quick, thorough = looked_at_both_ways(content)
+    assert quick == thorough
+    assert quick.damage in {"empty", "unreadable"}
+
+
+def test_a_look_at_the_header_decodes_nothing_and_knows_no_peak(tmp_path, monkeypatch):
+    (tmp_path / "a.flac").write_bytes(FLAC[: len(FLAC) // 2])
+    monkeypatch.setattr(audio.soundfile, "SoundFile", None)
+    found = probe_header(tmp_path / "a.flac")
+    assert (found.num_samples, found.peak_dbfs, found.damage) == (20_000, None, None)  # it cannot see that it is cut
+    assert found.content_sha256 == sha256_of(tmp_path / "a.flac")
+
+
+@settings(deadline=None, max_examples=100)
+@given(content=st.binary(max_size=200), head=st.sampled_from([b"", b"RIFF", WAV[:12], WAV[:40], b"fLaC", FLAC[:42]]))
+def test_a_look_at_the_header_answers_any_bytes(looked_at_both_ways, content, head):
+    quick, _ = looked_at_both_ways(head + content)
+    assert (quick.damage is None) == (quick.detail == "")
+    assert quick.damage is not None or quick.num_samples > 0
+
+
 # ------------------------------------------------------------------------------------------------------------ decode
 
 
@@ -199,6 +287,22 @@ def file(tmp_path):
 def test_channels_are_averaged(file):
     samples = np.float32([[0.5, -0.5, 0.3], [0.2, 0.4, 0.0]])
     assert decode(file(samples), sample_rate_hz=RATE) == pytest.approx([0.1, 0.2])
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_one_channel_is_picked_by_its_number(file, name):
+    both = np.stack([noise(1000), noise(1000, seed=1)], axis=1)
+    path = file(both, name=name)
+    for channel in (0, 1):
+        assert decode(path, channel=channel) == pytest.approx(both[:, channel], abs=2e-5)
+        assert decode(path, channel=channel, start_s=500 / RATE) == pytest.approx(both[500:, channel], abs=2e-5)
+
+
+@pytest.mark.parametrize(("channels", "asked"), [(1, 1), (2, 2), (2, 70_000)])
+def test_a_channel_that_is_not_there_is_refused(file, channels, asked):
+    path = file(np.repeat(noise(100)[:, None], channels, axis=1))
+    with pytest.raises(CorpusError, match=rf"^{path}: no channel {asked}; it has {channels}, counted from 0$"):
+        decode(path, channel=asked)
 
 
 def test_what_has_the_asked_rate_is_returned_as_it_is(file):
@@ -275,6 +379,49 @@ def test_what_is_decoded_is_what_was_hashed(file, monkeypatch):
 
     monkeypatch.setattr(type(path), "read_bytes", read_and_change)
     assert np.array_equal(decode(path, sample_rate_hz=RATE, content_sha256=known), expected)
+
+
+@pytest.fixture
+def long(monkeypatch):
+    """Every file is a long one."""
+    monkeypatch.setattr(audio, "LONG_FILE_BYTES", 0)
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, None), (500, None), (0, 300), (700, 100), (900, 900), (5000, None)])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.sph"])
+def test_a_stretch_of_a_long_file_is_that_of_a_short_one(file, monkeypatch, name, start, length):
+    path = file(noise(1000), name="a.flac" if name == "a.flac" else "a.wav")
+    if name == "a.sph":
+        path.write_bytes(encoded(noise(1000), "NIST"))
+    stretch = {"start_s": start / RATE, "duration_s": length and length / RATE}
+    short = decode(path, **stretch)
+    monkeypatch.setattr(audio, "LONG_FILE_BYTES", 0)
+    assert np.array_equal(decode(path, content_sha256=sha256_of(path), **stretch), short)
+    assert len(short) == len(range(1000)[start:][:length])
+
+
+def test_a_long_file_is_hashed_once_for_all_of_its_stretches(file, long, monkeypatch):
+    path = file(noise(1000))
+    known, hashed = sha256_of(path), []
+    monkeypatch.setattr(audio, "sha256_of", lambda one: hashed.append(one) or sha256_of(one))
+    for start in range(10):
+        decode(path, start_s=start / RATE, duration_s=1 / RATE, content_sha256=known)
+    assert hashed == [path]
+
+
+def test_a_long_file_that_changed_is_refused(file, long):
+    path = file(noise(1000))
+    known = sha256_of(path)
+    assert len(decode(path, content_sha256=known)) == 1000
+    file(noise(1001))
+    with pytest.raises(CorpusError, match=rf"^{path} changed during the run; run again[^\n]*$"):
+        decode(path, content_sha256=known)
+
+
+def test_a_long_file_that_is_no_sound_is_an_error_that_names_it(tmp_path, long):
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(CorpusError, match=rf"^{tmp_path}/a.wav: cannot be decoded \([^\n]+\); expected a sound file$"):
+        decode(tmp_path / "a.wav", content_sha256=sha256_of(tmp_path / "a.wav"))
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path):

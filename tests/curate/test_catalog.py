@@ -7,16 +7,29 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import catalog as catalogs
-from curate.catalog import Catalog, canonical_json, conform, known_table, rows_of, write_text
+from curate.catalog import (
+    Catalog,
+    Sorted,
+    canonical_json,
+    conform,
+    known_table,
+    read_batches,
+    read_parquet,
+    rows_of,
+    write_batches,
+    write_text,
+)
 from curate.errors import CatalogError
 from curate.schema import CORPORA, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCE_SCORES, UTTERANCES
 
@@ -135,6 +148,189 @@ def test_a_vector_keeps_its_fixed_size_on_the_disk(tmp_path):
     found = Catalog(tmp_path).read(EMBEDDINGS)
     assert found.schema.field("vector").type == pa.list_(pa.float32(), 3)
     assert found["vector"].to_pylist() == [[1, 2, 3], [4, 5, 6]]
+
+
+# ------------------------------------------------------------------------------------------------------------ batches
+
+
+def in_batches(table, cuts=()):
+    """The rows cut at these places, with empty batches among them where two places are one."""
+    whole, stops = table.combine_chunks(), [0, *sorted(cut for cut in cuts if cut <= len(table)), len(table)]
+    for start, stop in pairwise(stops):
+        yield whole.slice(start, stop - start).to_batches()[0] if stop > start else empty(table.schema)
+
+
+def empty(schema):
+    return pa.RecordBatch.from_pylist([], schema)
+
+
+sorted_rows = st.dictionaries(texts, texts, max_size=14).map(
+    lambda rows: rows_of(IDENTITIES, [{"speaker_id": s, "identity_id": rows[s]} for s in sorted(rows)])
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=sorted_rows, cuts=st.lists(st.integers(0, 14), max_size=6), group=st.integers(1, 9))
+def test_the_file_is_the_same_however_its_rows_are_cut_into_batches(tmp_path_factory, rows, cuts, group):
+    folder, schema = tmp_path_factory.mktemp("batches"), IDENTITIES.arrow()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogs, "ROWS_PER_GROUP", group)
+        assert write_batches(folder / "one.parquet", schema, in_batches(rows), "f") == len(rows)
+        assert write_batches(folder / "two.parquet", schema, in_batches(rows, cuts), "f") == len(rows)
+    assert (folder / "one.parquet").read_bytes() == (folder / "two.parquet").read_bytes()
+    assert read_parquet(folder / "one.parquet").equals(rows)
+    assert max((batch.num_rows for batch in read_batches(folder / "one.parquet", rows=group)), default=0) <= group
+
+
+def test_no_more_than_a_group_of_rows_waits_to_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogs, "ROWS_PER_GROUP", 10)
+    rows = identities(*(f"{i:03}" for i in range(95)))
+    write_batches(tmp_path / "a.parquet", IDENTITIES.arrow(), in_batches(rows, [1, 2, 50]))
+    with pq.ParquetFile(tmp_path / "a.parquet") as file:
+        groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    assert groups == [10] * 9 + [5]
+
+
+def test_rows_of_no_batch_are_a_file_of_no_rows(tmp_path):
+    for batches in ((), (empty(IDENTITIES.arrow()),)):
+        assert write_batches(tmp_path / "a.parquet", IDENTITIES.arrow(), iter(batches)) == 0
+        assert read_parquet(tmp_path / "a.parquet").equals(identities())
+        assert list(read_batches(tmp_path / "a.parquet")) == []
+
+
+def test_rows_are_read_so_many_at_a_time_and_only_the_columns_that_are_asked_for(tmp_path):
+    rows = identities(*(f"{i:02}" for i in range(25)))
+    write_batches(tmp_path / "a.parquet", IDENTITIES.arrow(), in_batches(rows), "fingerprint")
+    found = list(read_batches(tmp_path / "a.parquet", rows=10))
+    assert [batch.num_rows for batch in found] == [10, 10, 5]
+    assert pa.Table.from_batches(found).equals(rows)
+    assert found[0].schema.metadata is None
+    (ids,) = read_batches(tmp_path / "a.parquet", ["identity_id"])
+    assert ids.schema.names == ["identity_id"]
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PAR1junkPAR1", None])
+def test_batches_of_a_file_that_is_no_parquet_are_an_error_that_names_it(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(CatalogError, match=r"^/.*/a\.parquet: [^\n]*expected Parquet[^\n]*$"):
+        list(read_batches(tmp_path / "a.parquet"))
+
+
+def test_a_file_that_a_disk_garbled_is_an_error_that_names_it(tmp_path):
+    write_batches(tmp_path / "a.parquet", IDENTITIES.arrow(), in_batches(identities(*map(str, range(3000)))))
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[4:400] = b"\xee" * 396
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(CatalogError, match=r"^/.*/a\.parquet: [^\n]*expected Parquet[^\n]*$"):
+        list(read_batches(tmp_path / "a.parquet"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    keys=st.lists(st.tuples(st.sampled_from(["a", "b", "é"]), st.sampled_from(["", "x", "y", "xy"])), max_size=6),
+    cuts=st.lists(st.integers(0, 6), max_size=4),
+)
+def test_rows_that_stream_are_taken_exactly_where_they_come_in_the_order_of_a_unique_key(tmp_path_factory, keys, cuts):
+    rows = rows_of(SPLITS, [{"benchmark": b, "utterance_id": u, "identity_id": "p", "split": "test"} for b, u in keys])
+    ours = Catalog(tmp_path_factory.mktemp("sorted"))
+    streaming = Sorted(lambda: in_batches(rows, cuts))
+    if keys == sorted(set(keys)):
+        assert ours.publish(SPLITS, streaming, fingerprint="f") == len(keys)
+        assert ours.read(SPLITS).equals(rows)
+        assert ours.fingerprint(SPLITS) == "f"
+    else:
+        with pytest.raises(
+            ValueError, match=r"^splits: (rows out of order; expected|benchmark \+ utterance_id must be)"
+        ):
+            ours.publish(SPLITS, streaming, fingerprint="f")
+        assert ours.parts(SPLITS) == []
+
+
+@pytest.mark.parametrize(
+    ("speakers", "told"),
+    [
+        ((("b",), ("a",)), "identities: rows out of order; expected them in the order of speaker_id$"),
+        ((("a", "c"), ("b", "d")), "identities: rows out of order; expected them in the order of speaker_id$"),
+        ((("a", "b"), ("b", "c")), r"identities: speaker_id must be unique: \{'speaker_id': 'b'\} is not$"),
+        ((("a", "b"), (), ("b",)), r"identities: speaker_id must be unique: \{'speaker_id': 'b'\} is not$"),
+        ((("a", "a"),), "identities: speaker_id must be unique among its 2 rows$"),
+    ],
+)
+def test_disorder_and_keys_that_come_twice_are_found_across_batches(tmp_path, speakers, told):
+    ours = Catalog(tmp_path)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+    before = ours.path(IDENTITIES).read_bytes()
+    batches = [(identities(*some).to_batches() or [empty(IDENTITIES.arrow())])[0] for some in speakers]
+    with pytest.raises(ValueError, match=told):
+        ours.publish(IDENTITIES, Sorted(lambda: batches), fingerprint="second")
+    assert ours.path(IDENTITIES).read_bytes() == before
+    ours.publish(IDENTITIES, Sorted(lambda: in_batches(identities("b"))), fingerprint="third")  # replaces what it left
+    assert os.listdir(tmp_path / "identities") == ["all.parquet"]
+
+
+def test_rows_that_stream_are_held_against_the_schema(tmp_path):
+    null = pa.record_batch({"speaker_id": pa.array(["a", None]), "identity_id": pa.array(["p", "p"])})
+    less = null.slice(0, 1).select(["speaker_id"])
+    for batch, told in ((null, "identities.speaker_id: 1 nulls"), (less, "identities: no column 'identity_id'")):
+        with pytest.raises(ValueError, match=told):
+            Catalog(tmp_path).publish(IDENTITIES, Sorted(lambda batch=batch: [batch]), fingerprint="f")
+
+
+def test_rows_that_stream_may_have_more_columns_in_another_order_and_are_the_same_bytes_as_a_table(tmp_path):
+    rows, ours = identities(*"abc"), Catalog(tmp_path)
+    more = rows.append_column("mood", pa.array(["good"] * 3)).select(["mood", "identity_id", "speaker_id"])
+    ours.publish(IDENTITIES, Sorted(lambda: in_batches(more)), part="one", fingerprint="f")
+    ours.publish(IDENTITIES, Sorted(lambda: in_batches(rows, [1])), part="two", fingerprint="f")
+    assert ours.read(IDENTITIES, "one").equals(rows)
+    assert ours.path(IDENTITIES, "one").read_bytes() == ours.path(IDENTITIES, "two").read_bytes()
+
+
+def test_a_stream_that_fails_leaves_the_last_part_and_nobody_reads_what_it_wrote(tmp_path):
+    ours = Catalog(tmp_path)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+
+    def failing():
+        yield from in_batches(identities("b", "c"))
+        assert ours.read(IDENTITIES).equals(identities("a"))  # until the rename
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        ours.publish(IDENTITIES, Sorted(failing), fingerprint="second")
+    assert (ours.parts(IDENTITIES), ours.fingerprint(IDENTITIES)) == (["all"], "first")
+    assert ours.read(IDENTITIES).equals(identities("a"))
+
+
+@pytest.mark.parametrize(
+    ("where", "what"), [(catalogs.os, "fsync"), (Path, "replace")], ids=["while syncing", "before the rename"]
+)
+def test_a_stream_that_cannot_be_made_current_leaves_the_last_part(tmp_path, monkeypatch, where, what):
+    ours = Catalog(tmp_path)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+    with monkeypatch.context() as patch:
+        patch.setattr(where, what, fail)
+        with pytest.raises(OSError, match="Input"):
+            ours.publish(IDENTITIES, Sorted(lambda: in_batches(identities("b"))), fingerprint="second")
+    assert ours.read(IDENTITIES).equals(identities("a"))
+
+
+def test_a_reader_goes_on_in_the_old_rows_while_new_ones_are_made_current(tmp_path):
+    file, rows = tmp_path / "a.parquet", identities(*(f"{i:04}" for i in range(1000)))
+    write_batches(file, IDENTITIES.arrow(), in_batches(rows))
+    reading = read_batches(file, rows=100)
+    found = [next(reading)]
+    write_batches(file, IDENTITIES.arrow(), in_batches(identities("new")))
+    assert pa.Table.from_batches([*found, *reading]).equals(rows)
+    assert read_parquet(file).equals(identities("new"))
+
+
+def test_rows_that_stream_into_drafts_are_seen_by_their_run_alone(tmp_path):
+    ours, run = Catalog(tmp_path), Catalog(tmp_path, drafts=True)
+    ours.publish(IDENTITIES, identities("a"), fingerprint="first")
+    run.publish(IDENTITIES, Sorted(lambda: in_batches(identities("b"))), fingerprint="second")
+    assert (ours.read(IDENTITIES).equals(identities("a")), run.read(IDENTITIES).equals(identities("b"))) == (True, True)
+    run.publish_drafts()
+    assert pc.all(pc.equal(ours.read(IDENTITIES)["speaker_id"], "b")).as_py()
 
 
 # ------------------------------------------------------------------------------------------------------------- crash

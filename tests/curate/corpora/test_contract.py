@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from curate.catalog import read_parquet
 from curate.config import Corpus
 from curate.corpora import READERS
-from curate.corpora.described import CorpusSettings, Described
-from curate.ingest import describe, probe_chunks, refuse_damaged, utterance_rows
+from curate.corpora.described import CorpusSettings, Described, Enrolment, PublishedTrial
+from curate.describe import describe
+from curate.errors import CorpusError
+from curate.scan import scan
+from curate.schema import ENROLMENTS, PUBLISHED_TRIALS, UTTERANCES
 
 FILLED = {
     "sex": "sex",
@@ -37,7 +41,7 @@ def small(name, corpus_of):
 @readers
 def test_a_reader_opens_with_licence_citation_and_layout(name):
     told = inspect.getdoc(READERS[name])
-    assert re.search(r"Licence:|Licence and citation are|Licences? ", told)
+    assert re.search(r"Licence:|Licence(,| and) citation|Licences? ", told)
     assert "itation" in told
     assert re.search("Layout:|laid out as|one row an utterance", told)
     source = Path(READERS[name].__file__).read_text(encoding="utf-8")
@@ -58,6 +62,13 @@ def test_a_reader_says_its_terms_and_what_it_fills(name):
 
 
 @readers
+def test_checksums_are_md5_of_the_archives_that_its_publisher_names(name):
+    for archive, md5 in getattr(READERS[name], "CHECKSUMS", {}).items():
+        assert re.fullmatch(r"[^/\\\s]+", archive), archive
+        assert re.fullmatch("[0-9a-f]{32}", md5), archive
+
+
+@readers
 def test_settings_are_frozen_and_known_to_the_pipeline_file(name, section):
     settings = section(name, Path("/corpus"))
     assert isinstance(settings, CorpusSettings)
@@ -66,6 +77,15 @@ def test_settings_are_frozen_and_known_to_the_pipeline_file(name, section):
     assert type(settings) in Corpus.__origin__.__args__
     with pytest.raises(ValueError, match="reader"):
         type(settings)(**(vars(settings) | {"reader": "other"}))
+
+
+@readers
+def test_keys_that_name_files_beside_the_pipeline_file_are_keys_of_paths(name, section):
+    settings = section(name, Path("/corpus"))
+    assert "exclusions" in settings.FILES_BESIDE
+    for key in settings.FILES_BESIDE:
+        value = getattr(settings, key)
+        assert value is None or isinstance(value, Path | tuple)
 
 
 @readers
@@ -78,6 +98,12 @@ def test_rows_are_described_with_files_that_are_there(name, small, section):
 
 
 @readers
+def test_rows_stream(name, small, section):
+    """Or a corpus of millions would be held whole."""
+    assert inspect.isgenerator(READERS[name].rows(small, section(name, small)))
+
+
+@readers
 def test_a_folder_that_is_named_like_audio_is_not_audio(name, small, section):
     rows = list(READERS[name].rows(small, section(name, small)))
     for row in rows:
@@ -86,13 +112,33 @@ def test_a_folder_that_is_named_like_audio_is_not_audio(name, small, section):
 
 
 @readers
-def test_ids_are_unique_without_blanks_and_the_same_in_another_folder(name, small, section, tmp_path):
+def test_rows_and_ids_are_the_same_wherever_the_corpus_lies(name, small, section, tmp_path):
     moved = shutil.copytree(small, tmp_path / "moved" / "to another place")
-    here, there = (describe(section(name, root)) for root in (small, moved))
+    here, there = (list(READERS[name].rows(root, section(name, root))) for root in (small, moved))
     assert here == there
-    ids = [row.utterance for row in here]
+    assert here == list(READERS[name].rows(small, section(name, small)))  # nor do they depend on chance
+    one, two = (describe(section(name, root), root).read_bytes() for root in (small, moved))
+    assert one == two
+
+
+@readers
+def test_ids_are_unique_and_without_blanks(name, small, section):
+    ids = [row.utterance for row in READERS[name].rows(small, section(name, small))]
     assert len(set(ids)) == len(ids)
     assert not any(re.search(r"\s", one) for one in ids)
+
+
+@readers
+def test_an_empty_folder_has_no_rows_or_is_refused_in_one_line(name, section, tmp_path):
+    told, found = "", []
+    try:
+        found = list(READERS[name].rows(tmp_path, section(name, tmp_path)))
+    except CorpusError as error:
+        told = str(error)
+    assert found == []
+    assert len(told.splitlines()) <= 1
+    with pytest.raises(CorpusError, match=r"^[^\n]*expected [^\n]*$"):
+        scanned(section(name, tmp_path), tmp_path / "scanned")
 
 
 @readers
@@ -105,12 +151,57 @@ def test_what_is_filled_is_what_the_reader_says_it_fills(name, small, section):
 
 
 @readers
-def test_a_small_corpus_goes_all_the_way_to_rows(name, small, section):
-    settings = section(name, small, licence="mine")
-    described = describe(settings)
-    (seen,) = probe_chunks(small, (row.path for row in described), {})
-    refuse_damaged(settings, seen)
-    rows = utterance_rows(settings, described, seen)
-    assert set(rows["licence"].to_pylist()) == {"mine"}
+def test_ages_say_where_they_come_from(name, small, section):
+    for row in READERS[name].rows(small, section(name, small)):
+        assert (row.age_years is None) == (row.age_source is None)
+        assert row.age_years is None or 0 <= row.age_years[0] <= row.age_years[1]
+
+
+# ---------------------------------------------------------------------------------------------------- all the way down
+
+
+def scanned(settings, folder):
+    """A folder in which a scan sets aside what it finds."""
+    scan(settings, folder, folder.parent / "memory.sqlite", progress=lambda _: None)
+    return folder
+
+
+@readers
+def test_a_small_corpus_goes_all_the_way_to_rows(name, small, section, tmp_path):
+    rows = read_parquet(scanned(section(name, small, licence="mine"), tmp_path / "scanned") / "utterances.parquet")
+    assert rows.schema.equals(UTTERANCES.arrow())
+    told = {row.licence for row in READERS[name].rows(small, section(name, small))} - {None}
+    assert set(rows["licence"].to_pylist()) <= {"mine"} | told
     assert all(one.startswith("toy/") for column in ("utterance_id", "speaker_id") for one in rows[column].to_pylist())
     assert max(rows["duration_s"].to_pylist()) == pytest.approx(0.1)
+    assert set(rows["damage"].to_pylist()) == {None}
+
+
+@readers
+def test_remarks_are_a_line_each(name, small, section):
+    remarks = getattr(READERS[name], "remarks", lambda *_: [])
+    for remark in remarks(small, section(name, small)):
+        assert remark.strip()
+        assert len(remark.splitlines()) == 1
+
+
+@readers
+def test_what_its_authors_publish_speaks_of_its_utterances(name, small, section, tmp_path):
+    reader, settings = READERS[name], section(name, small)
+    trials = list(getattr(reader, "published_trials", lambda *_: [])(small, settings))
+    models = list(getattr(reader, "enrolments", lambda *_: [])(small, settings))
+    assert {type(one) for one in trials} <= {PublishedTrial}
+    assert {type(one) for one in models} <= {Enrolment}
+    if trials or models:
+        scanned(settings, tmp_path / "scanned")
+    for table, told in ((PUBLISHED_TRIALS, trials), (ENROLMENTS, models)):
+        assert not told or read_parquet(tmp_path / "scanned" / f"{table.name}.parquet").num_rows
+
+
+@readers
+def test_aliases_are_other_names_of_its_speakers(name, small, section):
+    reader, settings = READERS[name], section(name, small)
+    aliases = getattr(reader, "aliases", lambda *_: {})(small, settings)
+    assert all(alias and speaker for alias, speaker in aliases.items())
+    speakers = {row.speaker for row in reader.rows(small, settings)}
+    assert not aliases or speakers & set(aliases.values())

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from curate import audio
 from curate.audio import Probe
 from curate.catalog import canonical_json
 from curate.corpora.described import CorpusSettings
+from curate.corpora.places import require_inside
 from curate.errors import CorpusError
 from curate.runs import code_fingerprint
 
@@ -141,7 +142,7 @@ def look_into(corpus: CorpusSettings, paths: Sequence[str], memory: Memory) -> d
 def _look(corpus: CorpusSettings, known: dict[str, Seen], path: str) -> Seen:
     file = f"{corpus.root}/{path}"
     if corpus.links == "inside":
-        _require_inside(str(corpus.root), path)
+        require_inside(corpus.root, path)
     try:
         status = os.stat(file)
     except OSError as error:
@@ -156,32 +157,3 @@ def _look(corpus: CorpusSettings, known: dict[str, Seen], path: str) -> Seen:
         raise CorpusError(f"{file}: no plain file; expected audio")
     probe = audio.probe_header(Path(file)) if corpus.look == "header" else audio.probe(Path(file))
     return Seen(num_bytes=size, changed_ns=changed_ns, touched_ns=touched_ns, probe=probe)
-
-
-def _require_inside(root: str, path: str) -> None:
-    folder, _, name = path.rpartition("/")
-    whole = _real_folder(root, folder)
-    try:
-        is_link = stat.S_ISLNK(os.lstat(f"{whole}/{name}").st_mode)
-    except OSError:
-        return  # it is missing, which is told as such
-    if is_link and not _is_below(os.path.realpath(f"{whole}/{name}"), os.path.realpath(root)):
-        _refuse_link(root, path)
-
-
-@lru_cache(maxsize=4096)
-def _real_folder(root: str, folder: str) -> str:
-    whole, real_root = os.path.realpath(f"{root}/{folder}"), os.path.realpath(root)
-    if not _is_below(whole, real_root):
-        _refuse_link(root, folder)
-    return whole
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _refuse_link(root: str, path: str) -> None:
-    raise CorpusError(
-        f'{root}/{path} leads out of {root} by a link; expected what lies below it, or `links = "anywhere"`'
-    )

@@ -35,7 +35,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file two or three levels down. Raises CorpusError for one that lies elsewhere."""
     table = root / "speakers.csv"
     speakers = _speakers(table) if table.exists() else {}
-    for path in files_below(root, SUFFIXES):
+    for path in files_below(root, SUFFIXES, links=settings.links):
         inner = path.split("/")
         if len(inner) not in (2, 3):
             raise CorpusError(

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from curate.errors import CorpusError
 
@@ -36,24 +38,51 @@ def _is_below(path: str, folder: str) -> bool:
     return path.startswith(folder.rstrip("/") + "/")
 
 
-def files_below(root: Path, suffixes: tuple[str, ...], *, folder: str = "") -> Iterator[str]:
+def files_below(
+    root: Path, suffixes: tuple[str, ...], *, folder: str = "", links: Literal["inside", "anywhere"] = "inside"
+) -> Iterator[str]:
     """Every file with one of the suffixes, in lower or upper case, as a path relative to the root; in order of names.
 
-    One folder's names are held at once. Links are followed, but not to a folder that the link lies in.
+    One folder's names are held at once. Links are followed, but not to a folder that the link lies in. Raises
+    CorpusError for any link on the way, be it of another kind of file, that leads out of the root, unless links may.
     """
-    yield from _walk(str(root), folder, suffixes, ())
+    waiting = [(folder, frozenset[tuple[int, int]]())]
+    while waiting:
+        path, above = waiting.pop()
+        if path.startswith("\0"):  # a file, which waited for its turn among the folders
+            yield path[1:]
+            continue
+        here = os.path.join(root, path)
+        status = os.stat(here)
+        if (this := (status.st_dev, status.st_ino)) in above:
+            continue
+        with os.scandir(here) as found:
+            entries = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in found)
+        for name, is_folder, is_link in reversed(entries):
+            inner = f"{path}/{name}" if path else name
+            if is_link and links == "inside":
+                require_inside(root, inner)
+            if is_folder:
+                waiting.append((inner, above | {this}))
+            elif name.lower().endswith(suffixes):
+                waiting.append(("\0" + inner, frozenset()))
 
 
-def _walk(root: str, folder: str, suffixes: tuple[str, ...], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    here = os.path.join(root, folder)
-    status = os.stat(here)
-    if (status.st_dev, status.st_ino) in above:
-        return
-    with os.scandir(here) as found:
-        entries = sorted((entry.name, entry.is_dir()) for entry in found)
-    for name, is_folder in entries:
-        path = f"{folder}/{name}" if folder else name
-        if is_folder:
-            yield from _walk(root, path, suffixes, (*above, (status.st_dev, status.st_ino)))
-        elif name.lower().endswith(suffixes):
-            yield path
+def require_inside(root: Path | str, path: str) -> None:
+    """Raises CorpusError where a path below the root, or a folder on the way to it, is a link that leads out."""
+    folder, _, name = path.rpartition("/")
+    home, real = _real_folder(str(root), "."), _real_folder(str(root), folder)
+    whole = os.path.join(real, name)
+    if not _is_in(real, home) or (os.path.islink(whole) and not _is_in(os.path.realpath(whole), home)):
+        raise CorpusError(
+            f'{root}/{path} leads out of {root} by a link; expected what lies below it, or `links = "anywhere"`'
+        )
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(root: str, folder: str) -> str:
+    return os.path.realpath(f"{root}/{folder}")
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or _is_below(path, folder)

@@ -20,7 +20,7 @@ from curate.headers import HEAD_BYTES, bytes_missing, parse_header
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".sph")
 SOURCES = tuple(Path(str(file)) for file in (__file__, headers.__file__, m4a.__file__))  # what decodes and probes
-FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: memory stays flat for hour-long files
+FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: an hour-long file is held as its bytes, not as its samples
 FRAMES_PER_SMALL_BLOCK = 1 << 10  # to find how far a damaged file goes
 LONG_FILE_BYTES = 1 << 23  # a longer file is hashed once, and then read where a stretch of it lies
 DECODERS = {"libsndfile": soundfile.__libsndfile_version__} | {name: version(name) for name in ("soundfile", "av")}
@@ -118,6 +118,22 @@ def probe_header(path: Path) -> Probe:
         damage="truncated" if cut else None if header.num_samples else "empty",
         detail=cut or ("" if header.num_samples else "0 samples"),
     )
+
+
+def content_of(path: Path, content_sha256: str | None = None) -> bytes:
+    """The bytes of a file. Raises CorpusError where it cannot be read, or has another hash than the one given."""
+    content = _content(path)
+    if content_sha256 is not None:
+        _require_hash(path, hashlib.sha256(content).hexdigest(), content_sha256)
+    return content
+
+
+def _require_hash(path: Path, held: str, content_sha256: str | None) -> None:
+    if content_sha256 not in (None, held):
+        # a scan knows a file by size and time of change: whatever kept both must be touched to be seen
+        raise CorpusError(
+            f"{path} changed since it was scanned; run again, and if this is said again `touch` it before"
+        )
 
 
 def _content(path: Path) -> bytes:
@@ -219,9 +235,7 @@ def _samples(
         else:
             content = path.read_bytes()  # once: what is decoded is what was hashed
             held, source = hashlib.sha256(content).hexdigest(), io.BytesIO(content)
-        if content_sha256 not in (None, held):
-            # a scan knows a file by size and time of change: whatever kept both must be touched to be seen
-            raise CorpusError(f"{path} changed during the run; run again, and if this is said again `touch` it before")
+        _require_hash(path, held, content_sha256)
         if isinstance(source, io.BytesIO) and m4a.is_m4a(content):
             return _slice(m4a.decode(content), start_s, duration_s)
         with soundfile.SoundFile(source) as file:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from curate.catalog import write_batches
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings, Described
-from curate.errors import CorpusError
+from curate.errors import CatalogError, CorpusError
 from curate.schema import UTTERANCES
 
 ROWS_A_CHUNK = 2_000
@@ -57,12 +57,13 @@ def describe(corpus: CorpusSettings, folder: Path) -> Path:
     with sorting(folder) as connection:
         connection.execute(f"CREATE VIEW said AS SELECT * FROM {rows_in(unsorted)}")
         _refuse_equal_ids(corpus, connection)
-        # A file is the session of its stretches where none is told: two of them are never two sessions.
+        # A file is the session of its stretches where none is told: two of them are never two sessions. Files of
+        # several utterances are few, or the utterances are: a window over all paths would have to be held.
         rows = connection.sql(
-            "SELECT * REPLACE (coalesce(session_id, CASE WHEN is_part OR count(*) OVER file > 1 "
-            "THEN speaker_id || '/' || recording END) AS session_id, "
-            "min(utterance_id) OVER file = utterance_id AS is_first) "
-            "FROM said WINDOW file AS (PARTITION BY path) ORDER BY utterance_id"
+            "SELECT said.* REPLACE (coalesce(session_id, CASE WHEN is_part OR first IS NOT NULL "
+            "THEN speaker_id || '/' || recording END) AS session_id, coalesce(utterance_id = first, true) AS is_first) "
+            "FROM said LEFT JOIN (SELECT path, min(utterance_id) AS first FROM said GROUP BY path HAVING count(*) > 1) "
+            "USING (path) ORDER BY utterance_id"
         )
         write_batches(path, SAID, rows.to_arrow_reader(ROWS_A_CHUNK))
     unsorted.unlink()
@@ -173,11 +174,15 @@ def _refuse_equal_ids(corpus: CorpusSettings, connection: duckdb.DuckDBPyConnect
 
 @contextmanager
 def sorting(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with little memory, and room in the folder for what does not fit."""
+    """DuckDB with little memory, and room in the folder for what does not fit. Raises CatalogError where that lacks."""
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'; SET temp_directory = {quoted(folder / 'sorting')}")
         connection.execute("SET threads = 2")
-        yield connection
+        try:
+            yield connection
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            words = " ".join(str(error).split())
+            raise CatalogError(f"{folder}: {words}; expected room on the disk to sort what the corpus says") from error
 
 
 def rows_in(path: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,24 +25,26 @@ class Exclusions:
     """One list: its entries, and which of them have matched so far."""
 
     path: Path
-    entries: pa.Array  # as in the file, without suffixes
+    entries: frozenset[str]  # without suffixes
+    first: str  # of the file
     matched: set[str] = field(default_factory=set)
 
     def match(self, rows: pa.RecordBatch) -> pa.Array:
         """Whether each row (corpus, utterance_id, speaker_id, session_id, path) is named; of any number of batches."""
-        found = pa.array([False] * rows.num_rows, pa.bool_())
+        found = np.zeros(rows.num_rows, dtype=bool)
         for names in _names(rows):
-            named = pc.is_in(names, value_set=self.entries)
-            self.matched.update(names.filter(named).unique().to_pylist())
-            found = pc.or_(found, pc.fill_null(named, False))
-        return found
+            for at, name in enumerate(names.to_pylist()):
+                if name in self.entries:
+                    found[at] = True
+                    self.matched.add(name)
+        return pa.array(found)
 
     def require_matches(self, corpus: str, example: str) -> None:
         """Raises CorpusError where nothing has matched."""
         if not self.matched:
             raise CorpusError(
                 f"corpus {corpus!r}: {self.path} matches nothing: none of its {len(self.entries)} entries, such as "
-                f"{self.entries[0].as_py()!r}, is a speaker, session or file of the corpus, such as {example!r}; "
+                f"{self.first!r}, is a speaker, session or file of the corpus, such as {example!r}; "
                 "expected a list for this corpus (`exclusions`)"
             )
 
@@ -51,8 +54,8 @@ class Exclusions:
         idle = len(self.entries) - len(self.matched)
         if not idle or not self.matched:
             return None
-        first = next(entry for entry in self.entries.to_pylist() if entry not in self.matched)
-        return f"{self.path.name}: {idle} of {len(self.entries)} entries match nothing, the first is {first!r}"
+        first = min(self.entries - self.matched)
+        return f"{self.path.name}: {idle} of {len(self.entries)} entries match nothing, such as {first!r}"
 
 
 def read_exclusions(path: Path, aliases: dict[str, str]) -> Exclusions:
@@ -67,10 +70,10 @@ def read_exclusions(path: Path, aliases: dict[str, str]) -> Exclusions:
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
     said = (line.strip() for line in lines)
-    entries = dict.fromkeys(_entry(line, aliases) for line in said if line and not line.startswith("#"))
+    entries = [_entry(line, aliases) for line in said if line and not line.startswith("#")]
     if not entries:
         raise CorpusError(f"{path}: no entry; expected a speaker, session or file a line")
-    return Exclusions(path, pa.array(entries, pa.string()))
+    return Exclusions(path, frozenset(entries), entries[0])
 
 
 def _entry(line: str, aliases: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 What only reads imports neither torch nor Prefect: those are imported within the verbs that need them.
 """
 
+import atexit
 import logging
 import os
 import subprocess
@@ -292,17 +293,21 @@ def end_children_with_us() -> None:
 
 def main() -> None:
     """Run the command; a fault in what we were given, or of the disk, is one line and exit code 1."""
+    message = None
     try:
         app()
     except VoxcurateError as error:
-        refuse(str(error))
+        message = str(error)
     except OSError as error:
-        refuse(f"{error.filename or 'the system'}: {error.strerror or error}")
+        message = f"{error.filename or 'the system'}: {error.strerror or error}"
+    if message is not None:
+        refuse(message)
 
 
 def refuse(message: str) -> None:
-    """End with one line."""
+    """End with one line, and no other: DuckDB's binding counts at the very end what Prefect still holds of an error."""
     typer.echo(f"curate: {' '.join(message.split())}", err=True)
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     sys.exit(1)
 
 

@@ -9,28 +9,28 @@ from typing import Literal
 from curate.errors import CorpusError
 
 
-def inside(said: str, root: Path, *, below: Path | None = None, moved_from: str | None = None) -> str:
+def inside(said: str, root: Path, *, below: Path | None = None, moved_from: str | None = "") -> str:
     """The path, relative to the root, of a file that a list names; nothing is looked up on the disk.
 
     A relative path is taken from `below`, a folder of the corpus (its root, where none is given). An absolute one must
-    lie below the root, or below `moved_from`, where the root was when the list was written. Backslashes divide, too.
+    lie below the root, or below `moved_from`, where the root was when the list was written; None where nobody says, and
+    "" where nobody is asked. Backslashes divide, too.
 
     Raises CorpusError for a path that leaves the root, and for an address of the web.
     """
     text = said.strip().replace("\\", "/").removeprefix("file://")
     if not text or "\0" in text:
-        raise CorpusError(f"path {said!r}; expected the path of an audio file")
+        raise CorpusError(f"path {said[:200]!r}; expected the path of an audio file")
     if "://" in text:
-        raise CorpusError(f"path {said!r} is an address; expected a file below {root}")
+        raise CorpusError(f"path {said[:200]!r} is an address; expected a file below {root}")
     whole = os.path.normpath(os.path.join(below or root, text))
-    if moved_from is not None and _is_below(whole, moved := os.path.normpath(moved_from)):
+    if moved_from and _is_below(whole, moved := os.path.normpath(moved_from)):
         whole = os.path.normpath(f"{root}/{whole[len(moved) :]}")
     home = os.path.normpath(root)
     if not _is_below(whole, home):
-        raise CorpusError(
-            f"path {said!r} leaves {root}; expected a `root` that holds all audio, or by `moved_from` the folder that "
-            "stood in its place when the list was written"
-        )
+        moved = ", or by `moved_from` the folder that stood in its place when the list was written"
+        hint = "" if moved_from == "" else moved
+        raise CorpusError(f"path {said[:200]!r} leaves {root}; expected a `root` that holds all audio{hint}")
     return whole[len(home) :].lstrip("/")
 
 
@@ -58,10 +58,11 @@ def files_below(
             continue
         with os.scandir(here) as found:
             entries = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in found)
-        for name, is_folder, is_link in reversed(entries):
+        if links == "inside":
+            for name in (name for name, _, is_link in entries if is_link):
+                require_inside(root, f"{path}/{name}" if path else name)
+        for name, is_folder, _ in reversed(entries):
             inner = f"{path}/{name}" if path else name
-            if is_link and links == "inside":
-                require_inside(root, inner)
             if is_folder:
                 waiting.append((inner, above | {this}))
             elif name.lower().endswith(suffixes):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,7 @@ ABOUT_AUDIO = (  # what converting changes
     ("start_s", pa.float64()),
     ("duration_s", pa.float64()),
     ("channel", pa.int16()),
+    ("content_sha256", pa.string()),
 )
 
 
@@ -84,6 +86,7 @@ def described(row: dict[str, object]) -> Outgoing:
         language=row["language"],  # type: ignore[arg-type]
         transcript=row["transcript"],  # type: ignore[arg-type]
         corpus_split=row["corpus_split"],  # type: ignore[arg-type]
+        content_sha256=row["content_sha256"],  # type: ignore[arg-type]
         **{name: row[name] for name in plain},  # type: ignore[arg-type]
     )
 
@@ -100,12 +103,17 @@ def with_audio(rows: pa.Table, converted: Iterator[Outgoing]) -> pa.Table:
     columns: dict[str, list[object]] = {name: [] for name, _ in ABOUT_AUDIO}
     for one in converted:
         values = (one.file, one.source, one.file_rate_hz, one.file_num_samples, one.file_num_channels)
-        told = (str(values[0]), str(values[1]), *values[2:], one.start_s, one.duration_s, one.channel)
+        told = (str(values[0]), str(values[1]), *values[2:], *one.stretch.values())
         for column, value in zip(columns.values(), told, strict=True):
             column.append(value)
     for name, kind in ABOUT_AUDIO:
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(columns[name], kind))
     return rows
+
+
+def mixed(rows: pa.Table) -> pa.Table:
+    """The rows in an order by chance that is the same every time."""
+    return rows.take(np.random.default_rng(0).permutation(len(rows)))
 
 
 def trials_among(catalog: Catalog, benchmark: str, rows: pa.Table) -> pa.Table:
@@ -131,6 +139,7 @@ def as_export(name: str, rows: pa.Table, trials: pa.Table, out: Path) -> Export:
         name=name,
         splits=tuple(sorted(rows["split"].unique().to_pylist())),
         utterances=lambda split: in_order(rows.filter(pc.equal(rows["split"], split))),
+        mixed=lambda split: in_order(mixed(rows.filter(pc.equal(rows["split"], split)))),
         trials=lambda: each_trial(trials),
         out=out,
         licence=licences[0] if len(licences) == 1 else None,

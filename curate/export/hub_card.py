@@ -102,8 +102,6 @@ def _size(num_utterances: int) -> str:
 
 def _body(export: Export, contents: dict[str, Contents], columns: Iterable[tuple[str, str]]) -> Iterator[str]:
     yield from (f"# {export.name}", "")
-    if export.about.strip():
-        yield from (export.about.strip(), "")
     yield from ("| split | utterances | speakers | hours |", "| --- | --- | --- | --- |")
     for split, one in contents.items():
         yield f"| {split} | {one.num_utterances:,} | {len(one.speakers):,} | {one.duration_s / 3600:.2f} |"

@@ -26,22 +26,10 @@ import soundfile
 from curate import audio
 from curate.errors import ExportError
 from curate.export.hub_card import Contents, hub_card
-from curate.export.outgoing import Export, Outgoing
+from curate.export.outgoing import TOLD, Export, Outgoing
 from curate.export.sound import quantised
 
-CAN_HOLD = (
-    "sex",
-    "age",
-    "session",
-    "accent",
-    "nationality",
-    "language",
-    "transcript",
-    "corpus_split",
-    "licence",
-    "split",
-    "trials",
-)
+CAN_HOLD = (*TOLD, "split", "trials")
 HOLDS_AUDIO = True  # what the audio was made into need not be kept beside
 BYTES_PER_SHARD = 500_000_000
 BYTES_PER_ROW_GROUP = 50_000_000
@@ -181,11 +169,8 @@ def _row(one: Outgoing) -> dict[str, Any]:
 def _sound(one: Outgoing) -> tuple[bytes, str]:
     """The file as it is, or what is cut out of it."""
     if one.is_whole_file:
-        try:
-            return one.source.read_bytes(), one.file.suffix.lower()
-        except OSError as error:
-            raise ExportError(f"{one.source}: {error.strerror}; expected the audio of {one.utterance}") from error
-    samples, rate = audio.read(one.source, start_s=one.start_s, duration_s=one.duration_s, channel=one.channel)
+        return audio.content_of(one.source, one.content_sha256), one.file.suffix.lower()
+    samples, rate = audio.read(one.source, **one.stretch)
     whole, subtype = quantised(samples, 24)
     file = io.BytesIO()
     soundfile.write(file, whole, rate, format="FLAC", subtype=subtype)

@@ -4,16 +4,18 @@ Layout, in C order: `<split>/` with `wav.scp`, `utt2spk`, `spk2utt`, `utt2dur`, 
 utterance is not a whole file; `text`, `utt2lang`, `spk2gender`; `utt2age`, `utt2session`, `utt2accent`,
 `utt2nationality`, `utt2licence` for the utterances of which these are known; `trials` in the split that they are of.
 
-Kaldi wants `text`, `utt2lang` and `spk2gender` to name everybody, and no `<s>`, `</s>` or `#0` in `text`. Where that
-is not so they are called `<file>.known`, which Kaldi passes over and our reader takes. A speaker whose utterances are
-of two sexes has none in `spk2gender`.
+`text` names everybody where somebody's words are known or there are segments, which lhotse wants; a transcript may be
+empty. Kaldi wants `utt2lang` and `spk2gender` to name everybody, too, and no `<s>`, `</s>` or `#0` in `text`. Where
+that is not so they are called `<file>.known`, which Kaldi passes over and our reader takes. A speaker whose utterances
+are of two sexes has none in `spk2gender`.
+
 Blanks other than the plain one become plain in every value, as Kaldi wants them.
 
 Ids are `<speaker>!<utterance>`; `curate.corpora.kaldi_ids` says why, and how they are turned back. A recording that
 is cut bears the id of its first utterance. A WAV of one channel is named as it is: Kaldi reads samples of 16 bits, so
 that others want `--audio --bits 16`. All else is a command, for `flac`, `sox`, `sph2pipe` or `ffmpeg` on the machine
-that reads; channels are averaged where none is picked. `utils/validate_data_dir.sh --no-feats` (with `--no-text` where there is no
-`text`) is what a directory must pass.
+that reads; channels are averaged where none is picked. A directory must pass `utils/validate_data_dir.sh --no-feats`,
+with `--no-text` where there is no `text`.
 """
 
 import re
@@ -28,48 +30,37 @@ from typing import TextIO
 
 from curate.corpora.kaldi_ids import key_of, quoted
 from curate.errors import ExportError
-from curate.export.outgoing import Export, Outgoing
+from curate.export.beside import in_trials, write_trials_of_splits
+from curate.export.outgoing import TOLD, Export, Outgoing
 
-CAN_HOLD = (
-    "sex",
-    "age",
-    "session",
-    "accent",
-    "nationality",
-    "language",
-    "transcript",
-    "licence",
-    "channel",
-    "stretch",
-    "split",
-    "trials",
-)
-_WHOLE = {"text": "utt2spk", "utt2lang": "utt2spk", "spk2gender": "spk2utt"}  # must have as many lines as
+CAN_HOLD = (*(what for what in TOLD if what != "corpus_split"), "channel", "stretch", "split", "trials")
+_WHOLE = {"utt2lang": "utt2spk", "spk2gender": "spk2utt"}  # must have as many lines as
 _RESERVED = re.compile(r"(?<!\w)(<s>|</s>|#0)(?!\w)", re.ASCII)  # in words: as `grep -w` finds them by bytes
 _LETTERS = {"female": "f", "male": "m"}
 
 
 def write(out: Path, export: Export) -> None:
     """Raises ExportError for a path or a trial that a data directory cannot hold. A file at a time is in memory."""
-    in_trials = {side for trial in export.trials() for side in (trial.enrol, trial.test)}
+    asked = in_trials(export)
     keys: dict[str, tuple[str, str]] = {}  # split and id in it, of what the trials name
     for split in export.splits:
         if next(export.utterances(split), None) is None:
             continue  # Kaldi refuses a directory of nobody
         _write_directory(out / split, partial(export.utterances, split))
         for one in export.utterances(split):
-            if one.utterance in in_trials:
+            if one.utterance in asked:
                 keys[one.utterance] = split, key_of(one.speaker, one.utterance)
-    _write_trials(out, export, keys)
+    write_trials_of_splits(export, keys, lambda split: out / split / "trials")
 
 
 def _write_directory(folder: Path, utterances: Callable[[], Iterator[Outgoing]]) -> None:
     folder.mkdir()
     is_cut = any(not _is_whole(one) for one in utterances())
+    has_text = is_cut or any(one.transcript for one in utterances())  # lhotse wants it where there are segments
     with ExitStack() as opened:
         files = _Files(folder, opened)
         for one in utterances():
-            _add(files, one, is_cut=is_cut)
+            _add(files, one, is_cut=is_cut, has_text=has_text)
         for speaker, sexes in files.sexes.items():
             if len(sexes) == 1:
                 files.add("spk2gender", speaker, _LETTERS[min(sexes)])
@@ -77,8 +68,10 @@ def _write_directory(folder: Path, utterances: Callable[[], Iterator[Outgoing]])
         _sort(folder / name)
     _write_spk2utt(folder)
     for name, other in _WHOLE.items():
-        if name in files.names and (name in files.unfit or _num_lines(folder / name) < _num_lines(folder / other)):
+        if name in files.names and _num_lines(folder / name) < _num_lines(folder / other):
             (folder / name).rename(folder / f"{name}.known")
+    if files.has_reserved:
+        (folder / "text").rename(folder / "text.known")
 
 
 class _Files:
@@ -89,25 +82,25 @@ class _Files:
         self._files: dict[str, TextIO] = {}
         self.recordings: dict[tuple[Path, int | None], str] = {}  # of files that are cut: id of the first utterance
         self.sexes: dict[str, set[str]] = defaultdict(set)
-        self.unfit: set[str] = set()  # names of files that Kaldi's checker would refuse
+        self.has_reserved = False  # words that Kaldi's checker refuses in transcripts
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the files that there are."""
         return tuple(self._files)
 
-    def add(self, name: str, key: str, value: str | None) -> None:
-        """A line, if there is something to say."""
+    def add(self, name: str, key: str, value: str | None, *, is_needed: bool = False) -> None:
+        """A line, if there is something to say; a needed one has its key at least."""
         plain = value if name == "wav.scp" else re.sub(r"\s", " ", value or "").strip()
-        if not plain:
+        if not plain and not is_needed:
             return
         if name not in self._files:
             file = (self._folder / name).open("w", encoding="utf-8", newline="\n")
             self._files[name] = self._opened.enter_context(file)
-        self._files[name].write(f"{key} {plain}\n")
+        self._files[name].write(f"{key} {plain}".rstrip(" ") + "\n")
 
 
-def _add(files: _Files, one: Outgoing, *, is_cut: bool) -> None:
+def _add(files: _Files, one: Outgoing, *, is_cut: bool, has_text: bool) -> None:
     key, speaker = key_of(one.speaker, one.utterance), quoted(one.speaker)
     recording = key if _is_whole(one) else files.recordings.setdefault((one.file, one.channel), key)
     files.add("utt2spk", key, speaker)
@@ -116,10 +109,11 @@ def _add(files: _Files, one: Outgoing, *, is_cut: bool) -> None:
     files.add("utt2dur", key, _seconds(_end_s(one) - one.start_s))
     if is_cut:
         files.add("segments", key, f"{recording} {_seconds(one.start_s)} {_seconds(_end_s(one))}")
+    files.add("text", key, one.transcript, is_needed=has_text)
     for name, value in _told(one).items():
         files.add(name, key, value)
     files.sexes[speaker] |= {one.sex} if one.sex else set()
-    files.unfit |= {"text"} if _RESERVED.search(one.transcript or "") else set()
+    files.has_reserved |= bool(_RESERVED.search(one.transcript or ""))
 
 
 def _is_whole(one: Outgoing) -> bool:
@@ -133,7 +127,6 @@ def _end_s(one: Outgoing) -> float:
 
 def _told(one: Outgoing) -> dict[str, str | None]:
     return {
-        "text": one.transcript,
         "utt2lang": one.language,
         "utt2age": one.age,
         "utt2session": one.session,
@@ -186,19 +179,3 @@ def _write_spk2utt(folder: Path) -> None:
 def _num_lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for _ in file)
-
-
-def _write_trials(out: Path, export: Export, keys: dict[str, tuple[str, str]]) -> None:
-    """In the order given."""
-    files: dict[str, TextIO] = {}
-    with ExitStack() as opened:
-        for trial in export.trials():
-            (split, enrol), (other, test) = keys[trial.enrol], keys[trial.test]
-            if split != other:
-                raise ExportError(
-                    f"trial of {trial.enrol} in {split} and {trial.test} in {other}; expected both in one split"
-                )
-            if split not in files:
-                file = (out / split / "trials").open("w", encoding="utf-8", newline="\n")
-                files[split] = opened.enter_context(file)
-            files[split].write(f"{enrol} {test} {'target' if trial.is_target else 'nontarget'}\n")

@@ -16,23 +16,9 @@ from pathlib import Path
 from typing import IO, TextIO, cast
 
 from curate.export.beside import beside, write_trials
-from curate.export.outgoing import Export, Outgoing
+from curate.export.outgoing import TOLD, Export, Outgoing
 
-CAN_HOLD = (
-    "sex",
-    "age",
-    "session",
-    "accent",
-    "nationality",
-    "language",
-    "transcript",
-    "corpus_split",
-    "licence",
-    "channel",
-    "stretch",
-    "split",
-    "trials",
-)
+CAN_HOLD = (*TOLD, "channel", "stretch", "split", "trials")
 KINDS = ("recordings", "supervisions", "cuts")
 
 

@@ -3,8 +3,29 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
+TOLD = (  # what is known beside the audio; a form says which of it survives
+    "sex",
+    "age",
+    "session",
+    "accent",
+    "nationality",
+    "language",
+    "transcript",
+    "corpus_split",
+    "licence",
+)
 AUDIO = "audio"  # the folder within an export that has the audio, where it is taken along
+
+
+class Stretch(TypedDict):
+    """Which part of a file is read, and what the file must hold."""
+
+    start_s: float
+    duration_s: float
+    channel: int | None
+    content_sha256: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +54,23 @@ class Outgoing:
     transcript: str | None = None
     corpus_split: str | None = None
     licence: str | None = None
+    content_sha256: str | None = None  # what the file must hold; None for one that was written with the export
     readable: Path | None = None  # where the file lies while the export is being written, if that is elsewhere
 
     @property
     def source(self) -> Path:
         """Where the audio can be read now."""
         return self.readable or self.file
+
+    @property
+    def stretch(self) -> Stretch:
+        """What `curate.audio` is asked for, to read it."""
+        return {
+            "start_s": self.start_s,
+            "duration_s": self.duration_s,
+            "channel": self.channel,
+            "content_sha256": self.content_sha256,
+        }
 
     @property
     def file_duration_s(self) -> float:
@@ -76,7 +108,7 @@ class Export:
     name: str  # of the benchmark
     splits: tuple[str, ...]
     utterances: Callable[[str], Iterator[Outgoing]]  # of one split, in the order of their ids
+    mixed: Callable[[str], Iterator[Outgoing]]  # the same in an order that puts nobody's utterances together
     trials: Callable[[], Iterator[Trial]]
     out: Path  # where the export will lie; absolute
-    about: str = ""  # title and description, in words
     licence: str | None = None

@@ -56,9 +56,9 @@ TELEPHONE = Conversion(rate_hz=8_000, mono=True, bits=16)
 
 
 def converted(
-    utterances: Iterator[tuple[Outgoing, str]], conversion: Conversion, folder: Path, *, final: Path, workers: int
+    utterances: Iterator[Outgoing], conversion: Conversion, folder: Path, *, final: Path, workers: int
 ) -> Iterator[Outgoing]:
-    """Write the audio of each (utterance, hash of its file) below `folder`, which shall be `final`; in their order.
+    """Write the audio of each utterance below `folder`, which shall be `final`; in their order.
 
     A file that is there already is kept: it appears whole or not at all. Raises CorpusError for audio that is not what
     was scanned.
@@ -69,22 +69,26 @@ def converted(
             yield from threads.map(work, chunk)
 
 
-def _convert(conversion: Conversion, folder: Path, final: Path, job: tuple[Outgoing, str]) -> Outgoing:
-    one, content_sha256 = job
+def _convert(conversion: Conversion, folder: Path, final: Path, one: Outgoing) -> Outgoing:
     suffix = one.file.suffix.lower() if conversion.leaves(one) else f".{conversion.format or 'wav'}"
     name = file_name(one.utterance) + suffix
     path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        aside = path.with_name(path.name + ".new")
-        if conversion.leaves(one):
-            _copy(one, content_sha256, aside)
-        else:
-            _write(one, content_sha256, conversion, aside, suffix)
-        _sync(aside)  # else it could be empty after a power cut, and would be kept
-        aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            aside = path.with_name(path.name + ".new")
+            if conversion.leaves(one):
+                _copy(one, aside)
+            else:
+                _write(one, conversion, aside, suffix)
+            _sync(aside)  # else it could be empty after a power cut, and would be kept
+            aside.replace(path)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ExportError(
+            f"{name}: one id is called as a folder of another is; expected `--format` to differ"
+        ) from error
     if conversion.leaves(one):
-        return replace(one, file=final / name, readable=path)
+        return replace(one, file=final / name, readable=path, content_sha256=None)
     header = soundfile.info(path)
     return replace(
         one,
@@ -96,6 +100,7 @@ def _convert(conversion: Conversion, folder: Path, final: Path, job: tuple[Outgo
         start_s=0.0,
         duration_s=header.frames / header.samplerate,
         channel=None,
+        content_sha256=None,
     )
 
 
@@ -112,17 +117,15 @@ def file_name(utterance: str) -> str:
     return "/".join(parts)
 
 
-def _copy(one: Outgoing, content_sha256: str, path: Path) -> None:
+def _copy(one: Outgoing, path: Path) -> None:
     shutil.copyfile(one.file, path)
-    if audio.sha256_of(path) != content_sha256:
+    if audio.sha256_of(path) != one.content_sha256:
         path.unlink()
         raise ExportError(f"{one.file} is not what was scanned; expected `curate run` after a change of the audio")
 
 
-def _write(one: Outgoing, content_sha256: str, conversion: Conversion, path: Path, suffix: str) -> None:
-    samples, rate = audio.read(
-        one.file, start_s=one.start_s, duration_s=one.duration_s, channel=one.channel, content_sha256=content_sha256
-    )
+def _write(one: Outgoing, conversion: Conversion, path: Path, suffix: str) -> None:
+    samples, rate = audio.read(one.file, **one.stretch)
     if conversion.mono:
         samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
     if conversion.rate_hz not in (None, rate):

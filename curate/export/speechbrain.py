@@ -17,22 +17,9 @@ import re
 from pathlib import Path
 
 from curate.export.beside import beside, refuse_side, write_trials
-from curate.export.outgoing import Export, Outgoing
+from curate.export.outgoing import TOLD, Export, Outgoing
 
-CAN_HOLD = (
-    "sex",
-    "age",
-    "session",
-    "accent",
-    "nationality",
-    "language",
-    "transcript",
-    "corpus_split",
-    "licence",
-    "stretch",
-    "split",
-    "trials",
-)
+CAN_HOLD = (*TOLD, "stretch", "split", "trials")
 
 
 def write(out: Path, export: Export) -> None:

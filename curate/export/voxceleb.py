@@ -18,6 +18,7 @@ from pathlib import Path
 
 from curate.corpora.kaldi_ids import quoted
 from curate.errors import ExportError
+from curate.export.beside import in_trials, require_whole_file
 from curate.export.outgoing import AUDIO, Export, Outgoing
 
 CAN_HOLD = ("split", "trials")
@@ -25,13 +26,13 @@ CAN_HOLD = ("split", "trials")
 
 def write(out: Path, export: Export) -> None:
     """Raises ExportError for what no list can name. In memory are the paths of what the trials name."""
-    in_trials = {side for trial in export.trials() for side in (trial.enrol, trial.test)}
+    asked = in_trials(export)
     paths: dict[str, str] = {}
     for split in export.splits:
         with (out / f"{split}_list.txt").open("w", encoding="utf-8", newline="\n") as file:
             for one, path in _with_paths(export, split):
                 file.write(f"{quoted(one.speaker)} {path}\n")
-                if one.utterance in in_trials:
+                if one.utterance in asked:
                     paths[one.utterance] = path
     with (out / f"veri_{export.name}.txt").open("w", encoding="utf-8", newline="\n") as file:
         for trial in export.trials():
@@ -41,15 +42,7 @@ def write(out: Path, export: Export) -> None:
 def _with_paths(export: Export, split: str) -> Iterator[tuple[Outgoing, str]]:
     own = export.out / AUDIO
     for one in export.utterances(split):
-        if one.file.suffix.lower() == ".m4a":
-            raise ExportError(
-                f"{one.file}: m4a, which this form's tools cannot decode; expected `--audio --format wav`"
-            )
-        if not one.is_whole_file or one.file_num_channels != 1:
-            raise ExportError(
-                f"{one.utterance} is not all of {one.file} with its one channel, and a list names whole files; "
-                "expected audio that is converted: `--audio` (with `--mono` where channels are to be averaged)"
-            )
+        require_whole_file(one)
         path = str(one.file.relative_to(own) if one.file.is_relative_to(own) else one.file)
         if re.search(r"\s", path):
             raise ExportError(f"{path!r} holds a blank, which divides a line; expected a copy of the audio: `--audio`")

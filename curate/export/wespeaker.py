@@ -5,6 +5,8 @@ Layout: `<split>/` with `raw.list` (JSON a line: key, wav, spk), `wav.scp`, `utt
 (`enrol test target|nontarget`) in the split that they are of. See `tools/make_raw_list.py`, `tools/make_shard_list.py`
 and `wespeaker/dataset/processor.py` of https://github.com/wenet-e2e/wespeaker
 
+Shards take utterances in a mixed order, the same every time: WeSpeaker mixes no further than a few shards.
+
 A key is the utterance's id, so that scores name what the catalog names; recipes ask of a key only that it is one word.
 Speakers are made one word, too (`curate.corpora.kaldi_ids.quoted`); where that changes the name, `raw.list` has it as
 it is under `speaker`, which WeSpeaker passes over.
@@ -29,6 +31,7 @@ import soundfile
 from curate import audio
 from curate.corpora.kaldi_ids import quoted
 from curate.errors import ExportError
+from curate.export.beside import in_trials, require_whole_file, write_trials_of_splits
 from curate.export.outgoing import Export, Outgoing
 from curate.export.sound import quantised
 
@@ -38,16 +41,18 @@ UTTERANCES_PER_SHARD = 1_000
 
 def write(out: Path, export: Export) -> None:
     """Raises ExportError for what no list can name. In memory are the ids of a split, and the audio of an utterance."""
-    in_trials = {side for trial in export.trials() for side in (trial.enrol, trial.test)}
-    splits: dict[str, str] = {}  # of what the trials name
+    asked = in_trials(export)
+    named: dict[str, tuple[str, str]] = {}  # split and key of what the trials name
     for split in export.splits:
         if next(export.utterances(split), None) is None:
             continue  # WeSpeaker cannot load an empty list
         (out / split).mkdir()
         _write_lists(out / split, export.utterances(split))
-        _write_shards(out / split, export.out / split, export.utterances(split))
-        splits |= {one.utterance: split for one in export.utterances(split) if one.utterance in in_trials}
-    _write_trials(out, export, splits)
+        _write_shards(out / split, export.out / split, export.mixed(split))
+        for one in export.utterances(split):
+            if one.utterance in asked:
+                named[one.utterance] = split, one.utterance
+    write_trials_of_splits(export, named, lambda split: out / split / "trials" / f"{export.name}.kaldi")
 
 
 def _write_lists(folder: Path, utterances: Iterator[Outgoing]) -> None:
@@ -57,7 +62,7 @@ def _write_lists(folder: Path, utterances: Iterator[Outgoing]) -> None:
             opened.enter_context(_opened(folder / name)) for name in ("raw.list", "wav.scp", "utt2spk", "spk2utt")
         )
         for one in utterances:
-            _require_whole_file(one)
+            _require_fit(one)
             key, speaker = one.utterance, quoted(one.speaker)
             row = {"key": key, "wav": str(one.file), "spk": speaker}
             row |= {"speaker": one.speaker} if speaker != one.speaker else {}
@@ -72,15 +77,9 @@ def _opened(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", newline="\n")
 
 
-def _require_whole_file(one: Outgoing) -> None:
+def _require_fit(one: Outgoing) -> None:
     """Raises ExportError for a part of a file, for more than one channel, and for a path that lists cannot hold."""
-    if one.file.suffix.lower() == ".m4a":
-        raise ExportError(f"{one.file}: m4a, which this form's tools cannot decode; expected `--audio --format wav`")
-    if not one.is_whole_file or one.file_num_channels != 1:
-        raise ExportError(
-            f"{one.utterance} is not all of {one.file} with its one channel, and a list names whole files; "
-            "expected audio that is converted: `--audio` (with `--mono` where channels are to be averaged)"
-        )
+    require_whole_file(one)
     if re.search(r"\s\s|[^\S ]", str(one.file)):
         raise ExportError(f"{str(one.file)!r}: blanks that a list cannot hold; expected a copy of the audio: `--audio`")
 
@@ -109,25 +108,9 @@ def write_shard(path: Path, utterances: list[Outgoing]) -> None:
 def _wav(one: Outgoing) -> bytes:
     """The utterance alone, of one channel."""
     if one.is_whole_file and one.file_num_channels == 1 and one.file.suffix.lower() == ".wav":
-        return one.source.read_bytes()
-    samples = audio.decode(one.source, start_s=one.start_s, duration_s=one.duration_s, channel=one.channel)
+        return audio.content_of(one.source, one.content_sha256)
+    samples = audio.decode(one.source, **one.stretch)
     whole, subtype = quantised(samples, 16)
     buffer = io.BytesIO()
     soundfile.write(buffer, whole, one.file_rate_hz, subtype=subtype, format="WAV")
     return buffer.getvalue()
-
-
-def _write_trials(out: Path, export: Export, splits: dict[str, str]) -> None:
-    files: dict[str, TextIO] = {}
-    with ExitStack() as opened:
-        for trial in export.trials():
-            split = splits[trial.enrol]
-            if split != splits[trial.test]:
-                raise ExportError(
-                    f"trial of {trial.enrol} in {split} and {trial.test} in {splits[trial.test]}; "
-                    "expected both in one split"
-                )
-            if split not in files:
-                (out / split / "trials").mkdir()
-                files[split] = opened.enter_context(_opened(out / split / "trials" / f"{export.name}.kaldi"))
-            files[split].write(f"{trial.enrol} {trial.test} {'target' if trial.is_target else 'nontarget'}\n")

@@ -6,18 +6,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 
+from curate.audio import DECODERS, SOURCES
 from curate.catalog import Catalog, canonical_json, rename_durably
 from curate.errors import ExportError
-from curate.export import form
+from curate.export import form, sound
 from curate.export.chosen import as_export, benchmark_of, in_order, outgoing_rows, trials_among, with_audio
 from curate.export.outgoing import AUDIO
 from curate.export.sound import Conversion, converted
-from curate.runs import content_fingerprint
-from curate.schema import SPLITS, TRIALS
+from curate.runs import code_fingerprint, content_fingerprint
+from curate.schema import CORPORA, SPLITS, TRIALS
 
 
 def export_benchmark(
@@ -37,6 +39,9 @@ def export_benchmark(
     """
     target, out = form(to), out.absolute()
     refuse_taken(out)
+    refuse_within(out, catalog)
+    if not 0 <= min_duration_s <= max_duration_s:
+        raise ExportError(f"lengths from {min_duration_s} to {max_duration_s} s; expected the least first, from 0 on")
     name = benchmark_of(catalog, benchmark)
     rows = outgoing_rows(catalog, name, min_duration_s=min_duration_s, max_duration_s=max_duration_s)
     refuse_missing(rows)
@@ -44,9 +49,8 @@ def export_benchmark(
     num_all, num_trials = len(catalog.read(SPLITS, name)), len(catalog.read(TRIALS, name))
     with unfinished(out, made_from(rows, conversion)) as folder:
         if conversion is not None:
-            jobs = zip(in_order(rows), rows["content_sha256"].to_pylist(), strict=True)
-            final = out / AUDIO
-            rows = with_audio(rows, converted(jobs, conversion, folder / AUDIO, final=final, workers=workers))
+            sounds = converted(in_order(rows), conversion, folder / AUDIO, final=out / AUDIO, workers=workers)
+            rows = with_audio(rows, sounds)
         target.write(folder, as_export(name, rows, trials, out))
         if conversion is not None and getattr(target, "HOLDS_AUDIO", False):
             shutil.rmtree(folder / AUDIO)
@@ -54,9 +58,11 @@ def export_benchmark(
         if out.exists():
             out.rmdir()  # empty, or this fails
         rename_durably(folder, out)
+    rates = sorted(rows["sample_rate_hz"].unique().to_pylist())
     left = f"; {num_all - len(rows)} utterances and {num_trials - len(trials)} trials left out by length"
     summary = f"{out}: {len(rows)} utterances, {len(trials)} trials ({to})"
-    return summary + (left if num_all > len(rows) else "")
+    told = f"; {len(rates)} sampling rates ({', '.join(map(str, rates))} Hz): `--rate` makes them one"
+    return summary + (left if num_all > len(rows) else "") + (told if len(rates) > 1 else "")
 
 
 def made_from(rows: pa.Table, conversion: Conversion | None) -> str:
@@ -64,7 +70,9 @@ def made_from(rows: pa.Table, conversion: Conversion | None) -> str:
     how = None if conversion is None else asdict(conversion)
     columns = ("utterance_id", "content_sha256", "start_s", "duration_s", "channel", "path")
     audio = content_fingerprint(rows.select(columns)) if conversion else ""
-    return canonical_json({"conversion": how, "audio": audio})
+    code = code_fingerprint(*SOURCES, Path(sound.__file__)) if conversion else ""
+    versions = DECODERS | {"soxr": version("soxr")}
+    return canonical_json({"conversion": how, "audio": audio, "code": code, "versions": versions})
 
 
 @contextmanager
@@ -97,8 +105,12 @@ def unfinished(out: Path, made_from: str) -> Iterator[Path]:
         file.write(made_from)
         file.flush()
         os.fsync(file.fileno())
-        yield folder
-        note.unlink()
+        try:
+            yield folder
+        finally:
+            if not (folder / AUDIO).exists():  # it has its name now, or there is nothing to go on with
+                shutil.rmtree(folder, ignore_errors=True)
+                note.unlink()
 
 
 def sync(folder: Path) -> None:
@@ -113,6 +125,14 @@ def refuse_taken(out: Path) -> None:
     """Raises ExportError where there is something already."""
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ExportError(f"{out} is there already; expected a folder that is not, or is empty")
+
+
+def refuse_within(out: Path, catalog: Catalog) -> None:
+    """Raises ExportError where the export would be taken for a part of the catalog, or of a corpus."""
+    roots = catalog.read(CORPORA)["root"].to_pylist() if catalog.parts(CORPORA) else []
+    for folder in (catalog.root.absolute(), *map(Path, roots)):
+        if out.is_relative_to(folder):
+            raise ExportError(f"{out} is within {folder}; expected a folder outside of the catalog and of all corpora")
 
 
 def refuse_missing(rows: pa.Table) -> None:

@@ -363,7 +363,7 @@ def test_a_file_is_decoded_only_where_its_bytes_have_the_hash_that_is_asked_for(
     known = sha256_of(path)
     assert len(decode(path, sample_rate_hz=RATE, content_sha256=known)) == 100
     path = file(noise(100, seed=1))
-    with pytest.raises(CorpusError, match=rf"^{path} changed during the run; run again[^\n]*$"):
+    with pytest.raises(CorpusError, match=rf"^{path} changed since it was scanned; run again[^\n]*$"):
         decode(path, sample_rate_hz=RATE, content_sha256=known)
 
 
@@ -414,7 +414,7 @@ def test_a_long_file_that_changed_is_refused(file, long):
     known = sha256_of(path)
     assert len(decode(path, content_sha256=known)) == 1000
     file(noise(1001))
-    with pytest.raises(CorpusError, match=rf"^{path} changed during the run; run again[^\n]*$"):
+    with pytest.raises(CorpusError, match=rf"^{path} changed since it was scanned; run again[^\n]*$"):
         decode(path, content_sha256=known)
 
 

@@ -163,7 +163,7 @@ def test_a_vector_of_length_zero_counts_as_no_speech(root, tmp_path):
 def test_a_file_that_changed_since_the_scan_is_named_and_nothing_is_filed(root, tmp_path):
     rows, store = utterances(root, "a", "b"), BlockStore(tmp_path / "blocks")
     shutil.copy(root / "c.wav", root / "b.wav")
-    with pytest.raises(CorpusError, match=r"b\.wav changed during the run; run again"):
+    with pytest.raises(CorpusError, match=r"b\.wav changed since it was scanned; run again"):
         carry_out(rows, root, CountingExtractor(), store)
     assert store.keys() == set()
 

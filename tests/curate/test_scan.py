@@ -129,7 +129,7 @@ def test_remarks_are_those_of_the_reader_then_of_exclusion_lists_then_of_publish
     folder, found = scanned(corpus(root, ["a", "nobody"], ["b/1"]))
     assert found.remarks == [
         "two readers are one",
-        "list0.txt: 1 of 2 entries match nothing, the first is 'nobody'",
+        "list0.txt: 1 of 2 entries match nothing, such as 'nobody'",
         "1 of 2 rows of its trials are left out: utterances are not here (O toy/a/1 toy/a/9)",
     ]
     assert remarks_of(folder) == found.remarks

@@ -155,7 +155,8 @@ def test_the_catalog_is_as_the_scan_leaves_it(home):
 @pytest.mark.parametrize("to", FORMS)
 def test_every_form_leaves_with_its_audio(command, home, tmp_path, to):
     words = ("export", home / "catalog", tmp_path / "out", "--to", to, "--audio", "--format", "wav")
-    assert command(*words) == (0, f"{tmp_path / 'out'}: 10 utterances, 8 trials ({to})\n", "")
+    rates = "3 sampling rates (8000, 16000, 22050 Hz): `--rate` makes them one"
+    assert command(*words) == (0, f"{tmp_path / 'out'}: 10 utterances, 8 trials ({to}); {rates}\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     audios = {name for name in contents(tmp_path / "out") if name.startswith("audio/")}
     holds_audio = getattr(form(to), "HOLDS_AUDIO", False)
@@ -279,7 +280,8 @@ def test_length_leaves_out_utterances_and_their_trials(command, home, tmp_path):
     code, said, _ = command("export", home / "catalog", tmp_path / "out", *words)
     assert code == 0
     left = "6 utterances and 7 trials left out by length"
-    assert said == f"{tmp_path / 'out'}: 4 utterances, 1 trials (kaldi); {left}\n"
+    rates = "2 sampling rates (8000, 16000 Hz): `--rate` makes them one"
+    assert said == f"{tmp_path / 'out'}: 4 utterances, 1 trials (kaldi); {left}; {rates}\n"
 
 
 # -------------------------------------------------------------------------------------------------------------- faults
@@ -295,7 +297,9 @@ def test_length_leaves_out_utterances_and_their_trials(command, home, tmp_path):
         (("--to", "kaldi", "--telephone", "--format", "ogg"), "format 'ogg'; expected one of wav, flac"),
         (("--to", "kaldi", "--benchmark", "smal"), "catalog: no benchmark 'smal'; expected one of small"),
         (("--to", "kaldi", "--min-s", "60"), "catalog: none of 10 utterances of 'small' lasts 60.0 to inf seconds"),
-        (("--to", "kaldi", "--max-s", "nan"), "catalog: none of 10 utterances of 'small' lasts 0.0 to nan seconds"),
+        (("--to", "kaldi", "--max-s", "nan"), "lengths from 0.0 to nan s; expected the least first, from 0 on"),
+        (("--to", "kaldi", "--min-s", "-1"), "lengths from -1.0 to inf s; expected the least first, from 0 on"),
+        (("--to", "kaldi", "--min-s", "5", "--max-s", "2"), "lengths from 5.0 to 2.0 s; expected the least first"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_writes_nothing(command, home, tmp_path, words, said):
@@ -350,7 +354,7 @@ def test_a_table_that_is_no_parquet_is_one_line(command, tmp_path):
     for table in (UTTERANCES, SPLITS):
         Catalog(tmp_path).path(table, "b").parent.mkdir()
         Catalog(tmp_path).path(table, "b").write_text("not Parquet")
-    code, _, error = command("export", tmp_path, tmp_path / "out", "--to", "kaldi")
+    code, _, error = command("export", tmp_path, tmp_path.with_name("out"), "--to", "kaldi")
     assert (code, error.count("\n")) == (1, 1)
     assert f"{path}: " in error
 

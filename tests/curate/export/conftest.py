@@ -117,8 +117,8 @@ def export(tmp_path) -> Export:
         name="toy",
         splits=("test", "train"),
         utterances=lambda split: (one for one in every if one.split == split),
+        mixed=lambda split: (one for one in reversed(every) if one.split == split),
         trials=lambda: iter(trials),
         out=tmp_path / "out",
-        about="A toy.",
         licence="CC-BY-4.0",
     )

@@ -1,5 +1,6 @@
 """What is chosen to go out: what nothing dropped, under the people found, with its split, its age and its terms."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,7 +159,9 @@ def test_all_that_the_catalog_tells_goes_out(catalog):
         transcript="xin  chào",
         corpus_split="dev",
         licence="CC0-1.0",
+        content_sha256=told.content_sha256,
     )
+    assert re.fullmatch("[0-9a-f]{64}", told.content_sha256)
     assert told.source == told.file
 
 

@@ -30,7 +30,7 @@ def with_audio(export):
     """The small export with audio of its own, which lies in `out.unfinished/audio` while it is written."""
     folder = export.out.with_name("out.unfinished") / "audio"
     every = [one for split in export.splits for one in export.utterances(split)]
-    jobs = ((one, sha256_of(one.file)) for one in every)
+    jobs = (replace(one, content_sha256=sha256_of(one.file)) for one in every)
     final = export.out / "audio"
     own = list(converted(jobs, Conversion(format="wav"), folder, final=final, workers=1))
     return replace(export, utterances=lambda split: (one for one in own if one.split == split))
@@ -171,7 +171,7 @@ def test_what_nobody_has_told_can_go_out(name, with_audio):
     def bare(split):
         return (replace(one, **silent, corpus_split=None) for one in with_audio.utterances(split))
 
-    folder = written(name, replace(with_audio, utterances=bare, about="", licence=None))
+    folder = written(name, replace(with_audio, utterances=bare, licence=None))
     for file, content in contents(folder).items():
         if not file.endswith((".md", ".parquet", ".tar", ".wav")):
             assert b"None" not in text_of(file, content)

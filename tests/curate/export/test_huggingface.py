@@ -18,7 +18,7 @@ import yaml
 
 from curate import audio
 from curate.corpora import READERS
-from curate.errors import ExportError
+from curate.errors import CorpusError, ExportError
 from curate.export import huggingface
 from curate.export.hub_card import _size
 
@@ -146,7 +146,7 @@ def test_the_card_is_written_to_the_letter(export):
         ],
     }
     assert body.startswith(
-        "\n# toy\n\nA toy.\n\n| split | utterances | speakers | hours |\n| --- | --- | --- | --- |\n"
+        "\n# toy\n\n| split | utterances | speakers | hours |\n| --- | --- | --- | --- |\n"
         "| test | 4 | 3 | 0.00 |\n| train | 3 | 2 | 0.00 |\n"
     )
     assert "| licence | utterances |\n| --- | --- |\n| CC-BY-4.0 | 2 |\n| not told | 5 |\n" in body
@@ -232,8 +232,20 @@ def test_converted_audio_is_read_where_it_lies_now(export, tmp_path):
 
 def test_audio_that_is_gone_is_an_error(export):
     next(one for one in everything(export) if one.is_whole_file).file.unlink()
-    with pytest.raises(ExportError, match=r"No such file or directory; expected the audio of studio/an"):
+    with pytest.raises(CorpusError, match=r"studio/an.*No such file or directory; expected a readable file"):
         write(export)
+
+
+def test_audio_that_changed_since_it_was_scanned_is_an_error(export):
+    """Whole files and what is cut out of files alike."""
+    for split in export.splits:
+
+        def scanned_before(_, split=split):
+            return (replace(one, content_sha256="0" * 64) for one in export.utterances(split))
+
+        with pytest.raises(CorpusError, match="changed since it was scanned"):
+            out = export.out.with_name(split)
+            write(replace(export, splits=(split,), utterances=scanned_before, trials=lambda: iter(()), out=out))
 
 
 def test_a_split_that_hugging_face_does_not_allow_is_an_error(export):

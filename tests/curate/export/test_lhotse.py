@@ -192,7 +192,14 @@ def test_lhotse_reads_real_speech_through_an_export(lhotse, corpora, tmp_path):
     ]
     out = tmp_path / "out"
     out.mkdir()
-    export = Export(name="toy", splits=("test",), utterances=lambda _: iter(sent), trials=lambda: iter(()), out=out)
+    export = Export(
+        name="toy",
+        splits=("test",),
+        utterances=lambda _: iter(sent),
+        mixed=lambda _: iter(sent),
+        trials=lambda: iter(()),
+        out=out,
+    )
     writer.write(out, export)
     for cut, one in zip(lhotse.CutSet.from_file(out / "toy_cuts_test.jsonl.gz"), sent, strict=True):
         lhotse.validate(cut, read_data=True)

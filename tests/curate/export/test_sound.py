@@ -66,7 +66,7 @@ def export_of(tmp_path):
     """Convert utterances into `out.unfinished`, which shall be `out`."""
 
     def convert(*utterances, workers=2, **asked):
-        jobs = ((one, audio.sha256_of(one.file)) for one in utterances)
+        jobs = (replace(one, content_sha256=audio.sha256_of(one.file)) for one in utterances)
         folder, final = tmp_path / "out.unfinished", tmp_path / "out"
         return list(converted(jobs, Conversion(**asked), folder, final=final, workers=workers))
 
@@ -146,7 +146,9 @@ def sliced(tmp_path_factory):
 
     def convert(one):
         folder, known = home / str(next(numbers)), audio.sha256_of(home / "x.wav")
-        (out,) = converted(iter([(one, known)]), Conversion(bits=16), folder, final=folder, workers=1)
+        (out,) = converted(
+            iter([replace(one, content_sha256=known)]), Conversion(bits=16), folder, final=folder, workers=1
+        )
         return samples_of(out)
 
     return convert, home / "x.wav", given
@@ -277,13 +279,15 @@ def test_a_file_that_is_not_what_was_scanned_is_refused_and_leaves_nothing(sourc
     source(whole_numbers(800, seed=1))
     folder = tmp_path / "audio"
     with pytest.raises((ExportError, CorpusError), match=rf"^{one.file} [^\n]*`?curate run`?|changed[^\n]*$"):
-        list(converted(iter([(one, known)]), Conversion(**asked), folder, final=folder, workers=1))
+        list(
+            converted(iter([replace(one, content_sha256=known)]), Conversion(**asked), folder, final=folder, workers=1)
+        )
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 def test_a_file_that_is_gone_is_an_error_that_names_it(source, export_of):
     one = utterance(source(whole_numbers(800)))
-    jobs = [(one, audio.sha256_of(one.file))]
+    jobs = [replace(one, content_sha256=audio.sha256_of(one.file))]
     one.file.unlink()
     for conversion in (Conversion(), Conversion(bits=16)):
         with pytest.raises((OSError, CorpusError), match=str(one.file)):
@@ -307,7 +311,9 @@ def test_the_same_audio_is_the_same_bytes(source, tmp_path):
         folders = [tmp_path / name / str(len(asked)) / str(asked) for name in ("first", "second")]
         written = [
             next(
-                converted(iter([(one, known)]), Conversion(**asked), folder, final=folder, workers=1)
+                converted(
+                    iter([replace(one, content_sha256=known)]), Conversion(**asked), folder, final=folder, workers=1
+                )
             ).file.read_bytes()
             for folder in folders
         ]

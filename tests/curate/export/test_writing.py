@@ -356,6 +356,19 @@ def test_one_that_another_process_writes_is_left_alone(catalog, plain, out):
     assert set(contents(out)) == {"list.txt"}
 
 
+def test_one_without_audio_that_fails_leaves_nothing(catalog, plain, out):
+    plain.during = stop
+    with pytest.raises(StoppedError):
+        export_benchmark(catalog, "plain", out)
+    assert beside(out) == []
+
+
+def test_one_that_would_lie_in_the_catalog_or_a_corpus_is_refused(catalog, plain, out):
+    for folder in (catalog.root, out.parents[1] / "corpus"):
+        with pytest.raises(ExportError, match=rf"within {folder}; expected a folder outside of the catalog and of all"):
+            export_benchmark(catalog, "plain", folder / "export")
+
+
 def test_a_folder_of_somebody_else_is_left_alone(catalog, plain, out):
     theirs = out.with_name("out.unfinished")
     theirs.mkdir(parents=True)
@@ -371,7 +384,7 @@ def test_when_it_is_done_or_has_failed_nothing_is_held(catalog, plain, out):
     num = len(os.listdir("/proc/self/fd"))
     plain.during = stop
     with pytest.raises(StoppedError):
-        export_benchmark(catalog, "plain", out)
+        export_benchmark(catalog, "plain", out, conversion=TELEPHONE)
     handle = os.open(out.with_name("out.unfinished.json"), os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(handle)

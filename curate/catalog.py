@@ -190,10 +190,10 @@ def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
         yield from rows.to_batches()
 
 
-def read_parquet(path: Path) -> pa.Table:
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """One file as it is: the folders above it are names, not Hive partitions."""
     with _parquet_expected(path), pq.ParquetFile(path) as file:
-        return file.read().replace_schema_metadata(None)
+        return file.read(columns).replace_schema_metadata(None)
 
 
 def parquet_schema(path: Path) -> pa.Schema:

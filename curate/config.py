@@ -24,7 +24,8 @@ else:
     Corpus = Annotated[reduce(or_, (reader.Settings for reader in READERS.values())), Discriminator("reader")]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$"  # what pydantic puts among the keys
+# what pydantic puts among the keys
+UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$|lax-or-strict\[|dict\[|function-|json-or-python\["
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)

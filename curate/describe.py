@@ -40,9 +40,16 @@ Item = TypeVar("Item")
 
 
 def require_root(corpus: CorpusSettings) -> None:
-    """Raises CorpusError where a corpus is not there at all."""
+    """Raises CorpusError where a corpus is not there at all, or a file that its section brings along."""
     if not corpus.root.is_dir():
         raise CorpusError(f"corpus {corpus.name!r}: no folder {corpus.root}; expected the {corpus.reader} layout in it")
+    for key in corpus.FILES_BESIDE:
+        given = getattr(corpus, key)
+        for path in given if isinstance(given, tuple) else filter(None, [given]):
+            if not path.exists():
+                raise CorpusError(
+                    f"corpus {corpus.name!r}: {key}: {path} is not there; expected what the section names"
+                )
 
 
 def describe(corpus: CorpusSettings, folder: Path) -> Path:

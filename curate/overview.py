@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 from pydantic.fields import FieldInfo
 
-from curate.catalog import Catalog
+from curate.catalog import Catalog, read_parquet
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings
 from curate.errors import CorpusError
@@ -76,7 +76,7 @@ def what_was_filled(catalog: Catalog) -> tuple[Rows, list[str]]:
 
 def _shares(catalog: Catalog, corpus: str) -> tuple[str, ...]:
     columns = [COLUMN.get(said, said) for said in TOLD]
-    table = catalog.read(UTTERANCES, corpus).select(columns)
+    table = read_parquet(catalog.path(UTTERANCES, corpus), columns)
     told = (pc.sum(pc.is_valid(table[column])).as_py() or 0 for column in columns)
     return (f"{len(table)}", *(_share(num, len(table)) for num in told))
 
@@ -102,11 +102,14 @@ def check_archives(folder: Path) -> Rows:
     if not found:
         raise CorpusError(f"{folder}: no archive that we know a checksum of; expected names such as {min(published)}")
     rows: list[tuple[str, ...]] = []
+    faults = []
     for path in found:
         reader, md5 = published[path.name]
         with path.open("rb") as file:
             held = hashlib.file_digest(file, "md5").hexdigest()
         if held != md5:
-            raise CorpusError(f"{path}: md5 {held}; expected {md5}, as its publisher says: fetch it again")
+            faults.append(f"{path}: md5 {held}; expected {md5}, as its publisher says: fetch it again")
         rows.append((path.name, reader, "whole"))
+    if faults:
+        raise CorpusError("; ".join(faults))
     return ["archive", "reader", "md5"], rows

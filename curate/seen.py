@@ -17,11 +17,19 @@ from curate.audio import Probe
 from curate.catalog import canonical_json
 from curate.corpora.described import CorpusSettings
 from curate.corpora.places import require_inside
-from curate.errors import CorpusError
+from curate.errors import CatalogError, CorpusError
 from curate.runs import code_fingerprint
 
 FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
 NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+DISK_FAULTS = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 COLUMNS = (
     "num_bytes, changed_ns, touched_ns, content_sha256, sample_rate_hz, num_channels, num_samples, peak_dbfs, damage, "
     "detail"
@@ -86,17 +94,38 @@ def _probe(sha: str, rate: int, channels: int, samples: int, peak: float, damage
 
 @contextmanager
 def remembered(path: Path, look: str) -> Iterator[Memory]:
-    """The memory in this file; empty where other code or another decoder had looked, or the file is garbled."""
+    """The memory in this file; empty where other code or another decoder had looked, or the file is garbled.
+
+    Raises CatalogError where the disk is full, or another process writes the file: what it remembers is kept.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = _opened(path)
-    except sqlite3.DatabaseError:
-        path.unlink()
-        connection = _opened(path)
+        connection = _opened_anew_if_garbled(path)
+        try:
+            yield Memory(connection, look)
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if not _is_of_the_disk(error):
+            raise
+        raise CatalogError(
+            f"{path}: {error}; expected room on the disk, and to be the only one who writes it"
+        ) from error
+
+
+def _opened_anew_if_garbled(path: Path) -> sqlite3.Connection:
     try:
-        yield Memory(connection, look)
-    finally:
-        connection.close()
+        return _opened(path)
+    except sqlite3.DatabaseError as error:
+        if _is_of_the_disk(error):
+            raise
+        path.unlink()
+        return _opened(path)
+
+
+def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself may be as it should."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_FAULTS  # extended codes add higher bits
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -113,7 +113,7 @@ def scan_all(pipeline_file: str) -> None:
     faults: list[str] = []
     for future in at_most(pipeline.embedding.workers, lambda name: scan.submit(pipeline_file, name), names):
         try:
-            log.info(f"scan {future.result()}")
+            log.info("scan " + future.result().replace("\n", "\n  "))
         except CorpusError as error:
             faults.append(str(error))
     if faults:

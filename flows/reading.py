@@ -1,5 +1,6 @@
 """The first steps: scan every corpus, and only when all are well publish what they say of their utterances."""
 
+import hashlib
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from curate.audio import sha256_of
-from curate.catalog import Catalog, Sorted, read_batches
+from curate.catalog import Catalog, Sorted, canonical_json, read_batches
 from curate.config import Pipeline
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings
@@ -36,7 +37,10 @@ def require_own_catalog(pipeline: Pipeline, catalog: Catalog) -> None:
 
 
 def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
-    """Read one corpus and set its rows aside, not yet published: all corpora must be well before any table changes."""
+    """Read one corpus and set its rows aside, not yet published: all corpora must be well before any table changes.
+
+    Returns what it found, and a line for each thing that is odd.
+    """
 
     def progress(num_rows: int) -> None:
         if num_rows > ROWS_A_CHUNK:  # a short scan says nothing on its way
@@ -44,9 +48,7 @@ def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
 
     memory = catalog.root / "cache" / "files" / f"{name}.sqlite"
     found = scan_corpus(pipeline.corpus(name), aside(catalog, name), memory, progress=progress)
-    for remark in found.remarks:
-        log.info("scan %s: %s", name, remark)
-    return f"{name}: {found.num_utterances} utterances in {found.num_files} files"
+    return "\n".join([f"{name}: {found.num_utterances} utterances in {found.num_files} files", *found.remarks])
 
 
 def aside(catalog: Catalog, name: str) -> Path:
@@ -60,7 +62,9 @@ def ingest(pipeline: Pipeline, catalog: Catalog, name: str) -> Step:
     limits = {key: asdict(corpus)[key] for key in ("damaged", "min_duration_s", "max_duration_s", "min_peak_dbfs")}
     tables = tables_of(corpus)
     content = {table.name: sha256_of(file_of(folder, table)) for table in tables}
-    excluded = [sha256_of(path) for path in corpus.exclusions]
+    excluded = [
+        (one.path.name, sorted(one.entries)) for one in exclusion_lists(corpus)
+    ]  # with names of speakers resolved
 
     def give_verdicts(step: Step) -> Result:
         author = Author(rule="limits of the corpus", step="ingest", run_id=step.run_id)
@@ -72,7 +76,8 @@ def ingest(pipeline: Pipeline, catalog: Catalog, name: str) -> Step:
         catalog=catalog,
         name="ingest",
         part=name,
-        settings=limits | {"content": content, "exclusions": excluded},
+        settings=limits
+        | {"content": content, "exclusions": hashlib.sha256(canonical_json(excluded).encode()).hexdigest()},
         code=CODE,
         publishes=[*((table, name) for table in tables), (DECISIONS, f"ingest-{name}")],
         compute=give_verdicts,

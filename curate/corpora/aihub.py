@@ -40,6 +40,7 @@ from curate.corpora.sidecars import (
     meant_sex,
     meant_years,
     partner,
+    printable,
     read_json,
     require_groups,
 )
@@ -48,7 +49,7 @@ from curate.errors import CorpusError
 LICENCE = "AI-Hub terms of use"
 CITATION = "This work used datasets from The Open AI Dataset Project (AI-Hub, S. Korea)"
 URL = "https://www.aihub.or.kr"
-FILLS = ("sex", "age", "session", "accent", "transcript", "corpus_split")
+FILLS = ("sex", "age", "session", "accent", "language", "transcript", "corpus_split")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -128,23 +129,29 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 def _rows_by_audio(reading: _Reading) -> Iterator[Described]:
     root, settings = reading.root, reading.settings
-    sounds, labels = Twins(root, SUFFIXES, {}), Twins(root, (".json",), settings.labels)
-    for path in files_below(root, SUFFIXES):
+    sounds, labels = _trees(root, settings)
+    for path in files_below(root, SUFFIXES, links=settings.links):
         label = partner(path, sounds, labels)
         if label is not None:
             for top, utterance, place in _utterances(reading, label):
                 yield _described(place, path, top, utterance, reading)
         elif settings.unpaired == "refuse":
             raise CorpusError(
-                f"{root / path}: no JSON beside it, nor in a folder of the same name; expected one "
+                f"{root}/{printable(path)}: no JSON beside it, nor in a folder of the same name; expected one "
                 '(`labels` says where, `unpaired = "skip"` leaves such files out)'
             )
 
 
+def _trees(root: Path, settings: Settings) -> tuple[Twins, Twins]:
+    """Of the audio, and of the JSONs."""
+    links = settings.links
+    return Twins(root, SUFFIXES, {}, links), Twins(root, (".json",), settings.labels, links)
+
+
 def _rows_by_json(reading: _Reading) -> Iterator[Described]:
-    root = reading.root
-    sounds = Twins(root, SUFFIXES, {})
-    for label in files_below(root, (".json",)):
+    root, links = reading.root, reading.settings.links
+    sounds = Twins(root, SUFFIXES, {}, links)
+    for label in files_below(root, (".json",), links=links):
         for top, utterance, place in _utterances(reading, label):
             try:
                 said = _text("audio", top, utterance, {}, reading)
@@ -155,14 +162,14 @@ def _rows_by_json(reading: _Reading) -> Iterator[Described]:
                 yield _described(place, path, top, utterance, reading)
             elif reading.settings.unpaired == "refuse":
                 raise CorpusError(
-                    f"{place}: no audio {said!r} below {root}; expected every file that a JSON names "
+                    f"{place}: no audio {said[:200]!r} below {root}; expected every file that a JSON names "
                     '(`unpaired = "skip"` leaves them out)'
                 )
 
 
 def _utterances(reading: _Reading, label: str) -> Iterator[tuple[Any, Any, str]]:
     """The whole JSON, the utterance within it, and its place in words."""
-    place = str(reading.root / label)
+    place = f"{reading.root}/{printable(label)}"
     top = read_json(reading.root / label, reading.settings.encoding)
     reading.first = reading.first or (place, top)
     if reading.list_at is None:
@@ -247,7 +254,7 @@ def _stretch(told: dict[FieldName, str], settings: Settings) -> tuple[float | No
             try:
                 seconds[name] = float(text) / (1000 if settings.times == "ms" else 1)
             except ValueError as error:
-                raise CorpusError(f"{name} {text!r}; expected a number") from error
+                raise CorpusError(f"{name} {text[:80]!r}; expected a number") from error
     if "end" in seconds and "duration" not in seconds:
         seconds["duration"] = round(seconds["end"] - seconds.get("start", 0.0), 6)
     return seconds.get("start"), seconds.get("duration")
@@ -257,7 +264,7 @@ def _channel(text: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or len(text) > 3:
-        raise CorpusError(f"channel {text!r}; expected a number, counted from 0")
+        raise CorpusError(f"channel {text[:80]!r}; expected a number, counted from 0")
     return int(text)
 
 
@@ -265,7 +272,7 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """How many JSONs label no audio that is here; of a partial download those are many."""
     if "audio" in settings.map:
         return
-    sounds, labels = Twins(root, SUFFIXES, {}), Twins(root, (".json",), settings.labels)
-    used = sum(partner(path, sounds, labels) is not None for path in files_below(root, SUFFIXES))
-    if alone := sum(1 for _ in files_below(root, (".json",))) - used:
+    sounds, labels = _trees(root, settings)
+    used = sum(partner(path, sounds, labels) is not None for path in files_below(root, SUFFIXES, links=settings.links))
+    if alone := sum(1 for _ in files_below(root, (".json",), links=settings.links)) - used:
         yield f"{alone} JSON files label no audio below the root; they are not read"

@@ -15,16 +15,16 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
 from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
 from curate.corpora.places import inside
+from curate.corpora.sidecars import own_file
 from curate.corpora.tabular import read_cells
 from curate.errors import CorpusError
 
@@ -49,11 +49,17 @@ class Settings(CorpusSettings):
     """`tables` says what to read; `validated` holds train, dev and test."""
 
     reader: Literal["common_voice"]
-    tables: tuple[Table, ...] = Field(default=("validated",), min_length=1)
+    tables: tuple[Table, ...] = ("validated",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.tables:
+            raise ValueError(f"tables: none; expected any of {', '.join(get_args(Table))}")
 
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every clip of the tables. Raises CorpusError for one that two lines of a table have, or two clients."""
+    _require_own_tables(root, settings)
     splits = {split: _Clips(root, split) for split in _SPLITS if (root / f"{split}.tsv").exists()}
     done: list[_Clips] = []
     for table in dict.fromkeys(settings.tables):
@@ -70,6 +76,7 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """Clips and clients in two splits, clips whose length is not told or nothing, and a release with wrong ages."""
     if root.resolve().parent.name.startswith(_MISATTRIBUTED):
         yield "release 6.0 gives ages, sexes and accents to the wrong clips; 6.1 corrects it"
+    _require_own_tables(root, settings)
     splits = [_Clips(root, split) for split in _SPLITS if (root / f"{split}.tsv").exists()]
     for one, other in combinations(splits, 2):
         if both := len(np.intersect1d(one.clips, other.clips)):
@@ -78,6 +85,12 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
             yield f"{both} clients speak in {one.table}.tsv and in {other.table}.tsv"
     if (root / "clip_durations.tsv").exists():
         yield from _odd_lengths(root, settings)
+
+
+def _require_own_tables(root: Path, settings: Settings) -> None:
+    """Raises CorpusError for a table that is a link out of the root."""
+    for table in (*get_args(Table), "clip_durations"):
+        own_file(root, f"{table}.tsv", settings.links)
 
 
 def _odd_lengths(root: Path, settings: Settings) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What a reader says of one utterance, and what every corpus section of a pipeline file may hold."""
 
-import math
 import posixpath
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,10 +15,20 @@ from curate.errors import CorpusError
 STRICT = ConfigDict(extra="forbid", strict=True)
 FEMALE, MALE = "female", "male"
 OLDEST_YEARS = 120  # what `60+` leaves open
+LONGEST_S = 1e9  # 32 years
+MOST_CHANNELS = 1 << 15
 _BLANK = re.compile(r"\s")
-_SEXES = {
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line
+_SEXES: dict[str, str | None] = {
     **dict.fromkeys(("f", "female", "woman", "female_feminine"), FEMALE),
     **dict.fromkeys(("m", "male", "man", "male_masculine"), MALE),
+    **dict.fromkeys(
+        ("", "-", "?", "u", "x", "na", "n/a", "nan", "none", "null", "unk", "unknown", "unspecified"), None
+    ),
+    **dict.fromkeys(
+        ("o", "other", "diverse", "intersex", "transgender", "nonbinary", "non-binary", "non_binary"), None
+    ),
+    **dict.fromkeys(("do_not_wish_to_say", "prefer not to say"), None),
 }
 _DECADES = {
     word: 10 * decade
@@ -42,7 +52,11 @@ _DECADES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """One utterance in its corpus' own words. `path` is relative to the root, with forward slashes."""
+    """One utterance in its corpus' own words. `path` is relative to the root, with forward slashes.
+
+    Speaker, session, name and ids are in Unicode's composed form, whatever form they are given in: spelt two ways, one
+    person would be two. `path` stays as it is, to be found on the disk.
+    """
 
     path: str
     speaker: str
@@ -64,7 +78,7 @@ class Described:
 
     def __post_init__(self) -> None:
         if self.path.startswith("/") or ".." in self.path.split("/") or self.path in ("", "."):
-            raise CorpusError(f"path {self.path!r} leaves the corpus; expected one below its root")
+            raise CorpusError(f"path {self.path[:200]!r} leaves the corpus; expected one below its root")
         said = (self.path, self.speaker, self.name, self.session, self.age_source, self.accent, self.nationality)
         words = (*said, self.language, self.transcript, self.corpus_split, self.licence)
         try:  # undecodable bytes of a name, and halves of pairs in JSON, come as lone surrogates
@@ -72,15 +86,29 @@ class Described:
         except UnicodeEncodeError:
             is_text = False
         if not is_text:
-            raise CorpusError(f"{self.path!r}: says what is no text; expected names and words in UTF-8, no zero bytes")
+            raise CorpusError(
+                f"{self.path[:200]!r}: says what is no text; expected names and words in UTF-8, no zero bytes"
+            )
         if not self.speaker:
-            raise CorpusError(f"{self.path}: no speaker; expected a label")
-        if self.start_s is not None and not 0 <= self.start_s < math.inf:
-            raise CorpusError(f"{self.path}: start_s {self.start_s}; expected seconds from the start of the file")
-        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
-            raise CorpusError(f"{self.path}: duration_s {self.duration_s}; expected more than 0 seconds")
-        if self.channel is not None and self.channel < 0:
-            raise CorpusError(f"{self.path}: channel {self.channel}; expected channels counted from 0")
+            raise CorpusError(f"{self._shown}: no speaker; expected a label")
+        for field in ("speaker", "session", "name"):
+            self._compose(field, getattr(self, field) or "")
+        if self.start_s is not None and not 0 <= self.start_s < LONGEST_S:
+            raise CorpusError(f"{self._shown}: start_s {self.start_s}; expected seconds from the start of the file")
+        if self.duration_s is not None and not 0 < self.duration_s < LONGEST_S:
+            raise CorpusError(f"{self._shown}: duration_s {self.duration_s}; expected more than 0 seconds")
+        if self.channel is not None and not 0 <= self.channel < MOST_CHANNELS:
+            raise CorpusError(f"{self._shown}: channel {self.channel}; expected channels counted from 0")
+
+    def _compose(self, field: str, label: str) -> None:
+        if _CONTROL.search(label):
+            raise CorpusError(f"{self._shown}: {field} {label[:80]!r} holds a control character; expected plain text")
+        if not unicodedata.is_normalized("NFC", label):
+            object.__setattr__(self, field, unicodedata.normalize("NFC", label))  # it is frozen, but not yet made
+
+    @property
+    def _shown(self) -> str:
+        return repr(self.path[:200])[1:-1]
 
     @property
     def utterance(self) -> str:
@@ -91,8 +119,9 @@ class Described:
 
     @property
     def recording(self) -> str:
-        """The file's path without its suffix."""
+        """The file's path without its suffix, in the composed form: two names that differ in form alone are one id."""
         path = posixpath.normpath(self.path) if "//" in self.path or "./" in self.path else self.path
+        path = unicodedata.normalize("NFC", path)
         folder, slash, name = path.rpartition("/")
         stem, dot, _ = name.rpartition(".")
         return folder + slash + (stem if dot and stem.strip(".") else name)
@@ -152,8 +181,8 @@ class CorpusSettings:
 
 
 def one_word(name: str) -> str:
-    """What ids have in place of a name: blanks would divide the lines of lists."""
-    return _BLANK.sub("%20", name)
+    """What ids have in place of a name: in the composed form, and without blanks, which would divide lines of lists."""
+    return _BLANK.sub("%20", unicodedata.normalize("NFC", name))
 
 
 def files_in(folder: Path, *patterns: str) -> list[Path]:
@@ -162,8 +191,11 @@ def files_in(folder: Path, *patterns: str) -> list[Path]:
 
 
 def sex_of(word: str | None) -> str | None:
-    """`female`, `male`, or None for every other answer a corpus gives."""
-    return _SEXES.get((word or "").strip().lower())
+    """`female`, `male`, or None for the other answers that corpora give. Raises CorpusError for what is no answer."""
+    said = (word or "").strip().lower()
+    if said not in _SEXES:
+        raise CorpusError(f"sex {str(word)[:80]!r}; expected female or male, another answer such as `other`, or nothing")
+    return _SEXES[said]
 
 
 def age_of(word: str | None) -> tuple[int, int] | None:
@@ -176,8 +208,10 @@ def age_of(word: str | None) -> tuple[int, int] | None:
         return None
     if text in _DECADES:
         return _DECADES[text], _DECADES[text] + 9
-    match = re.fullmatch(r"(\d{1,3})(?:\.0+)?(?:\s*(?:[-–]\s*(\d{1,3})|(\+)))?", text)
-    if not match or (match[3] and int(match[1]) > OLDEST_YEARS):
-        raise CorpusError(f"age {word!r}; expected years (34), a range (30-39, 60+) or a decade (thirties)")
-    youngest = int(match[1])
-    return youngest, OLDEST_YEARS if match[3] else int(match[2] or youngest)
+    if match := re.fullmatch(r"([0-9]{1,3})(?:\.0+)?(?:\s*(?:[-–]\s*([0-9]{1,3})|(\+)))?", text):
+        youngest = int(match[1])
+        oldest = OLDEST_YEARS if match[3] else int(match[2] or youngest)
+        if youngest <= oldest <= OLDEST_YEARS:
+            return youngest, oldest
+    told = (word or "")[:80]
+    raise CorpusError(f"age {told!r}; expected years (34), a range (30-39, 60+) or a decade (thirties), at most 120")

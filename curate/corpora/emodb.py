@@ -16,13 +16,15 @@ from typing import Literal
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import FEMALE, MALE, STRICT, CorpusSettings, Described, age_of, files_in, sex_of
+from curate.corpora.listed import at
+from curate.corpora.sidecars import own_file
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
 LICENCE = "free for research"
 CITATION = "Burkhardt, Paeschke, Rolfes, Sendlmeier, Weiss: A database of German emotional speech, Interspeech 2005"
 URL = "http://emodb.bilderbar.info"
-FILLS = ("sex", "age", "transcript")
+FILLS = ("sex", "age", "language", "transcript")
 
 _PUBLISHED = {
     "03": (MALE, 31),
@@ -47,10 +49,10 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every WAV. Raises CorpusError for a name that is not of EmoDB's form, or an actor nobody knows."""
-    speakers = _speakers(root / "speakers.csv")
-    sentences = _sentences(root / "sentences.csv")
+    speakers = _speakers(own_file(root, "speakers.csv", settings.links))
+    sentences = _sentences(own_file(root, "sentences.csv", settings.links))
     for file in files_in(root / "wav", "*.wav"):
-        name = re.fullmatch(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])", file.stem)
+        name = re.fullmatch(r"([0-9]{2})([ab][0-9]{2})([WLEAFTN])([a-z])", file.stem)
         if not name:
             raise CorpusError(f"{file}: expected a name like 03a01Fa (speaker, sentence, emotion, version)")
         if name[1] not in speakers:
@@ -77,7 +79,7 @@ def _sex_and_age(place: str, row: dict[str, str]) -> tuple[str | None, tuple[int
     try:
         return sex_of(row.get("sex")), age_of(row.get("age"))
     except CorpusError as error:
-        raise CorpusError(f"{place}: {error}") from error
+        raise at(place, error) from error
 
 
 def _sentences(path: Path) -> dict[str, str]:

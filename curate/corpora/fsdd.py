@@ -16,13 +16,15 @@ from typing import Literal
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, files_in, sex_of
+from curate.corpora.listed import at
+from curate.corpora.sidecars import own_file
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
 LICENCE = "CC-BY-SA-4.0"
 CITATION = "Jackson et al.: Free Spoken Digit Dataset, Zenodo 1342401"
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset"
-FILLS = ("sex", "accent", "transcript")
+FILLS = ("sex", "accent", "language", "transcript")
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -36,18 +38,28 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every WAV; the digit is the transcript. Raises CorpusError for a name that is not of FSDD's form."""
-    table = root / "speakers.csv"
-    speakers = {row.get("speaker", ""): row for _, row in read_rows(table)} if table.exists() else {}
+    speakers = _speakers(own_file(root, "speakers.csv", settings.links))
     for file in files_in(root / "recordings", "*.wav"):
-        name = re.fullmatch(r"(\d)_([^_]+)_(\d+)", file.stem)
+        name = re.fullmatch(r"([0-9])_([^_]+)_([0-9]+)", file.stem)
         if not name:
             raise CorpusError(f"{file}: expected a name like 7_jackson_32 (digit, speaker, take)")
-        known = speakers.get(name[2], {})
+        sex, accent = speakers.get(name[2], (None, None))
         yield Described(
             path=file.relative_to(root).as_posix(),
             speaker=name[2],
-            sex=sex_of(known.get("sex")),
-            accent=known.get("accent"),
+            sex=sex,
+            accent=accent,
             language=settings.language or "en",
             transcript=_DIGITS[int(name[1])],
         )
+
+
+def _speakers(path: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Sex and accent by speaker; nothing where there is no table."""
+    speakers = {}
+    for place, row in read_rows(path) if path.exists() else ():
+        try:
+            speakers[row.get("speaker", "")] = (sex_of(row.get("sex")), row.get("accent"))
+        except CorpusError as error:
+            raise at(place, error) from error
+    return speakers

@@ -26,6 +26,7 @@ from pydantic.dataclasses import dataclass as validated
 from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
 from curate.corpora.lists import SIDES, lines_of, side_of, stretch
 from curate.corpora.places import files_below
+from curate.corpora.sidecars import printable
 from curate.errors import CorpusError
 
 LICENCE = "LDC User Agreement"
@@ -36,6 +37,7 @@ FILLS = ("sex", "session", "language", "transcript", "corpus_split")
 AUDIO = (".sph", ".wav", ".flac")
 PARTS = {"en": "callhome", "sw": "switchboard"}
 IGNORED, GAPS = "ignore_time_segment_in_scoring", ("inter_segment_gap", "excluded_region")
+_SEXES = ("f", "m", "female", "male")  # among other categories, such as the language
 _STM = "FILE SIDE SPEAKER START END <CATEGORIES> WORDS"
 
 
@@ -48,22 +50,22 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every segment that is scored, in the order of the transcripts; a line that is said twice counts once."""
-    audio = _audio(root)
+    audio = _audio(root, settings)
     seen: dict[str, Described] = {}
-    for place, line in _segments(root):
+    for place, line in _segments(root, settings):
         row = _row(place, line, audio, settings)
         if row is None:
             continue
         if seen.setdefault(row.utterance, row) is row:
             yield row
         elif seen[row.utterance] != row:
-            raise CorpusError(f"{place}: {row.utterance} again with other words; expected one line a segment")
+            raise CorpusError(f"{place}: {row.utterance[:80]!r} again with other words; expected one line a segment")
 
 
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """How many lines are no utterances, how many are said twice, and which calls have no line."""
-    audio = _audio(root)
-    told = [_row(place, line, audio, settings) for place, line in _segments(root)]
+    audio = _audio(root, settings)
+    told = [_row(place, line, audio, settings) for place, line in _segments(root, settings)]
     utterances = [row for row in told if row]
     if left_out := len(told) - len(utterances):
         yield f"{left_out} segments are not scored, and left out"
@@ -73,9 +75,9 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
         yield f"{silent!r} has no segment in the transcripts"
 
 
-def _segments(root: Path) -> Iterator[tuple[str, str]]:
+def _segments(root: Path, settings: Settings) -> Iterator[tuple[str, str]]:
     """Place and text of every line of the transcripts that is no comment."""
-    found = [path for path in files_below(root, (".stm",)) if _is_reference(path)]
+    found = [path for path in files_below(root, (".stm",), links=settings.links) if _is_reference(path)]
     if len(found) != 1:
         raise CorpusError(f"{root}: {len(found)} files hub5e00.english.*.stm; expected one, of LDC2002T43")
     for place, line in lines_of(root / found[0], expected=_STM):
@@ -87,13 +89,15 @@ def _is_reference(path: str) -> bool:
     return re.fullmatch(r"hub5e_?00\.english\..*stm", path.rpartition("/")[2].lower()) is not None
 
 
-def _audio(root: Path) -> dict[str, str]:
+def _audio(root: Path, settings: Settings) -> dict[str, str]:
     """Path by call."""
     audio: dict[str, str] = {}
-    for path in files_below(root, AUDIO):
+    for path in files_below(root, AUDIO, links=settings.links):
         call = normalize("NFC", path.rpartition("/")[2].rpartition(".")[0].lower())
         if audio.setdefault(call, path) != path:
-            raise CorpusError(f"{root / path}: call {call!r} is in {audio[call]}, too; expected one file a call")
+            raise CorpusError(
+                f"{root}/{printable(path)}: call {call!r} is in {audio[call]!r}, too; expected one file a call"
+            )
     return audio
 
 
@@ -108,7 +112,7 @@ def _row(place: str, line: str, audio: dict[str, str], settings: Settings) -> De
     if speaker.lower() in GAPS or words.lower() == IGNORED:
         return None
     if call.lower() not in audio:
-        raise CorpusError(f"{place}: no audio of call {call!r}; expected {call}.sph of LDC2002S09")
+        raise CorpusError(f"{place}: no audio of call {call[:80]!r}; expected its .sph of LDC2002S09")
     milliseconds = (round(1000 * start_s), round(1000 * (start_s + duration_s)))
     return Described(
         path=audio[call.lower()],
@@ -118,7 +122,7 @@ def _row(place: str, line: str, audio: dict[str, str], settings: Settings) -> De
         start_s=start_s,
         duration_s=duration_s,
         channel=SIDES[side_of(side, place)],
-        sex=next(filter(None, map(sex_of, categories)), None),
+        sex=next((sex_of(one) for one in categories if one.strip().lower() in _SEXES), None),
         language=settings.language or "en",
         transcript=words or None,
         corpus_split=PARTS.get(call.lower().partition("_")[0]),

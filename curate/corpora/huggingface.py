@@ -8,7 +8,8 @@ Licence and citation are its owner's to say, in the pipeline file. It is laid ou
   is measured, hashed and listened to, so that bytes are unpacked once into the folder `unpack` below the root, under
   the hash of what they hold; what lies there in full is not written again. A path within the data is never written to.
   A row without bytes names a file of the data set, which is read in place. `data` is where the Parquet files lie, if
-  not at the root: the cache of a download is better left alone. A Parquet file without audio is another
+  not at the root: the cache of a download is better left alone, and its links lead from `snapshots` to `blobs`, so that
+`data` is the folder above both. A Parquet file without audio is another
   configuration, such as a list of trials; `tables` picks files where several hold the same audio.
 
 `fields` says which column holds what (`audio.path` for what is within a column); a field that is not mapped is looked
@@ -28,10 +29,10 @@ from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
 from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
-from curate.corpora.json_paths import text_of
+from curate.corpora.listed import at
 from curate.corpora.parquet_audio import audio_column, on_disk, parquet_rows
 from curate.corpora.places import files_below, inside
-from curate.corpora.tabular import read_cells
+from curate.corpora.tabular import read_values, text_in, told_columns
 from curate.errors import CorpusError
 
 LICENCE = None
@@ -105,21 +106,20 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
     has_audio = False
     for table in _tables(data, settings):
         if PurePosixPath(table).name in METADATA:
-            found = _metadata_rows(root, data, table, settings)
+            found = _metadata_rows(root, data, table, wanted, settings)
         elif (column := audio_column(data / table, settings.fields.get("path"), columns)) is not None:
-            found = parquet_rows(root, data, table, column, wanted, settings.unpack)
+            found = parquet_rows(root, data, table, column, wanted=wanted, unpack=settings.unpack, links=settings.links)
         else:
             continue
         has_audio = True
         for place, row, path in found:
             seen |= row.keys()
-            try:
-                yield _described(path, row, table, settings)
-            except CorpusError as error:
-                raise CorpusError(f"{place}: {error}") from error
+            yield _described(place, path, row, table, settings)
     if not has_audio:
-        told = f" (its Parquet files have {', '.join(sorted(columns))})" if columns else ""
+        told = f" (its Parquet files have {told_columns(columns)})" if columns else ""
         raise CorpusError(f"{data}: no metadata table and no Parquet file with audio{told}; expected either")
+    if not seen:
+        raise CorpusError(f"{data}: no rows in its tables; expected at least one utterance")
     _require_mapped(data, settings, seen)
 
 
@@ -127,8 +127,10 @@ def _tables(data: Path, settings: Settings) -> list[str]:
     """The metadata tables and Parquet files that are asked for, relative to where the data lie."""
     if not data.is_dir():
         raise CorpusError(f"{data}: no such folder; expected the files of the data set in it (`data`)")
-    every = list(files_below(data, (*METADATA, ".parquet")))
-    every = [path for path in every if path.endswith(".parquet") or PurePosixPath(path).name in METADATA]
+    found = files_below(data, (*METADATA, ".parquet"), links=settings.links)
+    every = [path for path in found if path.endswith(".parquet") or PurePosixPath(path).name in METADATA]
+    if odd := next((path for path in every if not path.isprintable()), None):
+        raise CorpusError(f"{data}: table {odd[:200]!r}; expected a name that can be printed")
     for pattern in settings.tables:
         if not any(fnmatchcase(path, pattern) for path in every):
             raise CorpusError(f"{data}: `tables` {pattern!r} matches none of {len(every)} metadata and Parquet files")
@@ -138,31 +140,44 @@ def _tables(data: Path, settings: Settings) -> list[str]:
 def _require_mapped(data: Path, settings: Settings, seen: set[str]) -> None:
     for field, column in settings.fields.items():
         if column.partition(".")[0] not in seen and column not in seen:
-            raise CorpusError(f"{data}: no column {column!r} for `{field}`; expected one of {', '.join(sorted(seen))}")
+            raise CorpusError(f"{data}: no column {column!r} for `{field}`; expected one of {told_columns(seen)}")
 
 
-def _metadata_rows(root: Path, data: Path, table: str, settings: Settings) -> Iterator[tuple[str, dict[str, str], str]]:
+def _metadata_rows(
+    root: Path, data: Path, table: str, wanted: set[str], settings: Settings
+) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Place, row, and the path of the audio relative to the root."""
     column = settings.fields.get("path", "file_name")
-    for place, row in read_cells(data / table):
-        if not row.get(column):
+    for place, row in read_values(data / table, wanted):
+        if column not in row:
             raise CorpusError(
-                f"{place}: no {column!r}; expected the name of a file in every row (`fields` maps `path`)"
+                f"{place}: no column {column!r} among {told_columns(row)}; expected the names of files in it (`fields` "
+                "maps `path`), and commas between the columns of a CSV"
             )
+        said = text_in(place, column, row[column])
+        if not said:
+            raise CorpusError(f"{place}: no {column!r}; expected the name of a file in every row")
         try:
-            path = inside(row[column], root, below=(data / table).parent)
+            path = inside(said, root, below=(data / table).parent)
         except CorpusError as error:
-            raise CorpusError(f"{place}: {error}") from error
+            raise at(place, error) from error
         yield place, row, on_disk(root, path)
 
 
-def _described(path: str, row: Mapping[str, Any], table: str, settings: Settings) -> Described:
-    told = {field: _told(field, row, settings) for field in FIELDS if field != "path"}
+def _described(place: str, path: str, row: Mapping[str, Any], table: str, settings: Settings) -> Described:
+    told = {field: _told(place, field, row, settings) for field in FIELDS if field != "path"}
+    try:
+        return _utterance(path, told, row, table, settings)
+    except CorpusError as error:
+        raise at(place, error) from error
+
+
+def _utterance(path: str, told: Mapping[Any, str], row: Mapping[str, Any], table: str, settings: Settings) -> Described:
     if not told["speaker"]:
         looked = settings.fields.get("speaker") or " or ".join(FIELDS["speaker"])
-        raise CorpusError(f"no speaker in {looked}; expected one in every row (`fields` maps it; has {_names(row)})")
-    if told["sex"].lstrip("-").isdecimal():
-        raise CorpusError(f"sex {told['sex']!r} is a number; expected a word, or a column that says what it stands for")
+        raise CorpusError(
+            f"no speaker in {looked}; expected one in every row (`fields` maps it; has {told_columns(row)})"
+        )
     years = _years(told)
     return Described(
         path=path,
@@ -181,11 +196,7 @@ def _described(path: str, row: Mapping[str, Any], table: str, settings: Settings
     )
 
 
-def _names(row: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(row))
-
-
-def _told(field: FieldName, row: Mapping[str, Any], settings: Settings) -> str:
+def _told(place: str, field: FieldName, row: Mapping[str, Any], settings: Settings) -> str:
     """What the first column that may hold a field says; "" where none does."""
     asked = settings.fields.get(field)
     for column in (asked,) if asked is not None else FIELDS[field]:
@@ -193,11 +204,8 @@ def _told(field: FieldName, row: Mapping[str, Any], settings: Settings) -> str:
         value = row.get(column)
         if column not in row and isinstance(row.get(outer), dict):
             value = row[outer].get(inner)
-        try:
-            if text := text_of(value):
-                return text
-        except CorpusError as error:
-            raise CorpusError(f"column {column!r} is {error}") from error
+        if text := text_in(place, column, value):
+            return text
     return ""
 
 
@@ -207,7 +215,7 @@ def _years(told: Mapping[Any, str]) -> tuple[int, int] | None:
     youngest = age_of(told["age_min"]) or age_of(told["age_max"])
     oldest = age_of(told["age_max"]) or youngest
     if youngest is None or oldest is None or youngest[0] > oldest[1]:
-        raise CorpusError(f"age from {told['age_min']} to {told['age_max']}; expected the younger first")
+        raise CorpusError(f"age from {told['age_min'][:40]} to {told['age_max'][:40]}; expected the younger first")
     return youngest[0], oldest[1]
 
 
@@ -229,7 +237,8 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
     tables = [path for path in _tables(settings.data or root, settings) if PurePosixPath(path).name in METADATA]
     if not tables or settings.data:
         return
-    named = sum(1 for table in tables for _ in read_cells(root / table))
-    there = sum(1 for _ in files_below(root, SUFFIXES))
+    column = settings.fields.get("path", "file_name")
+    named = sum(1 for table in tables for _ in read_values(root / table, {column}))
+    there = sum(1 for _ in files_below(root, SUFFIXES, links=settings.links))
     if there > named:
         yield f"{there} audio files lie below the root, of which the metadata tables name {named}; the rest is not read"

@@ -8,6 +8,8 @@ holds several; every other path starts at the top.
 import math
 import re
 from collections.abc import Iterator
+from datetime import date, time
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -61,19 +63,24 @@ def _selected(here: Any, selector: str, top: Any, utterance: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """A value as text; "" for null and what is no number. Raises CorpusError for an object, a list, or no Unicode."""
+    """A value as text; "" for null and what is no number. Raises CorpusError for an object, a list, or no Unicode.
+
+    A float that is whole is written as the whole number that it was before pandas met a null in its column.
+    """
     if value is None or value is ABSENT:
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal | date | time):
         kind = {dict: "an object", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
         raise CorpusError(f"{kind}; expected a text or a number")
-    if isinstance(value, float) and not math.isfinite(value):
-        return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return ""
+        if abs(value) >= 2**53:
+            raise CorpusError(f"{value}, which no float holds exactly; expected a text or a number")
+        value = int(value) if value.is_integer() else value
     text = str(value).strip()
     if re.search("[\0\ud800-\udfff]", text):
-        raise CorpusError(f"{text!r} holds what is no text; expected characters of Unicode")
+        raise CorpusError(f"{text[:80]!r} holds what is no text; expected characters of Unicode")
     return text
 
 
@@ -90,5 +97,5 @@ def keys_of(value: Any, at: str = "") -> Iterator[str]:
 
 def told_keys(top: Any) -> str:
     """The same on one line, for an error."""
-    keys = [" ".join(key.split()) for key in keys_of(top)]
+    keys = [repr(key[:80])[1:-1] for key in keys_of(top)]
     return ", ".join(keys[:NUM_KEYS_TOLD]) + (", ..." if len(keys) > NUM_KEYS_TOLD else "") or "no keys"

@@ -10,13 +10,14 @@ that is no utterance but a speaker is a model of all that speaker's utterances. 
 https://kaldi-asr.org/doc/data_prep.html
 
 Commands in `wav.scp` are never run (see `pipes`). A path that is not absolute is taken from the root, as Kaldi takes
-it from the folder that its commands run in. A segment that covers its recording, as `reco2dur` has it, is the whole
-file.
+it from the folder that its commands run in. A segment that covers its recording, as `reco2dur` and the file itself have
+it, is the whole file.
 
 Files are merged as they are read: those in C order, as Kaldi demands, take no memory, any other is sorted in it. Held
 are the speakers, the recordings that segments are cut from, and for `trials` the ids.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,10 +36,11 @@ from curate.corpora.described import (
     age_of,
     files_in,
     one_word,
-    sex_of,
 )
 from curate.corpora.kaldi_ids import names_of, unquoted
+from curate.corpora.listed import MAX_CHARACTERS, sound_of
 from curate.corpora.pipes import Audio, audio_of
+from curate.corpora.sidecars import own_file, printable, sex_at
 from curate.errors import CorpusError
 
 LICENCE = None
@@ -47,7 +49,8 @@ URL = None
 FILLS = ("sex", "age", "session", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
 
 _BLANKS = re.compile(r"[ \t\r\f\v]+")  # what divides for Kaldi; Python would divide at any blank of Unicode
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,15})?(e-\d{1,2})?", re.IGNORECASE)
+MAX_LINE_BYTES = 1 << 20  # a longer line says nothing of one utterance; but `spk2utt` has all of a speaker on one
+SECONDS = re.compile(r"\d{1,9}(\.\d{1,20})?(e-\d{1,2})?", re.IGNORECASE | re.ASCII)
 _BESIDE = ("text", "utt2gender", "utt2lang", "utt2age", "utt2session", "utt2accent", "utt2nationality", "utt2licence")
 
 
@@ -97,21 +100,32 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 def _directories(root: Path, settings: Settings) -> list[Directory]:
     where = root / settings.manifest
     if (where / "utt2spk").exists() or (where / "wav.scp").exists():
-        return [Directory(where, None)]
-    found = sorted(path.parent for path in where.glob("*/utt2spk") if (path.parent / "wav.scp").exists())
+        found = [Directory(where, None)]
+    else:
+        folders = sorted(path.parent for path in where.glob("*/utt2spk") if (path.parent / "wav.scp").exists())
+        found = [Directory(folder, folder.name) for folder in folders]
     if not found:
         raise CorpusError(f"{where}: no data directory; expected `wav.scp` and `utt2spk` in it or in folders of it")
-    return [Directory(folder, folder.name) for folder in found]
+    for directory in found if not settings.manifest.is_absolute() else ():
+        _require_own_files(directory.folder, root, settings)
+    return found
+
+
+def _require_own_files(folder: Path, root: Path, settings: Settings) -> None:
+    """Raises CorpusError for a file of a directory that is a link out of the root."""
+    links = sorted(entry.name for entry in os.scandir(folder) if entry.is_symlink())
+    for name in ("wav.scp", *links):
+        own_file(root, (folder / name).relative_to(root).as_posix(), settings.links)
 
 
 def _rows(directory: Directory, root: Path, settings: Settings) -> Iterator[Described]:
-    extents = _Extents(directory, root, settings.moved_from)
+    extents = _Extents(directory, root, settings)
     sexes = _Sexes(directory)
     beside = {name: _Column(directory.file(name)) for name in _BESIDE}
     listed = _Column(directory.file("spk2utt"), _from_spk2utt)
     for line in in_order(directory.folder / "utt2spk"):
         if not line.value or _BLANKS.search(line.value):
-            raise CorpusError(f"{line.place}: {line.value!r}; expected an utterance and its speaker")
+            raise CorpusError(f"{line.place}: {line.value[:80]!r}; expected an utterance and its speaker")
         speaker, name = names_of(line.value, line.key)
         _require_agreement(line, listed)
         told = {file: found for file, column in beside.items() if (found := column.take(line.key)) and found.value}
@@ -141,28 +155,31 @@ def _rows(directory: Directory, root: Path, settings: Settings) -> Iterator[Desc
     sexes.require_end()
 
 
-def lines_of(path: Path) -> Iterator[Line]:
+def lines_of(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
     """Every line that is not blank. Raises CorpusError for a file that cannot be read as text."""
-    for place, text in lines_in(path):
+    for place, text in lines_in(path, max_bytes):
         key, *value = _BLANKS.split(text, maxsplit=1)
         yield Line(place, key, "".join(value))
 
 
-def lines_in(path: Path) -> Iterator[tuple[str, str]]:
+def lines_in(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[str, str]]:
     """The same in one piece, with their places; only a line feed ends a line."""
-    name, number = str(path), 0
+    name, number = printable(str(path)), 0
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            while line := file.readline(max_bytes):
+                number += 1
+                if len(line) == max_bytes:
+                    raise CorpusError(f"{name}:{number}: {max_bytes} bytes without an end; expected lines of text")
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip(" \t\r\n\f\v")
                 if "\0" in text:
-                    raise CorpusError(f"{path}:{number}: holds a NUL; expected text")
+                    raise CorpusError(f"{name}:{number}: holds a NUL; expected text")
                 if text:
                     yield f"{name}:{number}", text
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected lines of a key and what is said of it") from error
+        raise CorpusError(f"{name}: {error.strerror}; expected lines of a key and what is said of it") from error
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}:{number}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
+        raise CorpusError(f"{name}:{number}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
 
 
 def in_order(path: Path, read: Callable[[Path], Iterator[Line]] = lines_of) -> Iterator[Line]:
@@ -170,7 +187,7 @@ def in_order(path: Path, read: Callable[[Path], Iterator[Line]] = lines_of) -> I
     last: Line | None = None
     for line in read(path) if _is_in_order(read(path)) else sorted(read(path), key=lambda line: line.key):
         if last is not None and line.key == last.key:
-            raise CorpusError(f"{line.place}: {line.key!r} again, after {last.place}; expected each key once")
+            raise CorpusError(f"{line.place}: {line.key[:80]!r} again, after {last.place}; expected each key once")
         last = line
         yield line
 
@@ -206,21 +223,24 @@ class _Column:
         """Raises CorpusError where a line is left."""
         if self._next:
             raise CorpusError(
-                f"{self._next.place}: {self._next.key!r} is not in utt2spk; expected the same utterances in every file"
+                f"{self._next.place}: {self._next.key[:80]!r} is not in utt2spk; expected the same utterances in "
+                "every file"
             )
 
 
 def _from_spk2utt(path: Path) -> Iterator[Line]:
     """The same as in utt2spk: utterance, speaker."""
-    for line in lines_of(path):
+    for line in lines_of(path, MAX_CHARACTERS):
         yield from (Line(line.place, key, line.key) for key in filter(None, _BLANKS.split(line.value)))
 
 
 def _require_agreement(line: Line, listed: _Column) -> None:
     found = listed.take(line.key)
     if listed.is_there and (found is None or found.value != line.value):
-        other = f"{found.place} has {found.value!r}" if found else "spk2utt lacks it"
-        raise CorpusError(f"{line.place}: {line.key!r} is of {line.value!r}, but {other}; expected the same in both")
+        other = f"{found.place} has {found.value[:80]!r}" if found else "spk2utt lacks it"
+        raise CorpusError(
+            f"{line.place}: {line.key[:80]!r} is of {line.value[:80]!r}, but {other}; expected the same in both"
+        )
 
 
 class _Sexes:
@@ -240,15 +260,13 @@ class _Sexes:
         """Raises CorpusError for a speaker without an utterance."""
         for line in self._lines.values():
             if line.key not in self._asked:
-                raise CorpusError(f"{line.place}: speaker {line.key!r} is not in utt2spk; expected the same speakers")
+                raise CorpusError(
+                    f"{line.place}: speaker {line.key[:80]!r} is not in utt2spk; expected the same speakers"
+                )
 
 
 def _sex(line: Line | None) -> str | None:
-    if line is None:
-        return None
-    if sex := sex_of(line.value):
-        return sex
-    raise CorpusError(f"{line.place}: sex {line.value!r}; expected m or f")
+    return sex_at(line.place, line.value) if line else None
 
 
 def _age(line: Line | None) -> tuple[int, int] | None:
@@ -261,8 +279,8 @@ def _age(line: Line | None) -> tuple[int, int] | None:
 class _Extents:
     """Where each utterance is heard: in a file of `wav.scp`, or with `segments` in a part of one."""
 
-    def __init__(self, directory: Directory, root: Path, moved_from: str | None) -> None:
-        self._root, self._moved_from = root, moved_from
+    def __init__(self, directory: Directory, root: Path, settings: Settings) -> None:
+        self._root, self._moved_from, self._links = root, settings.moved_from, settings.links
         self._files = directory.folder / "wav.scp"
         segments = directory.file("segments")
         self._lines = _Column(segments or self._files)
@@ -276,7 +294,9 @@ class _Extents:
         line = self._lines.take(asked.key)
         if line is None:
             file = self._files.name if self._recordings is None else "segments"
-            raise CorpusError(f"{asked.place}: {asked.key!r} is not in {file}; expected the same utterances in both")
+            raise CorpusError(
+                f"{asked.place}: {asked.key[:80]!r} is not in {file}; expected the same utterances in both"
+            )
         return Extent(self._audio(line)) if self._recordings is None else self._stretch(line, self._recordings)
 
     def _audio(self, line: Line) -> Audio:
@@ -289,9 +309,9 @@ class _Extents:
         """`recording start end [channel]`; an end of -1 is that of the file."""
         words = _BLANKS.split(line.value)
         if len(words) not in (3, 4):
-            raise CorpusError(f"{line.place}: {line.value!r}; expected `recording start end`")
+            raise CorpusError(f"{line.place}: {line.value[:80]!r}; expected `recording start end`")
         if words[0] not in recordings:
-            raise CorpusError(f"{line.place}: recording {words[0]!r} is not in {self._files}; expected it there")
+            raise CorpusError(f"{line.place}: recording {words[0][:80]!r} is not in {self._files}; expected it there")
         self._uncut.discard(words[0])
         audio = recordings[words[0]]
         if len(words) == 4:
@@ -302,26 +322,33 @@ class _Extents:
         end = _seconds(line, words[2])
         if end <= start:
             raise CorpusError(f"{line.place}: from {start} s to {end} s; expected an end after the start")
-        if not start and words[0] in self._lengths and end >= self._lengths[words[0]]:
+        if not start and words[0] in self._lengths and end >= self._lengths[words[0]] and self._is_all(audio, end):
             return Extent(audio)
         return Extent(audio, float(start), float(end - start))
+
+    def _is_all(self, audio: Audio, end: Decimal) -> bool:
+        """Whether nothing of the file comes later, whatever `reco2dur` says."""
+        sound = sound_of(own_file(self._root, audio.path, self._links))
+        return sound is not None and round(end * sound.sample_rate_hz) >= sound.num_samples
 
     def require_end(self) -> None:
         """Raises CorpusError for an utterance or a recording that nobody asked for."""
         self._lines.require_end()
         if self._uncut:
-            raise CorpusError(f"{self._files}: recording {min(self._uncut)!r} has no segment; expected one or more")
+            raise CorpusError(
+                f"{self._files}: recording {min(self._uncut)[:80]!r} has no segment; expected one or more"
+            )
 
 
 def _seconds(line: Line, said: str) -> Decimal:
-    if not _SECONDS.fullmatch(said):
-        raise CorpusError(f"{line.place}: {said!r}; expected seconds")
+    if not SECONDS.fullmatch(said):
+        raise CorpusError(f"{line.place}: {said[:80]!r}; expected seconds")
     return Decimal(said)
 
 
 def _channel(line: Line, said: str, audio: Audio) -> int:
     if audio.channel is not None or not re.fullmatch(r"\d{1,2}", said):
-        raise CorpusError(f"{line.place}: channel {said!r}; expected one counted from 0, where wav.scp picks none")
+        raise CorpusError(f"{line.place}: channel {said[:80]!r}; expected one counted from 0, where wav.scp picks none")
     return int(said)
 
 
@@ -334,7 +361,7 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
         for place, enrol, test, is_target in trials_in(path):
             lost = test if test not in names else enrol if enrol not in names and enrol not in models else None
             if lost is not None:
-                raise CorpusError(f"{place}: {lost!r} is not in utt2spk; expected an utterance")
+                raise CorpusError(f"{place}: {lost[:80]!r} is not in utt2spk; expected an utterance")
             yield PublishedTrial(
                 list=_under(directory, path.name),
                 enrol=names.get(enrol) or unquoted(enrol),
@@ -360,7 +387,9 @@ def trials_in(path: Path) -> Iterator[tuple[str, str, str, bool | None]]:
     for place, enrol, rest in lines_of(path):
         test, *key = _BLANKS.split(rest)
         if not test or key not in ([], ["target"], ["nontarget"]):
-            raise CorpusError(f"{place}: {rest!r} after {enrol!r}; expected `enrol test target` or `nontarget`")
+            raise CorpusError(
+                f"{place}: {rest[:80]!r} after {enrol[:80]!r}; expected `enrol test target` or `nontarget`"
+            )
         yield place, enrol, test, key == ["target"] if key else None
 
 

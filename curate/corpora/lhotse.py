@@ -5,22 +5,24 @@ Licence and citation are its owner's to say, in the pipeline file; a supervision
 Layout: one recording an audio file, one supervision of it one utterance (`id, recording_id, start, duration, channel,
 text, language, speaker, gender, custom`); or cuts that hold both. What Lhotse has no field for is looked for in
 `custom`: age, session, accent, nationality, corpus_split, licence. Sources must be files: nothing is executed or
-fetched. A cut may be a MonoCut or a MultiCut; each of its supervisions, as far as the cut goes, is an utterance.
+fetched. A cut may be a MonoCut or a MultiCut; each of its supervisions, as far as the cut goes, is an utterance. What
+lasts to the end of its file is all of it: the file's header says how long that is, whatever the recording says.
 
 Recordings are needed by id. Where they come in the order of the supervisions, both files are read side by side and
 nothing is held; else the recordings are read once more and held, about 0.5 kB each.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, final
 
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described
-from curate.corpora.listed import at, by_split, exact, needed, number, objects, told
+from curate.corpora.listed import at, by_split, exact, named_file, needed, number, objects, some, sounds, told
 from curate.corpora.places import inside
 from curate.errors import CorpusError
+from curate.headers import Header
 
 LICENCE = None
 CITATION = None
@@ -28,6 +30,7 @@ URL = None
 FILLS = ("sex", "age", "session", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
 
 CUTS = ("MonoCut", "MultiCut")
+LEAST_S = 1e-5  # less than half a sample of any rate: no start, but a rounding
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -55,8 +58,6 @@ class Recording(NamedTuple):
 
     id: str
     sources: tuple[tuple[tuple[int, ...], str], ...]
-    rate_hz: float
-    num_samples: float
 
 
 class _Utterance(NamedTuple):
@@ -71,13 +72,26 @@ class _Utterance(NamedTuple):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every supervision, in order. Raises CorpusError naming file and line of one that makes no utterance."""
+    look = sounds(root, settings)
     for split, manifest in by_split(settings.cuts or settings.supervisions or {}):
-        path = root / manifest
-        recordings = _Recordings(root / of_it) if (of_it := _recordings_of(split, settings)) else None
-        for place, row in objects(path):
+        path = named_file(root, manifest, settings)
+        of_it = _recordings_of(split, settings)
+        recordings = _Recordings(named_file(root, of_it, settings)) if of_it else None
+        for place, row in some(path, objects(path)):
             try:
                 for one in [_of_supervision(row, recordings)] if recordings else _of_cut(row):
-                    yield _described(one, root, settings, source=path.name, split=split)
+                    said, channel = _side(one.recording, _channels(one.supervision, "channel"))
+                    audio = inside(said, root, moved_from=settings.moved_from)
+                    times, keys = _stretch(one, audio, look), {**one.custom, **one.supervision}
+                    yield Described(
+                        path=audio,
+                        name=needed(one.supervision, "id"),
+                        start_s=times[0],
+                        duration_s=times[1],
+                        channel=channel,
+                        transcript=exact(one.supervision, "text"),
+                        **told(keys, settings, speaker_keys=("speaker",), source=path.name, split=split),
+                    )
             except CorpusError as error:
                 raise at(place, error) from error
 
@@ -111,32 +125,28 @@ def _of_cut(row: Mapping[str, Any]) -> Iterator[_Utterance]:
         yield _Utterance(one, custom, recording, cut_start_s + first_s, length_s)
 
 
-def _described(one: _Utterance, root: Path, settings: Settings, *, source: str, split: str | None) -> Described:
-    said, channel = _side(one.recording, _channels(one.supervision, "channel"))
-    half_a_sample_s = 0.5 / one.recording.rate_hz
-    end_s = one.recording.num_samples / one.recording.rate_hz - half_a_sample_s
-    is_whole = 0 <= one.start_s < half_a_sample_s and one.duration_s >= end_s
-    return Described(
-        path=inside(said, root, moved_from=settings.moved_from),
-        name=needed(one.supervision, "id"),
-        start_s=None if is_whole else one.start_s,
-        duration_s=None if is_whole else one.duration_s,
-        channel=channel,
-        transcript=exact(one.supervision, "text"),
-        **told({**one.custom, **one.supervision}, settings, speaker_keys=("speaker",), source=source, split=split),
-    )
+def _stretch(one: _Utterance, audio: str, look: Callable[[str], Header | None]) -> tuple[float | None, float | None]:
+    """Start and duration, both None for a whole file. A file that is not there is whole: others will miss it."""
+    if 0 <= one.start_s < LEAST_S and one.duration_s > 0:
+        found = look(audio)
+        if found is None or one.duration_s >= (found.num_samples - 0.5) / found.sample_rate_hz:
+            return None, None
+    return one.start_s, one.duration_s
 
 
 def _side(recording: Recording, channels: tuple[int, ...]) -> tuple[str, int | None]:
     """The file that holds the channels, and which of its channels they are; None for all."""
     holding = [(held, file) for held, file in recording.sources if set(channels) & set(held)]
     if len(holding) != 1 or not set(channels) <= set(holding[0][0]):
-        raise CorpusError(f"channels {list(channels)} of {recording.id!r}; expected channels of one of its files")
+        raise CorpusError(
+            f"channels {str(list(channels))[:80]} of {recording.id[:80]!r}; expected channels of one of its files"
+        )
     (held, file), *_ = holding
     if set(channels) == set(held):
         return file, None
     if len(channels) > 1:
-        raise CorpusError(f"channels {list(channels)} of {list(held)} of {recording.id!r}; expected one, or all")
+        asked, there = str(list(channels))[:80], str(list(held))[:80]
+        raise CorpusError(f"channels {asked} of {there} of {recording.id[:80]!r}; expected one, or all")
     return file, held.index(channels[0])
 
 
@@ -160,14 +170,14 @@ class _Recordings:
                     return recording
             self._held = self._all()
         if name not in self._held:
-            raise CorpusError(f"recording {name!r} is not in {self._path}; expected a line of it there")
+            raise CorpusError(f"recording {name[:80]!r} is not in {self._path}; expected a line of it there")
         return self._held[name]
 
     def _all(self) -> dict[str, Recording]:
         held: dict[str, Recording] = {}
         for recording in _recordings(self._path):
             if recording.id in held:
-                raise CorpusError(f"recording {recording.id!r} twice in {self._path}; expected one line an id")
+                raise CorpusError(f"recording {recording.id[:80]!r} twice in {self._path}; expected one line an id")
             held[recording.id] = recording
         return held
 
@@ -181,21 +191,19 @@ def _recordings(path: Path) -> Iterator[Recording]:
 
 
 def _recording(row: Mapping[str, Any]) -> Recording:
-    name, rate_hz, samples = needed(row, "id"), number(row, "sampling_rate"), number(row, "num_samples")
-    if not rate_hz or rate_hz < 1 or samples is None:
-        raise CorpusError(f"recording {name!r}: no `sampling_rate` or `num_samples`; expected both")
+    name = needed(row, "id")
     if row.get("transforms"):
-        raise CorpusError(f"recording {name!r} has `transforms`; expected audio as it lies in its files")
+        raise CorpusError(f"recording {name[:80]!r} has `transforms`; expected audio as it lies in its files")
     sources = row.get("sources")
     if not isinstance(sources, list) or not sources:
-        raise CorpusError(f"recording {name!r} has no `sources`; expected the file that holds it")
-    return Recording(name, tuple(_source(name, source) for source in sources), rate_hz, samples)
+        raise CorpusError(f"recording {name[:80]!r} has no `sources`; expected the file that holds it")
+    return Recording(name, tuple(_source(name, source) for source in sources))
 
 
 def _source(name: str, source: object) -> tuple[tuple[int, ...], str]:
     kind = source.get("type") if isinstance(source, dict) else source
     if not isinstance(source, dict) or kind != "file":
-        raise CorpusError(f"recording {name!r} has a source of type {str(kind)[:40]!r}; expected `file`")
+        raise CorpusError(f"recording {name[:80]!r} has a source of type {str(kind)[:40]!r}; expected `file`")
     return _channels(source, "channels"), needed(source, "source")
 
 

@@ -19,8 +19,9 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described
 from curate.corpora.places import files_below
+from curate.corpora.sidecars import lines_of, own_file, pairs_of, sex_at
 from curate.errors import CorpusError
 
 LICENCE = "CC-BY-4.0"
@@ -28,7 +29,7 @@ CITATION = (
     "Panayotov, Chen, Povey, Khudanpur: Librispeech: an ASR corpus based on public domain audio books, ICASSP 2015"
 )
 URL = "https://www.openslr.org/12"
-FILLS = ("sex", "session", "transcript", "corpus_split")
+FILLS = ("sex", "session", "language", "transcript", "corpus_split")
 CHECKSUMS = {  # md5, as in https://www.openslr.org/resources/12/md5sum.txt
     "dev-clean.tar.gz": "42e2234ba48799c1f50f24a7926300a1",
     "dev-other.tar.gz": "c8d0bcc9cca99d4f8b62fcc847357931",
@@ -68,10 +69,13 @@ class _Chapter:
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every FLAC in its place. Raises CorpusError for one elsewhere, and where SPEAKERS.TXT lacks a reader."""
-    readers = _readers(root / "SPEAKERS.TXT")
-    for chapter in _chapters(root):
+    readers = _readers(root, settings)
+    for chapter in _chapters(root, settings):
         if chapter.reader not in readers:
-            raise CorpusError(f"{root / 'SPEAKERS.TXT'}: no line for reader {chapter.reader} of {chapter.subset}")
+            raise CorpusError(
+                f"{root / 'SPEAKERS.TXT'}: no line for reader {chapter.reader} of {chapter.subset}; "
+                "expected one for each"
+            )
         for path in chapter.files:
             yield Described(
                 path=path,
@@ -89,12 +93,12 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
 
     Less audio than published is no fault: a corpus may be a piece of itself.
     """
-    readers = _readers(root / "SPEAKERS.TXT")
+    readers = _readers(root, settings)
     lying: set[tuple[str, str]] = set()
     bare: list[str] = []
     untold: list[str] = []
     unheard: list[str] = []
-    for chapter in _chapters(root):
+    for chapter in _chapters(root, settings):
         lying.add((chapter.subset, chapter.reader))
         if chapter.transcripts is None:
             bare.append(f"{chapter.subset}/{chapter.reader}/{chapter.number}")
@@ -123,8 +127,9 @@ def _readers_unlike_published(readers: dict[str, tuple[str | None, str]], lying:
         yield f"{count} readers lie in {subset}, but are readers of {where} in SPEAKERS.TXT"
 
 
-def _chapters(root: Path) -> Iterator[_Chapter]:
-    for folder, files in groupby(files_below(root, (".flac",)), key=lambda path: path.rpartition("/")[0]):
+def _chapters(root: Path, settings: Settings) -> Iterator[_Chapter]:
+    found = files_below(root, (".flac",), links=settings.links)
+    for folder, files in groupby(found, key=lambda path: path.rpartition("/")[0]):
         levels = folder.split("/")
         paths = tuple(files)
         if odd := [path for path in paths if len(levels) != 3 or not path.isprintable()]:
@@ -134,50 +139,28 @@ def _chapters(root: Path) -> Iterator[_Chapter]:
             named = re.match(r"(\d+-\d+)-\d+$", PurePosixPath(path).stem)
             if named and named[1] != f"{reader}-{number}":
                 raise CorpusError(f"{path!r} in {root}: named after {named[1]}; expected {reader}-{number}")
-        transcripts = _transcripts(root / folder / f"{reader}-{number}.trans.txt")
+        transcripts = _transcripts(root / folder / f"{reader}-{number}.trans.txt")  # whose links the walk has met
         yield _Chapter(subset=subset, reader=reader, number=number, files=paths, transcripts=transcripts)
 
 
-def _readers(path: Path) -> dict[str, tuple[str | None, str]]:
+def _readers(root: Path, settings: Settings) -> dict[str, tuple[str | None, str]]:
     """Sex and subset by reader. A name may hold pipes (reader 60), so that only the first four divide."""
     readers: dict[str, tuple[str | None, str]] = {}
-    for place, line in _lines(path):
+    for place, line in lines_of(own_file(root, "SPEAKERS.TXT", settings.links), "LibriSpeech"):
         if line.startswith(";"):
             continue
         fields = [field.strip() for field in line.split("|", 4)]
         if len(fields) < 5 or not all(fields[:3]):
             raise CorpusError(f"{place}: line {line[:80]!r}; expected ID | SEX | SUBSET | MINUTES | NAME")
         reader, sex, subset = fields[:3]
-        if sex_of(sex) is None:
-            raise CorpusError(f"{place}: sex {sex[:80]!r}; expected F or M")
         if reader in readers:
             raise CorpusError(f"{place}: reader {reader[:80]!r} again; expected one line a reader")
-        readers[reader] = (sex_of(sex), subset)
+        readers[reader] = (sex_at(place, sex), subset)
     return readers
 
 
 def _transcripts(path: Path) -> dict[str, str] | None:
     if not path.exists():
         return None
-    said: dict[str, str] = {}
-    for place, line in _lines(path):
-        utterance, *text = line.split(maxsplit=1)
-        if not text:
-            raise CorpusError(f"{place}: line {line[:80]!r}; expected an utterance's id and its text")
-        if utterance in said:
-            raise CorpusError(f"{place}: utterance {utterance[:80]!r} again; expected one line an utterance")
-        said[utterance] = text[0]
-    return said
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """`(place, line)` of each line that is not blank, whatever ends it."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected the file that LibriSpeech has there") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):  # `splitlines` would divide at more
-        if line.strip():
-            yield f"{path}:{number}", line.strip()
+    pairs = pairs_of(path, "LibriSpeech", expected="an utterance and its text")
+    return {utterance: text for _, utterance, text in pairs}

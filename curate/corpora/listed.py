@@ -5,23 +5,45 @@ import json
 import math
 import os
 import re
-import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from curate.audio import probe
 from curate.corpora.described import CorpusSettings, age_of, sex_of
+from curate.corpora.places import require_inside
 from curate.errors import CorpusError
 from curate.headers import Header, read_header
 
 MAX_CHARACTERS = 1 << 24  # a longer line is no utterance, but a file of another form
+_NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
+Row = TypeVar("Row")
 
 
 def by_split(said: Path | dict[str, Path]) -> list[tuple[str | None, Path]]:
     """The files of a settings key, each with its split if that is told."""
     return list(said.items()) if isinstance(said, dict) else [(None, said)]
+
+
+def named_file(root: Path, said: Path, settings: CorpusSettings) -> Path:
+    """A file that a section names by its place in the root. Raises CorpusError for a link that leads out of it.
+
+    An absolute path, and one that goes up, is meant to lead out.
+    """
+    if settings.links == "inside" and not said.is_absolute() and ".." not in said.parts:
+        require_inside(root, said.as_posix())
+    return root / said
+
+
+def some(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows of a file. Raises CorpusError where there is none."""
+    first = next(rows, None)
+    if first is None:
+        raise CorpusError(f"{path}: no rows; expected at least one utterance")
+    yield first
+    yield from rows
 
 
 def at(place: str, error: CorpusError) -> CorpusError:
@@ -70,7 +92,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):  # Python would keep the last
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)[:80]!r} twice")
     return row
 
 
@@ -90,7 +112,7 @@ def exact(row: Mapping[str, object], *keys: str) -> str | None:
             raise CorpusError(f"`{key}` {str(value)[:40]!r}; expected text")
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if re.search("[\0\ud800-\udfff]", text):
-            raise CorpusError(f"`{key}` {text!r} holds what is no text; expected Unicode")
+            raise CorpusError(f"`{key}` {text[:80]!r} holds what is no text; expected Unicode")
         if text.strip():
             return text
     return None
@@ -110,17 +132,18 @@ def needed(row: Mapping[str, object], *keys: str) -> str:
     return text
 
 
-def number(row: Mapping[str, object], key: str) -> float | None:
+def number(row: Mapping[Any, object], key: str) -> float | None:
     """A finite number, or None where nothing is said."""
     value = row.get(key)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        if math.isfinite(found := float(value)):
-            return found
-    except (ValueError, OverflowError):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number or (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
+            found = float(cast(float, value))
+            if math.isfinite(found):
+                return found
+    except OverflowError:
         pass
     raise CorpusError(f"`{key}` {str(value)[:40]!r}; expected a finite number")
 
@@ -136,7 +159,7 @@ def told(
     """What manifests of every kind say of an utterance in keys of one name; ours write `sex`, the others `gender`."""
     years = age_of(word(row, "age"))
     return {
-        "speaker": unicodedata.normalize("NFC", needed(row, *speaker_keys)),  # spelt two ways, he would be two
+        "speaker": needed(row, *speaker_keys),
         "session": word(row, "session"),
         "sex": sex_of(word(row, "sex", "gender")),
         "age_years": years,
@@ -147,6 +170,19 @@ def told(
         "corpus_split": word(row, "corpus_split", "split") or split,
         "licence": word(row, "licence", "license"),
     }
+
+
+def sounds(root: Path, settings: CorpusSettings) -> Callable[[str], Header | None]:
+    """A function that says the same as `sound_of` of a path below the root. It remembers the last of them.
+
+    It raises CorpusError for a link that leads out of the root, before it opens what lies there.
+    """
+
+    @lru_cache(maxsize=1)
+    def look(path: str) -> Header | None:
+        return sound_of(named_file(root, Path(path), settings))
+
+    return look
 
 
 def sound_of(file: Path) -> Header | None:

@@ -42,7 +42,7 @@ def seconds(text: str, place: str) -> float:
     """The number of seconds that a field says. Raises CorpusError for what is no plain number."""
     value = float(text) if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{0,9})?", text) else math.inf
     if value == math.inf:
-        raise CorpusError(f"{place}: {text!r}; expected seconds such as 88.000")
+        raise CorpusError(f"{place}: {text[:80]!r}; expected seconds such as 88.000")
     return value
 
 
@@ -51,12 +51,12 @@ def stretch(start: str, end: str, place: str) -> tuple[float, float]:
     start_s, end_s = seconds(start, place), seconds(end, place)
     duration_s = round(end_s - start_s, 3)
     if duration_s <= 0:
-        raise CorpusError(f"{place}: from {start} to {end} s; expected an end after its start")
+        raise CorpusError(f"{place}: from {start[:40]} to {end[:40]} s; expected an end after its start")
     return start_s, duration_s
 
 
 def side_of(text: str, place: str) -> str:
     """`a` or `b`, the side of a call. Raises CorpusError for anything else."""
     if text.lower() not in SIDES:
-        raise CorpusError(f"{place}: side {text!r}; expected a or b")
+        raise CorpusError(f"{place}: side {text[:80]!r}; expected a or b")
     return text.lower()

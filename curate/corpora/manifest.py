@@ -12,7 +12,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
-from curate.corpora.tabular import read_cells
+from curate.corpora.listed import at, named_file, number, some
+from curate.corpora.places import inside
+from curate.corpora.tabular import read_values, text_in, told_columns
 from curate.errors import CorpusError
 
 LICENCE = None
@@ -49,38 +51,41 @@ class Settings(CorpusSettings):
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every row of the manifest. Raises CorpusError naming file and line of one that makes no utterance."""
     columns: dict[FieldName, str] = {field: field for field in get_args(FieldName)} | settings.fields
+    path = named_file(root, settings.manifest, settings)
     seen: set[str] = set()
-    for place, row in read_cells(root / settings.manifest):
+    for place, row in some(path, read_values(path, columns.values())):
         seen |= row.keys()
+        for field in REQUIRED:
+            if columns[field] not in row:
+                raise CorpusError(
+                    f"{place}: no column {columns[field]!r} that says the {field}; expected it among "
+                    f"{told_columns(row)} (`fields` maps names; commas divide a .csv, tabs a .tsv)"
+                )
+        told = {field: text_in(place, column, row[column]) for field, column in columns.items() if column in row}
         try:
-            yield _described(
-                {field: row[column] for field, column in columns.items() if column in row}, columns, settings
-            )
+            yield _described(told, columns, root, settings)
         except CorpusError as error:
-            raise CorpusError(f"{place}: {error}") from error
+            raise at(place, error) from error
     for field, column in settings.fields.items():
         if column not in seen:
             raise CorpusError(
-                f"{root / settings.manifest}: no row has a column {column!r} for `{field}`; "
-                f"expected one of {', '.join(sorted(seen))}"
+                f"{path}: no row has a column {column!r} for `{field}`; expected one of {told_columns(seen)}"
             )
 
 
-def _described(row: dict[FieldName, str], columns: dict[FieldName, str], settings: Settings) -> Described:
+def _described(row: dict[FieldName, str], columns: dict[FieldName, str], root: Path, settings: Settings) -> Described:
     for field in REQUIRED:
-        if field not in row:
-            raise CorpusError(f"no column {columns[field]!r}; expected one that says the {field} (`fields` maps names)")
         if not row[field]:
             raise CorpusError(f"row has no {field} in column {columns[field]!r}; expected a {field} in every row")
     row = {field: text for field, text in row.items() if text}
     years = age_of(row.get("age"))
     return Described(
-        path=row["path"].replace("\\", "/"),
+        path=inside(row["path"], root),
         speaker=row["speaker"],
         name=row.get("name"),
         session=row.get("session"),
-        start_s=_seconds(row, "start_s"),
-        duration_s=_seconds(row, "duration_s"),
+        start_s=number(row, "start_s"),
+        duration_s=number(row, "duration_s"),
         sex=sex_of(row.get("sex")),
         age_years=years,
         age_source=settings.manifest.name if years else None,
@@ -89,12 +94,3 @@ def _described(row: dict[FieldName, str], columns: dict[FieldName, str], setting
         transcript=row.get("transcript"),
         corpus_split=row.get("split"),
     )
-
-
-def _seconds(row: dict[FieldName, str], field: FieldName) -> float | None:
-    if field not in row:
-        return None
-    try:
-        return float(row[field])
-    except ValueError as error:
-        raise CorpusError(f"{field} {row[field]!r}; expected a number of seconds") from error

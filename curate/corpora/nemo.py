@@ -9,14 +9,13 @@ decides. Rows with a true `_skipme` are left out, as NeMo leaves them out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described
-from curate.corpora.listed import at, by_split, exact, needed, number, objects, sound_of, told, word
+from curate.corpora.listed import at, by_split, exact, named_file, needed, number, objects, some, sounds, told, word
 from curate.corpora.places import inside
 from curate.errors import CorpusError
 from curate.headers import Header
@@ -43,10 +42,10 @@ class Settings(CorpusSettings):
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every row of the manifests. Raises CorpusError naming file and line of one that makes no utterance."""
     speaker_keys = (settings.speaker_key,) if settings.speaker_key else SPEAKER_KEYS
-    look = lru_cache(maxsize=1)(lambda path: sound_of(root / path))
+    look = sounds(root, settings)
     for split, manifest in by_split(settings.manifest):
-        path = root / manifest
-        for place, row in objects(path):
+        path = named_file(root, manifest, settings)
+        for place, row in some(path, objects(path)):
             if row.get("_skipme"):
                 continue
             try:

@@ -60,9 +60,9 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every side that a list names of every file, in the order of files."""
-    lists = read_lists(root)
+    lists = read_lists(root, settings.links)
     sides, speakers = lists.sides_of(), _speakers(lists)
-    for path, segment in _audio(root):
+    for path, segment in _audio(root, settings):
         for letter in sides.get(segment, ()):
             side = segment, letter
             yield Described(
@@ -79,14 +79,14 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
     """Every side of every model, in lists called `short2` and so on."""
-    for (training, model), sides in read_lists(root).models.items():
+    for (training, model), sides in read_lists(root, settings.links).models.items():
         for side in sides:
             yield Enrolment(list=training, model=model, utterance=_name(side))
 
 
 def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]:
     """The trials of every condition, in lists called `short2-short3` and so on; where no key is there, without one."""
-    for condition, path in read_lists(root).trials.items():
+    for condition, path in read_lists(root, settings.links).trials.items():
         for trial in trials_of(condition, path):
             training, model = trial.model
             test, is_target = _name(trial.side), trial.is_target
@@ -95,8 +95,8 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """Files that no list names, segments that lists name and no file holds, and sides of which two keys disagree."""
-    lists = read_lists(root)
-    sides, on_disk = lists.sides_of(), {segment: path for path, segment in _audio(root)}
+    lists = read_lists(root, settings.links)
+    sides, on_disk = lists.sides_of(), {segment: path for path, segment in _audio(root, settings)}
     if strangers := sorted(on_disk[segment] for segment in on_disk.keys() - sides.keys()):
         yield f"{len(strangers)} files that no list names, such as {strangers[0]!r}"
     if missing := sorted(sides.keys() - on_disk.keys()):
@@ -104,12 +104,15 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
     for side, model in _links(lists):
         told, known = lists.model_speakers.get(model), lists.speakers.get(side)
         if told and known and told != known and not is_unknown(told):
-            yield f"{_name(side)}: {known!r} by its segment key, {told!r} by model {model[1]!r} of {model[0]}"
+            yield (
+                f"{_name(side)}: {known[:80]!r} by its segment key, {told[:80]!r} by model {model[1][:80]!r} of "
+                f"{model[0]}"
+            )
 
 
-def _audio(root: Path) -> Iterator[tuple[str, str]]:
+def _audio(root: Path, settings: Settings) -> Iterator[tuple[str, str]]:
     """Path and segment of every file."""
-    for path in files_below(root, AUDIO):
+    for path in files_below(root, AUDIO, links=settings.links):
         yield path, normalize("NFC", path.rpartition("/")[2].rpartition(".")[0].lower())
 
 

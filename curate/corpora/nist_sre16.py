@@ -29,8 +29,9 @@ from unicodedata import normalize
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, Enrolment, PublishedTrial, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, Enrolment, PublishedTrial, files_in, sex_of
 from curate.corpora.places import files_below
+from curate.corpora.sidecars import own_file, printable
 from curate.corpora.tabular import read_cells
 from curate.errors import CorpusError
 
@@ -83,18 +84,19 @@ class _Call:
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file of every release. Raises CorpusError for a segment that its segment key lacks."""
-    for release in _releases(root):
+    for release in _releases(root, settings):
         if not (release.folder / "data").is_dir():
             raise CorpusError(f"{release.folder / 'data'}: no such folder; expected the audio of the release")
         calls = _calls(release)
+        data = _relative(release.folder / "data", root)
         model_of = {segment: model for _, model, segment in _models(release)}
-        for path in files_below(root, AUDIO, folder=_relative(release.folder / "data", root)):
+        for path in files_below(root, AUDIO, folder=data, links=settings.links):
             yield _row(path, release, calls, model_of, root, settings)
 
 
 def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
     """Every segment of every model, in lists called `eval/enrollment` and `dev/enrollment`."""
-    for release in _releases(root):
+    for release in _releases(root, settings):
         calls = _calls(release)
         for place, model, segment in _models(release):
             _call_of(segment, calls, place)
@@ -104,7 +106,7 @@ def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
 
 def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]:
     """The trials of each release, in lists called `eval/trials` and `dev/trials`; without a key where none is there."""
-    for release in _releases(root):
+    for release in _releases(root, settings):
         calls, models = _calls(release), {model for _, model, _ in _models(release)}
         key = release.doc("trial_key")
         is_keyed = key.exists()
@@ -114,10 +116,11 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
         for place, row in _table(key if is_keyed else release.doc("trials"), *columns):
             if row["modelid"] not in models:
                 raise CorpusError(
-                    f"{place}: no model {row['modelid']!r} in {release.doc('enrollment')}; expected one that it has"
+                    f"{place}: no model {row['modelid'][:80]!r} in {release.doc('enrollment')}; expected one that it "
+                    "has"
                 )
             if is_keyed and row["targettype"] not in _KEYS:
-                raise CorpusError(f"{place}: targettype {row['targettype']!r}; expected target or nontarget")
+                raise CorpusError(f"{place}: targettype {row['targettype'][:80]!r}; expected target or nontarget")
             segment = _segment(row["segment"])
             _call_of(segment, calls, place)
             yield PublishedTrial(
@@ -131,7 +134,7 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """Models whose segments are of two speakers, and releases without segment keys."""
-    for release in _releases(root):
+    for release in _releases(root, settings):
         calls = _calls(release)
         if not calls:
             yield f"{release.folder}: no segment key; who speaks is known for the models only"
@@ -141,10 +144,12 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
             if call := _call_of(segment, calls, place):
                 speakers.setdefault(model, set()).add(call.speaker)
         for model in sorted(model for model, several in speakers.items() if len(several) > 1):
-            yield f"model {model!r} of {release.set}: segments of speakers {', '.join(sorted(speakers[model]))}"
+            whose = ", ".join(sorted(speakers[model]))
+            yield f"model {model[:80]!r} of {release.set}: segments of speakers {printable(whose[:80])}"
 
 
-def _releases(root: Path) -> list[_Release]:
+def _releases(root: Path, settings: Settings) -> list[_Release]:
+    """Raises CorpusError where there is none, and for a table that is a link out of the root."""
     folders = (folder for depth in range(4) for folder in root.glob("*/" * depth + "docs"))
     found = [
         _Release(folder.parent, one)
@@ -157,6 +162,8 @@ def _releases(root: Path) -> list[_Release]:
     sets = [release.set for release in found]
     if len(set(sets)) < len(sets):
         raise CorpusError(f"{root}: two releases of {max(sets, key=sets.count)}; expected one of each set")
+    for path in (path for release in found for path in files_in(release.folder, "docs/*.tsv", "metadata/*.tsv")):
+        own_file(root, _relative(path, root), settings.links)
     return found
 
 
@@ -166,8 +173,10 @@ def _row(
     inner = path.removeprefix(_relative(release.folder / "data", root) + "/")
     part, segment = inner.partition("/")[0], _segment(inner.rpartition("/")[2].rpartition(".")[0])
     if part not in PARTS or "/" not in inner:
-        raise CorpusError(f"{root / path}: in data/{part}; expected it in data/ and one of {', '.join(PARTS)}")
-    call = _call_of(segment, calls, str(root / path)) if part != "unlabeled" else None
+        raise CorpusError(
+            f"{root}/{printable(path)}: in data/{printable(part)}; expected it in data/ and one of {', '.join(PARTS)}"
+        )
+    call = _call_of(segment, calls, f"{root}/{printable(path)}") if part != "unlabeled" else None
     if call is None:
         model = model_of.get(segment) if part == "enrollment" else None
         call = _Call(segment, f"model_{model}" if model else f"segment_{segment}", None, None, None)
@@ -193,10 +202,14 @@ def _calls(release: _Release) -> dict[str, _Call]:
     for key in keys:
         for place, row in _table(key, "segment", "call_id"):
             if row["call_id"] not in known:
-                raise CorpusError(f"{place}: no call {row['call_id']!r} in metadata; expected one of call_sides.tsv")
+                raise CorpusError(
+                    f"{place}: no call {row['call_id'][:80]!r} in metadata; expected one of call_sides.tsv"
+                )
             call = known[row["call_id"]]
             if calls.setdefault(_segment(row["segment"]), call) != call:
-                raise CorpusError(f"{place}: segment {row['segment']!r} is of another call before; expected one call")
+                raise CorpusError(
+                    f"{place}: segment {row['segment'][:80]!r} is of another call before; expected one call"
+                )
     return calls
 
 
@@ -208,14 +221,18 @@ def _metadata(folder: Path) -> dict[str, _Call]:
     for place, row in _table(folder / "call_sides.tsv", "call_id", "subject_id"):
         call, subject = row["call_id"], row["subject_id"]
         if call not in details:
-            raise CorpusError(f"{place}: no call {call!r} in calls.tsv; expected one that it has")
+            raise CorpusError(f"{place}: no call {call[:80]!r} in calls.tsv; expected one that it has")
         if subject not in subjects:
-            raise CorpusError(f"{place}: no subject {subject!r} in subjects.tsv; expected one that it has")
+            raise CorpusError(f"{place}: no subject {subject[:80]!r} in subjects.tsv; expected one that it has")
         language = details[call]["language_id"].lower() or None
         age = _age(subjects[subject], details[call])
-        made = _Call(call, subject, sex_of(subjects[subject]["sex"]), language, age)
+        try:
+            sex = sex_of(subjects[subject]["sex"])
+        except CorpusError as error:
+            raise CorpusError(f"{folder / 'subjects.tsv'}: subject {subject[:80]!r}: {error}") from error
+        made = _Call(call, subject, sex, language, age)
         if calls.setdefault(call, made) != made:
-            raise CorpusError(f"{place}: call {call!r} has two subjects; expected the one who is recorded")
+            raise CorpusError(f"{place}: call {call[:80]!r} has two subjects; expected the one who is recorded")
     return calls
 
 
@@ -242,7 +259,7 @@ def _call_of(segment: str, calls: dict[str, _Call], place: str) -> _Call | None:
     if not calls:
         return None
     if segment not in calls:
-        raise CorpusError(f"{place}: no segment {segment!r} in the segment keys; expected one that they have")
+        raise CorpusError(f"{place}: no segment {segment[:80]!r} in the segment keys; expected one that they have")
     return calls[segment]
 
 
@@ -259,7 +276,7 @@ def _keyed(path: Path, key: str, column: str) -> dict[str, dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
     for place, row in _table(path, key, column):
         if rows.setdefault(row[key], row) is not row:
-            raise CorpusError(f"{place}: {key} {row[key]!r} again; expected one row each")
+            raise CorpusError(f"{place}: {key} {row[key][:80]!r} again; expected one row each")
     return rows
 
 

@@ -4,20 +4,20 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate.audio import SUFFIXES
+from curate.corpora.listed import at
 from curate.corpora.places import inside
+from curate.corpora.sidecars import Links, own_file
+from curate.corpora.tabular import parquet, parquet_values
 from curate.errors import CorpusError
 
 ROWS_AT_ONCE = 16  # of Parquet: as much audio is in memory
-BYTES_PER_READ = 1 << 20
 NUM_HASH_DIGITS = 32  # of its SHA-256 name an unpacked file
 _MAGIC = (
     (b"RIFF", 0, ".wav"),
@@ -37,7 +37,7 @@ def audio_column(path: Path, asked: str | None, columns: set[str]) -> str | None
 
     None where it has no such column; `columns` takes in which it has.
     """
-    with _parquet(path) as file:
+    with parquet(path) as file:
         schema = file.schema_arrow
     columns |= set(schema.names)
     told = [name for name, feature in _features(schema).items() if feature.get("_type") == "Audio"]
@@ -46,12 +46,12 @@ def audio_column(path: Path, asked: str | None, columns: set[str]) -> str | None
     elif not told:
         told = ["audio"]
     if len(told) > 1:
-        raise CorpusError(f"{path}: audio in {', '.join(told)}; expected one column (`fields` maps `path` to it)")
+        raise CorpusError(f"{path}: audio in {', '.join(told)[:200]}; expected one column (`fields` maps `path` to it)")
     if told[0] not in schema.names:
         return None
     kind = schema.field(told[0]).type
     if not pa.types.is_struct(kind) or not {"bytes", "path"} & {kind.field(i).name for i in range(kind.num_fields)}:
-        raise CorpusError(f"{path}: column {told[0]!r} is {kind}; expected a struct of bytes and path")
+        raise CorpusError(f"{path}: column {told[0][:80]!r} is {str(kind)[:80]}; expected a struct of bytes and path")
     return told[0]
 
 
@@ -64,43 +64,25 @@ def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
         return {}
 
 
-@contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """An open Parquet file, whose faults become CorpusErrors."""
-    try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
-            yield file
-    except CorpusError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        words = " ".join(str(error).split())
-        raise CorpusError(f"{path}: no Parquet ({words}); expected a Parquet file") from error
-
-
 def parquet_rows(
-    root: Path, data: Path, table: str, column: str, wanted: set[str], unpack: Path | None
+    root: Path, data: Path, table: str, column: str, *, wanted: set[str], unpack: Path | None, links: Links
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Place, row, and the path of the audio relative to the root; what the table holds is unpacked."""
-    with _parquet(data / table) as file:
-        schema = file.schema_arrow
-        chosen = [name for name in schema.names if name in wanted or name == column]
-        names = {name: feature["names"] for name, feature in _features(schema).items() if "names" in feature}
-        number = 0
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=chosen):
-            for row in batch.to_pylist():
-                number += 1
-                place = f"{data / table}: row {number}"
-                audio = row[column] or {}
-                content, said = audio.get("bytes"), audio.get("path")
-                try:
-                    if content is not None:
-                        path = _unpacked(root, content, said, unpack)
-                    else:
-                        path = _in_place(root, (data / table).parent, data, said)
-                except CorpusError as error:
-                    raise CorpusError(f"{place}: {error}") from error
-                row[column] = {"path": said}
-                yield place, {name: _named(value, names.get(name)) for name, value in row.items()}, path
+    with parquet(data / table) as file:
+        features = _features(file.schema_arrow)
+    names = {name: feature["names"] for name, feature in features.items() if "names" in feature}
+    for place, row in parquet_values(data / table, wanted | {column}, rows_at_once=ROWS_AT_ONCE):
+        audio = row[column] or {}
+        content, said = audio.get("bytes"), audio.get("path")
+        try:
+            if content is not None:
+                path = _unpacked(root, content, said, unpack, links)
+            else:
+                path = _in_place(root, (data / table).parent, data, said)
+        except CorpusError as error:
+            raise at(place, error) from error
+        row[column] = {"path": said}
+        yield place, {name: _named(value, names.get(name)) for name, value in row.items()}, path
 
 
 def _named(value: Any, names: Any) -> Any:
@@ -110,7 +92,7 @@ def _named(value: Any, names: Any) -> Any:
     return names[value] if 0 <= value < len(names) else None
 
 
-def _unpacked(root: Path, content: Any, said: Any, unpack: Path | None) -> str:
+def _unpacked(root: Path, content: Any, said: Any, unpack: Path | None, links: Links) -> str:
     """Where the bytes lie as a file of their own, below the root; they are written where they do not yet."""
     if unpack is None:
         raise CorpusError("the audio is within the table; expected `unpack`, a folder below the root to write it to")
@@ -118,12 +100,14 @@ def _unpacked(root: Path, content: Any, said: Any, unpack: Path | None) -> str:
         raise CorpusError(f"audio of type {type(content).__name__}; expected bytes")
     name = sha256(content).hexdigest()[:NUM_HASH_DIGITS]
     path = inside(str(unpack / name[:2] / f"{name}{_suffix(content, said)}"), root)
-    target = root / path
+    target = own_file(root, path, links)
     try:
         if not target.is_file() or target.stat().st_size != len(content):
             target.parent.mkdir(parents=True, exist_ok=True)
             aside = target.with_name(f"{target.name}.{os.getpid()}.unfinished")  # a killed run leaves no half of it
-            aside.write_bytes(content)
+            aside.unlink(missing_ok=True)
+            with aside.open("xb") as file:  # never through a link
+                file.write(content)
             aside.replace(target)
     except OSError as error:
         raise CorpusError(f"{target}: {error.strerror}; expected to write the audio there (`unpack`)") from error
@@ -132,8 +116,8 @@ def _unpacked(root: Path, content: Any, said: Any, unpack: Path | None) -> str:
 
 def _suffix(content: bytes, said: Any) -> str:
     """By what the bytes are, or else by what they were called."""
-    for magic, at, suffix in _MAGIC:
-        if content[at : at + len(magic)] == magic:
+    for magic, first, suffix in _MAGIC:
+        if content[first : first + len(magic)] == magic:
             return suffix
     called = PurePosixPath(said.replace("\0", "")).suffix.lower() if isinstance(said, str) else ""
     return called if called in SUFFIXES else ".bin"
@@ -152,7 +136,7 @@ def _in_place(root: Path, folder: Path, data: Path, said: Any) -> str:
             continue
         if os.path.isfile(root / path):
             return path
-    raise CorpusError(f"no bytes, and no file {said!r} below {root}; expected either")
+    raise CorpusError(f"no bytes, and no file {said[:200]!r} below {root}; expected either")
 
 
 def on_disk(root: Path, path: str) -> str:

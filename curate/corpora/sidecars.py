@@ -1,18 +1,19 @@
-"""A file beside each audio file: where it lies, how it is read, and what the coded words in it mean."""
+"""A corpus' own files of text: where they lie, how they are read, and what the coded words in them mean."""
 
-import json
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from curate.corpora.described import OLDEST_YEARS, age_of, sex_of
-from curate.corpora.places import files_below
+from curate.corpora.listed import DECODER
+from curate.corpora.places import files_below, require_inside
 from curate.errors import CorpusError
 
+Links = Literal["inside", "anywhere"]
 Encoding = Literal["utf-8", "utf-16", "cp949", "cp1258"]  # cp949 holds EUC-KR; cp1258 is Vietnamese
 FOLDERS_AT_ONCE = 8  # whose names are kept: files come folder by folder
 UNKNOWN = {
@@ -46,12 +47,12 @@ class Twins:
     memory. Names are compared in one normal form: a table or an archive may spell a Korean folder in the other one.
     """
 
-    def __init__(self, root: Path, suffixes: tuple[str, ...], swaps: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, suffixes: tuple[str, ...], swaps: Mapping[str, str], links: Links) -> None:
         self._root, self._suffixes, self._swaps = root, suffixes, swaps
         self._folders: dict[str, list[str]] = {}  # last name -> those called so
         self._whole: dict[str, str] = {}
         last = None
-        for path in files_below(root, suffixes):
+        for path in files_below(root, suffixes, links=links):
             folder = _home(path)
             if folder != last:
                 self._folders.setdefault(_last_name(folder), []).append(folder)
@@ -109,7 +110,8 @@ def _nearest(near: str, found: list[str]) -> str | None:
     best = [path for path in found if _shared(near, path) == max(_shared(near, one) for one in found)]
     if len(best) > 1:
         raise CorpusError(
-            f"{near}: both {best[0]} and {best[1]} fit; expected one (`labels` says what stands for what)"
+            f"{printable(near)}: both {best[0]!r} and {best[1]!r} fit; "
+            "expected one (`labels` says what stands for what)"
         )
     return best[0] if best else None
 
@@ -143,8 +145,49 @@ def matched(pattern: str, path: str) -> dict[str, str]:
     """What the named groups hold. Raises CorpusError for a path that the pattern does not fit."""
     match = re.fullmatch(nfc(pattern), nfc(path))
     if not match:
-        raise CorpusError(f"`pattern` {pattern!r} does not fit {path}; expected one that fits every path")
+        raise CorpusError(f"`pattern` {pattern!r} does not fit {path!r}; expected one that fits every path")
     return {group: text for group, text in match.groupdict().items() if text}
+
+
+def own_file(root: Path, path: str, links: Links) -> Path:
+    """A file that a layout has at this place below the root. Raises CorpusError where a link leads out on the way."""
+    if links == "inside":
+        require_inside(root, path)
+    return root / path
+
+
+def printable(name: str) -> str:
+    """A file's name as a message can show it, on one line: of the usual ones, the same."""
+    return repr(name)[1:-1] if not name.isprintable() else name
+
+
+def lines_of(path: Path, corpus: str) -> Iterator[tuple[str, str]]:
+    """`(place, line)` of each line that is not blank, whatever ends it; letters stay in the normal form they are in."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CorpusError(
+            f"{printable(str(path))}: {error.strerror}; expected the file that {corpus} has there"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{printable(str(path))}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
+    place = printable(str(path))
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):  # `splitlines` would divide at more
+        if line.strip():
+            yield f"{place}:{number}", line.strip()
+
+
+def pairs_of(path: Path, corpus: str, *, expected: str) -> Iterator[tuple[str, str, str]]:
+    """Place, first word and rest of each of these lines. Raises CorpusError for a first word that comes twice."""
+    seen: set[str] = set()
+    for place, line in lines_of(path, corpus):
+        first, *rest = line.split(maxsplit=1)
+        if not rest:
+            raise CorpusError(f"{place}: line {line[:80]!r}; expected {expected}")
+        if first in seen:
+            raise CorpusError(f"{place}: {first[:80]!r} again; expected one line for each")
+        seen.add(first)
+        yield place, first, rest[0]
 
 
 def read_text(path: Path, encoding: Encoding) -> str:
@@ -152,19 +195,34 @@ def read_text(path: Path, encoding: Encoding) -> str:
     try:
         return path.read_bytes().decode(encoding).removeprefix("\ufeff")
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+        raise CorpusError(f"{printable(str(path))}: {error.strerror}; expected a readable file") from error
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: byte {error.start} is no {encoding}; expected text in it (`encoding`)") from error
+        raise CorpusError(
+            f"{printable(str(path))}: byte {error.start} is no {encoding}; expected text in it (`encoding`)"
+        ) from error
 
 
 def read_json(path: Path, encoding: Encoding) -> Any:
     """What a JSON file holds. Raises CorpusError naming the file."""
     try:
-        return json.loads(read_text(path, encoding))
+        return DECODER.decode(read_text(path, encoding))
     except CorpusError:
         raise
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{path}: no JSON ({' '.join(str(error).split())}); expected one JSON a file") from error
+        raise CorpusError(
+            f"{printable(str(path))}: no JSON ({' '.join(str(error).split())}); expected one JSON a file"
+        ) from error
+
+
+def sex_at(place: str, word: str) -> str:
+    """Of a letter or word that must be one or the other. Raises CorpusError naming the place."""
+    try:
+        sex = sex_of(word)
+    except CorpusError:
+        sex = None
+    if sex is None:
+        raise CorpusError(f"{place}: sex {word[:80]!r}; expected m or f")
+    return sex
 
 
 def meant_sex(text: str, words: Mapping[str, str]) -> str | None:
@@ -172,10 +230,10 @@ def meant_sex(text: str, words: Mapping[str, str]) -> str | None:
     word = words.get(text, SEXES.get(nfc(text).lower(), text))
     if word.strip().lower() in UNKNOWN:
         return None
-    sex = sex_of(word)
-    if sex is None:
-        raise CorpusError(f"sex {text!r}; expected female, male, or a word of `words.sex`")
-    return sex
+    try:
+        return sex_of(word)
+    except CorpusError as error:
+        raise CorpusError(f"sex {text[:80]!r}; expected female, male, or a word of `words.sex`") from error
 
 
 def meant_age(text: str, words: Mapping[str, str]) -> tuple[int, int] | None:
@@ -191,7 +249,7 @@ def meant_age(text: str, words: Mapping[str, str]) -> tuple[int, int] | None:
         return age_of(re.sub(r"\s*이상$", "+", word))
     except CorpusError as error:
         raise CorpusError(
-            f"age {text!r}; expected years, a range, a decade, or a word that `words.age` explains"
+            f"age {text[:80]!r}; expected years, a range, a decade, or a word that `words.age` explains"
         ) from error
 
 
@@ -202,9 +260,11 @@ def meant_years(birth: str, recorded: str) -> tuple[int, int] | None:
         if text.strip().lower() in UNKNOWN:
             return None
         if not (match := re.match(r"((?:18|19|20)\d\d)(?!\d)", text) or re.match(r"((?:19|20)\d\d)\d{4}$", text)):
-            raise CorpusError(f"year {text!r}; expected a year, or a date that starts with it")
+            raise CorpusError(f"year {text[:80]!r}; expected a year, or a date that starts with it")
         years.append(int(match[1]))
     born, seen = years
     if not 0 < seen - born <= OLDEST_YEARS:
-        raise CorpusError(f"born {birth!r}, recorded {recorded!r}; expected a year of birth before that of recording")
+        raise CorpusError(
+            f"born {birth[:80]!r}, recorded {recorded[:80]!r}; expected a year of birth before that of recording"
+        )
     return seen - born - 1, seen - born

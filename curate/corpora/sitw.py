@@ -25,9 +25,10 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, Enrolment, PublishedTrial, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, Enrolment, PublishedTrial, files_in
 from curate.corpora.lists import fields_of, lines_of, stretch
 from curate.corpora.places import files_below, inside
+from curate.corpora.sidecars import own_file, sex_at
 from curate.errors import CorpusError
 
 LICENCE = "SITW research-only licence of SRI International"
@@ -53,7 +54,7 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every file of meta.lst, then every stretch of the assist lists once, dev before eval."""
-    for split in _splits(root):
+    for split in _splits(root, settings):
         files = _files(root, split, settings)
         yield from files.values()
         told: set[str] = set()  # assistclean may say again what assist says
@@ -66,7 +67,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
     """Every line of the enrolment lists, in lists called `eval/enroll-core` and so on."""
-    for split in _splits(root):
+    for split in _splits(root, settings):
         files = _files(root, split, settings)
         for enrol in _enrol_lists(root, split):
             for model, row in _models(root, split, enrol, files):
@@ -78,7 +79,7 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 
     The assist conditions may also name models of enroll-core.lst: each trial says whose list its model is of.
     """
-    for split in _splits(root):
+    for split in _splits(root, settings):
         files = _files(root, split, settings)
         lists = _enrol_lists(root, split)
         models = {enrol: {model for model, _ in _models(root, split, enrol, files)} for enrol in lists}
@@ -90,20 +91,24 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """Audio that meta.lst does not name, and speakers of both splits, which are meant to share none."""
     speakers: dict[str, set[str]] = {}
-    for split in _splits(root):
+    for split in _splits(root, settings):
         files = _files(root, split, settings)
         speakers[split] = {row.speaker for row in files.values()}
-        strangers = [path for path in files_below(root, (".flac",), folder=split) if path not in files]
+        found = files_below(root, (".flac",), folder=split, links=settings.links)
+        strangers = [path for path in found if path not in files]
         if strangers:
             yield f"{split}: {len(strangers)} audio files that meta.lst does not name, such as {strangers[0]!r}"
     for speaker in sorted(speakers.get("dev", set()) & speakers.get("eval", set())):
         yield f"speaker {speaker!r} is in dev and in eval, which are meant to share none"
 
 
-def _splits(root: Path) -> list[str]:
+def _splits(root: Path, settings: Settings) -> list[str]:
+    """Raises CorpusError where there is none, and for a list that is a link out of the root."""
     found = [split for split in SPLITS if (root / split).is_dir()]
     if not found:
         raise CorpusError(f"{root}: no folder dev and none eval; expected one of them")
+    for path in (path for split in found for path in files_in(root / split, "keys/*.lst", "lists/*.lst")):
+        own_file(root, path.relative_to(root).as_posix(), settings.links)
     return found
 
 
@@ -121,17 +126,17 @@ def _files(root: Path, split: str, settings: Settings) -> dict[str, Described]:
     for place, line in lines_of(root / split / "keys" / "meta.lst", expected=_META):
         fields = line.split()
         if len(fields) < 10 or not re.search(r"\.\w+$", fields[0]):
-            raise CorpusError(f"{place}: {len(fields)} fields, of which the first is {fields[0]!r}; expected {_META}")
-        if fields[2].lower() not in ("m", "f"):
-            raise CorpusError(f"{place}: sex {fields[2]!r}; expected m or f")
+            raise CorpusError(
+                f"{place}: {len(fields)} fields, of which the first is {fields[0][:80]!r}; expected {_META}"
+            )
         path = _path(fields[0], root, split, place)
         if path in files:
-            raise CorpusError(f"{place}: file {fields[0]!r} again; expected one line a file")
+            raise CorpusError(f"{place}: file {fields[0][:80]!r} again; expected one line a file")
         files[path] = Described(
             path=path,
             speaker=fields[1],
             session=fields[4],
-            sex=sex_of(fields[2]),
+            sex=sex_at(place, fields[2]),
             language=settings.language,
             corpus_split=split,
         )
@@ -149,7 +154,7 @@ def _known(said: str, root: Path, split: str, place: str, files: dict[str, Descr
     path = _path(said, root, split, place)
     if path not in files:
         raise CorpusError(
-            f"{place}: no file {said!r} in {root / split / 'keys' / 'meta.lst'}; expected one that it has"
+            f"{place}: no file {said[:80]!r} in {root / split / 'keys' / 'meta.lst'}; expected one that it has"
         )
     return files[path]
 
@@ -182,10 +187,10 @@ def _trials(
     tests = _tests(root, split, test, files)
     for place, fields in fields_of(path, expected=expected, counts=(count,)):
         if count == 3 and fields[2] not in _KEYS:
-            raise CorpusError(f"{place}: {fields[2]!r}; expected tgt or imp")
+            raise CorpusError(f"{place}: {fields[2][:80]!r}; expected tgt or imp")
         tested = _known(fields[1], root, split, place, files)
         if tested.path not in tests:
-            raise CorpusError(f"{place}: no file {fields[1]!r} in lists/test-{test}.lst; expected one that it has")
+            raise CorpusError(f"{place}: no file {fields[1][:80]!r} in lists/test-{test}.lst; expected one that it has")
         yield PublishedTrial(
             list=f"{split}/{enrol}-{test}",
             enrol=fields[0],
@@ -206,4 +211,4 @@ def _list_with(model: str, enrol: str, models: dict[str, set[str]], place: str) 
         if model in models.get(one, ()):
             return one
     lists = " or ".join(f"lists/enroll-{one}.lst" for one in looked_in)
-    raise CorpusError(f"{place}: no model {model!r} in {lists}; expected one that is listed there")
+    raise CorpusError(f"{place}: no model {model[:80]!r} in {lists}; expected one that is listed there")

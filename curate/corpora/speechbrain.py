@@ -14,7 +14,7 @@ cannot say it: beside a part of a file the recipe for VoxCeleb writes the durati
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -29,9 +29,11 @@ from curate.corpora.listed import (
     by_split,
     exact,
     lines_of,
+    named_file,
     needed,
     number,
-    sound_of,
+    some,
+    sounds,
     told,
     word,
 )
@@ -65,10 +67,10 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every entry of the manifests. Raises CorpusError naming file and line of one that makes no utterance."""
-    look = lru_cache(maxsize=1)(lambda path: sound_of(root / path))
+    look = sounds(root, settings)
     for split, manifest in by_split(settings.manifest):
-        path = root / manifest
-        for place, name, entry in _entries(path):
+        path = named_file(root, manifest, settings)
+        for place, name, entry in some(path, _entries(path)):
             try:
                 said = _filled(entry, _IN_CSV if path.suffix == ".csv" else _IN_JSON, settings.replacements)
                 audio = inside(_path_of(said), root, moved_from=settings.moved_from)
@@ -93,7 +95,7 @@ def _filled(entry: Mapping[str, Any], pattern: re.Pattern[str], replacements: Ma
             return found[0][0]  # a brace that is meant is written twice
         if key in PATH_KEYS and found[1] not in replacements:
             raise CorpusError(
-                f"`{key}` holds {found[0]!r}; expected it in `replacements`, such as {{ {found[1]} = '.' }}"
+                f"`{key}` holds {found[0][:80]!r}; expected it in `replacements`, such as {{ {found[1][:80]!r} = '.' }}"
             )
         return replacements.get(found[1], found[0])
 
@@ -134,21 +136,23 @@ def _entries(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _csv(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     # strict: a quote that is never closed must not swallow the rows below it
     reader = csv.reader((line for _, line in lines_of(path)), skipinitialspace=True, strict=True)
+    line = 1
     try:
         header = [name.strip() for name in next(reader, [])]
         if "ID" not in header or len(set(header)) < len(header):
             told_as = ",".join(header)[:200]
             raise CorpusError(f"{path}:1: columns {told_as!r}; expected ID,duration,wav,spk_id and others, each once")
+        line = reader.line_num + 1  # where a row begins; it may go over several
         for cells in reader:
+            place, line = f"{path}:{line}", reader.line_num + 1
             if not cells:
                 continue
-            place = f"{path}:{reader.line_num}"
             if len(cells) != len(header):
                 raise CorpusError(f"{place}: {len(cells)} fields; expected {len(header)} as in the header")
             entry = dict(zip(header, cells, strict=True))
             yield place, entry.pop("ID"), entry
     except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: {error}; expected a CSV") from error
+        raise CorpusError(f"{path}:{line}: {error}; expected a CSV, with every quote closed") from error
 
 
 def _json(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from curate.corpora.described import sex_of
 from curate.corpora.lists import fields_of, lines_of, side_of
 from curate.corpora.places import files_below
+from curate.corpora.sidecars import Links, sex_at
 from curate.errors import CorpusError
 
 Side = tuple[str, str]  # segment, and a or b; "" where the sides of a call are summed
@@ -62,9 +63,9 @@ class Trial:
     is_target: bool | None
 
 
-def read_lists(root: Path) -> Lists:
+def read_lists(root: Path, links: Links) -> Lists:
     """All lists below a folder. Raises CorpusError where there are none, or where a key names what the lists lack."""
-    lists, found = Lists(), _found(root)
+    lists, found = Lists(), _found(root, links)
     if not any(found.values()):
         raise CorpusError(f"{root}: no .trn, .ndx or .key of NIST SRE08; expected those of LDC2011S05 and LDC2011S08")
     for training, path in found["trn"]:
@@ -88,20 +89,20 @@ def trials_of(condition: str, path: Path) -> Iterator[Trial]:
     training = condition.partition("-")[0]
     if path.suffix.lower() == ".ndx":
         for place, (model, sex, said) in fields_of(path, expected=_NDX, counts=(3,)):
-            yield Trial(place, (training, model), _side(said, place), _sex(sex, place), None)
+            yield Trial(place, (training, model), _side(said, place), sex_at(place, sex), None)
         return
     for place, cells in _rows(path, _TRIAL_KEY, 4):
         if cells[3] not in ("target", "nontarget"):
-            raise CorpusError(f"{place}: {cells[3]!r}; expected target or nontarget")
+            raise CorpusError(f"{place}: {cells[3][:80]!r}; expected target or nontarget")
         side = (_segment(cells[1], place), side_of(cells[2], place) if cells[2] else "")
         yield Trial(place, (training, cells[0]), side, None, cells[3] == "target")
 
 
-def _found(root: Path) -> dict[str, list[tuple[str, Path]]]:
+def _found(root: Path, links: Links) -> dict[str, list[tuple[str, Path]]]:
     """Condition and path of the files of each kind. Raises CorpusError for two that have one name and differ."""
     found: dict[str, list[tuple[str, Path]]] = {kind: [] for kind in _NAMES}
     first: dict[tuple[str, str], Path] = {}
-    for said in files_below(root, (".trn", ".ndx", ".key", ".csv")):
+    for said in files_below(root, (".trn", ".ndx", ".key", ".csv"), links=links):
         path = root / said
         for kind, name in _NAMES.items():
             match = name.fullmatch(path.name)
@@ -123,13 +124,14 @@ def _are_equal(one: Path, other: Path) -> bool:
 
 
 def _read_trn(path: Path, training: str, lists: Lists) -> None:
-    sex = sex_of(path.parent.name)
-    if sex is None:
-        raise CorpusError(f"{path}: in a folder {path.parent.name!r}; expected it in male or female")
+    folder = path.parent.name
+    if folder.lower() not in ("female", "male"):
+        raise CorpusError(f"{path}: in a folder {folder[:80]!r}; expected it in male or female")
+    sex = sex_of(folder)
     for place, (model, said) in fields_of(path, expected=_TRN, counts=(2,)):
         sides = [_side(one, place) for one in said.split(",") if one]
         if not sides or lists.models.setdefault((training, model), sides) is not sides:
-            raise CorpusError(f"{place}: model {model!r} again, or of no segment; expected {_TRN}")
+            raise CorpusError(f"{place}: model {model[:80]!r} again, or of no segment; expected {_TRN}")
         lists.trained.update(segment for segment, _ in sides)
         lists.sexes.update(dict.fromkeys(sides, sex))
 
@@ -140,19 +142,19 @@ def _read_model_key(path: Path, training: str, lists: Lists) -> None:
     for place, cells in _rows(path, _MODEL_KEY, 4):
         model = (training, cells[0])
         if is_listed and model not in lists.models:
-            raise CorpusError(f"{place}: no model {cells[0]!r} in {training}.trn; expected one that it has")
+            raise CorpusError(f"{place}: no model {cells[0][:80]!r} in {training}.trn; expected one that it has")
         if model in lists.model_speakers:
-            raise CorpusError(f"{place}: model {cells[0]!r} again; expected one line a model")
+            raise CorpusError(f"{place}: model {cells[0][:80]!r} again; expected one line a model")
         if not cells[3]:
-            raise CorpusError(f"{place}: model {cells[0]!r} of no speaker; expected {_MODEL_KEY}")
+            raise CorpusError(f"{place}: model {cells[0][:80]!r} of no speaker; expected {_MODEL_KEY}")
         lists.model_speakers[model] = cells[3]
         if not is_listed:
             lists.models[model] = [_side(one, place) for one in cells[2].split()]
         if not lists.models[model]:
-            raise CorpusError(f"{place}: model {cells[0]!r} of no segment; expected {_MODEL_KEY}")
+            raise CorpusError(f"{place}: model {cells[0][:80]!r} of no segment; expected {_MODEL_KEY}")
         for side in lists.models[model]:
             lists.trained.add(side[0])
-            lists.sexes[side] = lists.sexes.get(side) or _sex(cells[1], place)
+            lists.sexes[side] = lists.sexes.get(side) or sex_at(place, cells[1])
 
 
 def _read_segment_key(path: Path, condition: str, lists: Lists) -> None:
@@ -162,7 +164,9 @@ def _read_segment_key(path: Path, condition: str, lists: Lists) -> None:
         lists.languages.setdefault(segment, _language(cells[4]))
         said = [one.partition(":")[0] for cell in cells[5:] for one in cell.split()]
         if len(said) > 2 or not all(":" in one for cell in cells[5:] for one in cell.split()):
-            raise CorpusError(f"{place}: speakers {' '.join(cells[5:])!r}; expected one or two SPEAKER:KIND:NATIVE")
+            raise CorpusError(
+                f"{place}: speakers {' '.join(cells[5:])[:80]!r}; expected one or two SPEAKER:KIND:NATIVE"
+            )
         known = {letter: who for letter, who in zip("ab", said, strict=False) if not is_unknown(who)}
         if condition.endswith(".train"):
             lists.trained.add(segment)
@@ -175,14 +179,18 @@ def _read_segment_key(path: Path, condition: str, lists: Lists) -> None:
 
 def _take(trial: Trial, condition: str, lists: Lists) -> None:
     """Note what a trial says of its test side."""
+    training, model = trial.model
     if trial.model not in lists.models:
         raise CorpusError(
-            f"{trial.place}: no model {trial.model[1]!r} in any list of {trial.model[0]}; expected one of them"
+            f"{trial.place}: no model {model[:80]!r} in any list of {training}; expected it in a file "
+            f"{training}.trn or NIST_SRE08_{training}.model.key"
         )
     if trial.is_target is None:
         lists.indexed.setdefault(condition, set()).add(trial.side[0])
     elif condition in lists.indexed and trial.side[0] not in lists.indexed[condition]:
-        raise CorpusError(f"{trial.place}: no segment {trial.side[0]!r} in {condition}.ndx; expected one that it has")
+        raise CorpusError(
+            f"{trial.place}: no segment {trial.side[0][:80]!r} in {condition}.ndx; expected one that it has"
+        )
     elif trial.is_target:
         lists.targets.append((trial.side, trial.model))
     sex = trial.sex or (lists.sexes[lists.models[trial.model][0]] if trial.is_target else None)
@@ -213,15 +221,8 @@ def _side(said: str, place: str) -> Side:
 def _segment(said: str, place: str) -> str:
     segment = said.lower().removesuffix(".sph")
     if not re.fullmatch(r"\w+", segment):
-        raise CorpusError(f"{place}: segment {said!r}; expected the name of a .sph file")
+        raise CorpusError(f"{place}: segment {said[:80]!r}; expected the name of a .sph file")
     return segment
-
-
-def _sex(said: str, place: str) -> str:
-    sex = sex_of(said)
-    if sex is None:
-        raise CorpusError(f"{place}: sex {said!r}; expected m or f")
-    return sex
 
 
 def _language(said: str) -> str:

@@ -9,7 +9,6 @@ Layout: `<train or test>/waves/<speaker>/<speaker>_<number>.wav`; beside `waves`
 a remark says so.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,8 +16,9 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described
 from curate.corpora.places import files_below
+from curate.corpora.sidecars import pairs_of, sex_at
 from curate.errors import CorpusError
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -26,7 +26,7 @@ CITATION = (
     "Luong, Vu: A non-expert Kaldi recipe for Vietnamese speech recognition system, WLSI/OIAF4HLT 2016, pages 51-55"
 )
 URL = "https://zenodo.org/records/7068130"
-FILLS = ("sex", "transcript", "corpus_split")
+FILLS = ("sex", "language", "transcript", "corpus_split")
 
 _NUM_SPEAKERS = {"train": 46, "test": 19}
 
@@ -49,7 +49,7 @@ class _Part:
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every WAV in its place. Raises CorpusError for one elsewhere, and where genders.txt lacks a speaker."""
     parts: dict[str, _Part] = {}
-    for split, speaker, path in _files(root):
+    for split, speaker, path in _files(root, settings):
         part = parts.get(split) or parts.setdefault(split, _part(root / split))
         if speaker not in part.sexes:
             raise CorpusError(
@@ -68,7 +68,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """Speakers listed otherwise than published, and prompts that do not fit the audio."""
     heard: dict[str, set[str]] = {}
-    for split, _, path in _files(root):
+    for split, _, path in _files(root, settings):
         heard.setdefault(split, set()).add(PurePosixPath(path).stem)
     for split, utterances in heard.items():
         part = _part(root / split)
@@ -83,9 +83,9 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
             yield f"{len(unheard)} lines of {split}/prompts.txt have no audio, such as {unheard[0]}"
 
 
-def _files(root: Path) -> Iterator[tuple[str, str, str]]:
+def _files(root: Path, settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Split, speaker and path of every WAV."""
-    for path in files_below(root, (".wav",)):
+    for path in files_below(root, (".wav",), links=settings.links):
         levels = path.split("/")
         if len(levels) != 4 or levels[0] not in _NUM_SPEAKERS or levels[1] != "waves" or not path.isprintable():
             raise CorpusError(f"{path!r} in {root}; expected audio as <train or test>/waves/<speaker>/<file>.wav")
@@ -96,32 +96,10 @@ def _files(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _part(folder: Path) -> _Part:
+    """Read after the walk, which has met all links on the way here."""
     sexes: dict[str, str | None] = {}
-    for place, speaker, sex in _pairs(folder / "genders.txt", "a speaker and m or f"):
-        if sex_of(sex) is None:
-            raise CorpusError(f"{place}: sex {sex[:80]!r}; expected m or f")
-        sexes[speaker] = sex_of(sex)
+    for place, speaker, sex in pairs_of(folder / "genders.txt", "VIVOS", expected="a speaker and m or f"):
+        sexes[speaker] = sex_at(place, sex)
     prompts = folder / "prompts.txt"
-    told = _pairs(prompts, "an utterance and its text") if prompts.exists() else None
+    told = pairs_of(prompts, "VIVOS", expected="an utterance and its text") if prompts.exists() else None
     return _Part(sexes=sexes, prompts=None if told is None else {utterance: text for _, utterance, text in told})
-
-
-def _pairs(path: Path, expected: str) -> Iterator[tuple[str, str, str]]:
-    """Place, first word and rest of each line that is not blank, whatever ends it. No first word comes twice."""
-    try:
-        lines = re.split(r"\r\n|\r|\n", path.read_bytes().decode("utf-8-sig"))  # `splitlines` would divide at more
-    except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected the file that VIVOS has there") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
-    seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        first, *rest = line.split(maxsplit=1) or [""]
-        if not first:
-            continue
-        if not rest:
-            raise CorpusError(f"{path}:{number}: line {line[:80]!r}; expected {expected}")
-        if first in seen:
-            raise CorpusError(f"{path}:{number}: {first[:80]!r} again; expected one line for each")
-        seen.add(first)
-        yield f"{path}:{number}", first, rest[0].strip()

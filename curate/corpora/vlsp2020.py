@@ -21,14 +21,24 @@ from pydantic.dataclasses import dataclass as validated
 from curate.audio import SUFFIXES
 from curate.corpora.described import STRICT, CorpusSettings, Described
 from curate.corpora.places import files_below
-from curate.corpora.sidecars import Encoding, Twins, matched, meant_age, meant_sex, nfc, read_text, require_groups
+from curate.corpora.sidecars import (
+    Encoding,
+    Twins,
+    matched,
+    meant_age,
+    meant_sex,
+    nfc,
+    printable,
+    read_text,
+    require_groups,
+)
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
 LICENCE = "VLSP 2020 participation agreement"
 CITATION = "VLSP 2020: Automatic speech recognition for Vietnamese, 7th International Workshop on VLSP, 2020"
 URL = "https://vlsp.org.vn/vlsp2020"
-FILLS = ("sex", "age", "session", "accent", "transcript", "corpus_split")
+FILLS = ("sex", "age", "session", "accent", "language", "transcript", "corpus_split")
 
 _GROUPS = {"speaker", "session", "split", "sex", "age"}
 _COLUMNS = ("file", "speaker", "session", "sex", "age", "accent")
@@ -58,9 +68,9 @@ class Settings(CorpusSettings):
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file. Raises CorpusError for one whose speaker nothing tells."""
     table = _table(settings.speakers) if settings.speakers else {}
-    texts = Twins(root, (".txt",), {})
+    texts = Twins(root, (".txt",), {}, settings.links)
     used: set[str] = set()
-    for path in files_below(root, SUFFIXES):
+    for path in files_below(root, SUFFIXES, links=settings.links):
         names = (nfc(path), nfc(str(PurePosixPath(path).with_suffix(""))), nfc(PurePosixPath(path).stem))
         row = next((name for name in names if name in table), None)
         try:
@@ -70,10 +80,10 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
                 used.add(row)
             yield _described(root, path, known, texts, settings)
         except CorpusError as error:
-            raise CorpusError(f"{root / path}: {error}") from error
+            raise CorpusError(f"{root}/{printable(path)}: {error}") from error
     for file, (place, _) in table.items():
         if file not in used:
-            raise CorpusError(f"{place}: no audio is called {file!r}; expected a file below {root}")
+            raise CorpusError(f"{place}: no audio is called {file[:200]!r}; expected a file below {root}")
 
 
 def _described(root: Path, path: str, known: dict[str, str], texts: Twins, settings: Settings) -> Described:
@@ -106,21 +116,22 @@ def _table(path: Path) -> dict[str, tuple[str, dict[str, str]]]:
     table: dict[str, tuple[str, dict[str, str]]] = {}
     for place, row in read_rows(path):
         if unknown := sorted(row.keys() - set(_COLUMNS)):
-            raise CorpusError(f"{place}: column {unknown[0]!r}; expected {', '.join(_COLUMNS)}")
+            raise CorpusError(f"{place}: column {unknown[0][:80]!r}; expected {', '.join(_COLUMNS)}")
         if "file" not in row or "speaker" not in row:
             raise CorpusError(f"{place}: no file or no speaker; expected both in every row")
         file = nfc(row.pop("file").replace("\\", "/"))
         if file in table:
-            raise CorpusError(f"{place}: file {file!r} again, after {table[file][0]}; expected one row a file")
+            raise CorpusError(f"{place}: file {file[:200]!r} again, after {table[file][0]}; expected one row a file")
         table[file] = (place, row)
     return table
 
 
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """How many files have no text beside them, and how many texts no audio."""
-    texts, sounds = Twins(root, (".txt",), {}), Twins(root, SUFFIXES, {})
-    silent = sum(texts.beside(path) is None for path in files_below(root, SUFFIXES))
-    alone = sum(sounds.beside(path) is None for path in files_below(root, (".txt",)))
+    links = settings.links
+    texts, sounds = Twins(root, (".txt",), {}, links), Twins(root, SUFFIXES, {}, links)
+    silent = sum(texts.beside(path) is None for path in files_below(root, SUFFIXES, links=links))
+    alone = sum(sounds.beside(path) is None for path in files_below(root, (".txt",), links=links))
     if silent:
         yield f"{silent} recordings have no text beside them; they have no transcript"
     if alone:

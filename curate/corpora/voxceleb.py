@@ -14,6 +14,7 @@ three forms: by commas with blanks, by tabs, and by tabs with names of people. W
 that of the first publication. Nothing tells the language: VoxCeleb2 has many. Ages: `voxceleb_ages`.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -26,9 +27,10 @@ from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
 from curate.corpora import voxceleb_ages
-from curate.corpora.described import STRICT, CorpusSettings, Described, PublishedTrial, sex_of
+from curate.corpora.described import STRICT, CorpusSettings, Described, PublishedTrial
 from curate.corpora.lists import lines_of
 from curate.corpora.places import files_below
+from curate.corpora.sidecars import own_file, sex_at
 from curate.corpora.voxceleb_ages import table_rows
 from curate.errors import CorpusError
 
@@ -97,12 +99,17 @@ class Speaker:
 
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
-    """Every audio file. Raises CorpusError for one that lies elsewhere, and for a speaker the metadata lacks."""
+    """Every audio file. Raises CorpusError for one that lies elsewhere, and for a speaker the metadata lacks.
+
+    In the end, too, for a list of ages that tells of none of their videos.
+    """
     paths = _metadata(root, settings)
     known = speakers(paths)
     names = _names(known)
     ages = _ages(settings, known).of_video
-    for path in files_below(root, SUFFIXES):
+    heard: set[str] = set()  # lists of ages
+    path = ""
+    for path in files_below(root, SUFFIXES, links=settings.links):
         try:
             speaker, video, number = _parts(path, names)
             if paths and speaker not in known:
@@ -110,6 +117,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
         except CorpusError as error:
             raise CorpusError(f"{root}: {error}") from error
         said, age = known.get(speaker), ages.get(f"{speaker}/{video}")
+        heard.update(age.lists if age else ())
         yield Described(
             path=path,
             name=f"{speaker}/{video}/{number}",
@@ -122,6 +130,12 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
             nationality=said.nationality if said else None,
             language=settings.language,
             corpus_split=said.corpus_split if said else None,
+        )
+    told = {name for age in ages.values() for name in age.lists}
+    for silent in (one for one in settings.ages if path and one.name in told - heard):
+        raise CorpusError(
+            f"{silent}: tells the age in none of the videos here, such as that of {path!r}; "
+            "expected a list for this corpus (`ages`)"
         )
 
 
@@ -189,21 +203,20 @@ def _speaker(place: str, row: dict[str, str]) -> tuple[str, Speaker]:
     speaker, gender, split = row[_COLUMNS[part][0]], row["Gender"], row["Set"]
     if not _ID.fullmatch(speaker):
         raise CorpusError(f"{place}: {speaker[:80]!r} is no id of a speaker; expected one such as id10001")
-    if gender and not sex_of(gender):
-        raise CorpusError(f"{place}: Gender {gender[:80]!r}; expected m or f")
     if split not in ("dev", "test"):
         raise CorpusError(f"{place}: Set {split[:80]!r}; expected dev or test")
     return speaker, Speaker(
         part=part,
         name=unicodedata.normalize("NFC", row["VGGFace1 ID"]) or None if part == 1 else None,
-        sex=sex_of(gender),
+        sex=sex_at(place, gender) if gender else None,
         nationality=row.get("Nationality") or None,
         corpus_split=split,
     )
 
 
 def _metadata(root: Path, settings: Settings) -> tuple[Path, ...]:
-    return settings.meta or tuple(root / name for name in _METADATA if (root / name).is_file())
+    found = (name for name in _METADATA if os.path.lexists(root / name))
+    return settings.meta or tuple(own_file(root, name, settings.links) for name in found)
 
 
 def _ages(settings: Settings, known: dict[str, Speaker]) -> voxceleb_ages.Ages:

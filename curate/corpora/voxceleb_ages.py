@@ -26,6 +26,7 @@ from curate.errors import CorpusError
 
 _COLUMNS = ("speaker_age", "VoxCeleb_ID", "video_id")
 _EXPECTED = "a list that goes with VoxCeleb"
+_FORMS = f"lines such as `id00012/21Uxsk56VDQ/00001 43` (AgeVoxCeleb), or a table of {', '.join(_COLUMNS)} (Enrichment)"
 _DELIMITERS = "\t,;"
 _SPEAKER, _VIDEO = re.compile(r"id[0-9]{5}"), re.compile(r"[A-Za-z0-9_-]{11}")
 _AGE = re.compile(r"([0-9]{1,3})(?:\.[0-9]+)?")
@@ -75,7 +76,9 @@ def gather(paths: Iterable[Path], is_of_voxceleb1: Callable[[str], bool]) -> Age
     """
     ages = Ages(of_video={}, of_voxceleb1=Counter(), without_speaker=Counter())
     for path in paths:
-        is_enrichment = not _LINE.fullmatch(_first_line(path))
+        is_enrichment = not _LINE.fullmatch(first := _first_line(path))
+        if is_enrichment and not any(column in first for column in _COLUMNS):
+            raise CorpusError(f"{path}: begins with {first[:80]!r}; expected {_FORMS}")
         for speaker, video, years in _of_enrichment(path) if is_enrichment else _of_agevoxceleb(path):
             key = f"{speaker}/{video}"
             if not speaker:

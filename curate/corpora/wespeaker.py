@@ -12,18 +12,19 @@ What `wav` names is taken as in Kaldi: from the root where it is not absolute, a
 file within a tar is no file of its own, so that `shard.list` cannot be read: it was made from the same `wav.scp`.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal, DecimalException
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, PublishedTrial, files_in, one_word
-from curate.corpora.kaldi import lines_in, trials_in
+from curate.corpora.kaldi import SECONDS, lines_in, trials_in
+from curate.corpora.listed import DECODER
 from curate.corpora.pipes import audio_of
+from curate.corpora.sidecars import own_file
 from curate.errors import CorpusError
 
 LICENCE = None
@@ -55,13 +56,14 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]:
     """Every line of every list. Raises CorpusError for a side that is no utterance. All keys are held."""
     lists = _lists(root, settings)
-    keys = {row.get("key") for path, _ in lists for _, row in _rows(path) if isinstance(row.get("key"), str)}
+    said = (row.get("key") for path, _ in lists for _, row in _rows(path))
+    keys = {key.strip() for key in said if isinstance(key, str)}
     for path, split in lists:
         for trials in files_in(path.parent, "trials/*.kaldi"):
             for place, enrol, test, is_target in trials_in(trials):
                 for side in (enrol, test):
                     if side not in keys:
-                        raise CorpusError(f"{place}: {side!r} is in no {RAW}; expected an utterance")
+                        raise CorpusError(f"{place}: {side[:80]!r} is in no {RAW}; expected an utterance")
                 name = "/".join(filter(None, (split, trials.stem)))
                 ids = [one_word(side) for side in (enrol, test)]  # as `Described.utterance` has them
                 yield PublishedTrial(list=name, enrol=ids[0], test=ids[1], is_target=is_target)
@@ -69,13 +71,15 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 
 def _lists(root: Path, settings: Settings) -> list[tuple[Path, str | None]]:
     where = root / settings.manifest
-    if where.is_file():
-        return [(where, None)]
-    if (where / RAW).exists():
-        return [(where / RAW, None)]
-    if found := files_in(where, f"*/{RAW}"):
-        return [(path, path.parent.name) for path in found]
-    raise CorpusError(f"{where}: no {RAW}; expected one in it or in folders of it{_instead(where)}")
+    lists: list[tuple[Path, str | None]] = [(path, path.parent.name) for path in files_in(where, f"*/{RAW}")]
+    if where.is_file() or (where / RAW).exists():
+        lists = [(where if where.is_file() else where / RAW, None)]
+    if not lists:
+        raise CorpusError(f"{where}: no {RAW}; expected one in it or in folders of it{_instead(where)}")
+    if not settings.manifest.is_absolute():
+        for file in (file for path, _ in lists for file in (path, *files_in(path.parent, "trials/*.kaldi"))):
+            own_file(root, file.relative_to(root).as_posix(), settings.links)
+    return lists
 
 
 def _instead(where: Path) -> str:
@@ -89,7 +93,7 @@ def _instead(where: Path) -> str:
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     for place, text in lines_in(path):
         try:
-            row = json.loads(text)
+            row = DECODER.decode(text)
         except (ValueError, RecursionError) as error:
             hint = "; a list of shards is not read" if text.endswith(".tar") else ""
             raise CorpusError(f"{place}: no JSON ({error}); expected one object a line{hint}") from error
@@ -115,16 +119,20 @@ def _described(row: dict[str, object], root: Path, settings: Settings, split: st
 
 def _text(row: dict[str, object], field: str) -> str:
     value = row.get(field)
-    if not isinstance(value, str) or not value or re.search("[\0\ud800-\udfff]", value):
-        raise CorpusError(f"{field} {value!r}; expected a text in each of key, wav, spk")
-    return value
+    if not isinstance(value, str) or not value.strip() or re.search("[\0\ud800-\udfff]", value):
+        raise CorpusError(f"{field} {_cut(value)}; expected a text in each of key, wav, spk")
+    return value.strip()
+
+
+def _cut(value: object) -> str:
+    return repr(value[:80] if isinstance(value, str | list) else value)[:200]
 
 
 def _stretch(parts: object) -> tuple[float, float]:
     """Start and length in seconds; numbers may come as texts."""
-    try:
-        times = [(Decimal(str(start)), Decimal(str(end))) for start, end in parts]  # type: ignore[attr-defined]
-        start, end = min(start for start, _ in times), max(end for _, end in times)
-        return float(start), float(end - start)
-    except (TypeError, ValueError, DecimalException) as error:
-        raise CorpusError(f"vad {parts!r}; expected pairs of seconds") from error
+    pairs = parts if isinstance(parts, list) else []
+    times = [time for pair in pairs if isinstance(pair, list) and len(pair) == 2 for time in pair]
+    if not times or len(times) < 2 * len(pairs) or not all(SECONDS.fullmatch(str(time)) for time in times):
+        raise CorpusError(f"vad {_cut(parts)}; expected pairs of seconds")
+    start, end = min(map(Decimal, map(str, times[::2]))), max(map(Decimal, map(str, times[1::2])))
+    return float(start), float(end - start)

@@ -6,8 +6,8 @@ https://challenge.zalo.ai
 Layout: `<id>-<M or F>-<number>/<id>-<n>.wav`, at the root or in any folder below it; `<id>.wav`, `speaker_<id>-<n>.wav`
 and one file named like its folder occur, too. A speaker is a folder under its whole name: two folders with one id stay
 two speakers, and a remark names them. The number is taken for an age in years; some of the files named like their
-folder have another number in it (`600-M-29/600-M-30.wav`), which is kept as a conflict of ages. Nobody says who speaks
-in the folder `public-test`: it is left out, with a remark. No session is told.
+folder have another number in it (`600-M-29/600-M-30.wav`): then the speaker's age is from one to the other, and a
+conflict. Nobody says who speaks in the folder `public-test`: it is left out, with a remark. No session is told.
 """
 
 import re
@@ -26,9 +26,9 @@ from curate.errors import CorpusError
 LICENCE = None
 CITATION = None
 URL = "https://challenge.zalo.ai"
-FILLS = ("sex", "age")
+FILLS = ("sex", "age", "language")
 
-_AGE_SOURCE = "folder name (inferred)"
+_AGE_SOURCE = "folder name"
 _UNLABELLED = re.compile(r"(public|private)[-_]test", re.IGNORECASE)
 
 
@@ -50,14 +50,14 @@ class _Folder:
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every WAV in the folder of a speaker. Raises CorpusError for one elsewhere."""
-    for folder in _folders(root):
-        ages = {years for _, _, _, years in _told_by_names(folder) if years is not None} | {folder.years}
+    for folder in _folders(root, settings):
+        ages = {folder.years} | {years for *_, years in _told_by_names(folder) if years and years <= OLDEST_YEARS}
         for path in folder.files:
             yield Described(
                 path=path,
                 speaker=folder.name,
                 sex=sex_of(folder.sex),
-                age_years=(folder.years, folder.years),
+                age_years=(min(ages), max(ages)),
                 age_source=_AGE_SOURCE,
                 age_conflict_years=max(ages) - min(ages) or None,
                 language=settings.language or "vi",
@@ -66,10 +66,10 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
     """What is left out, ids that more than one folder claims, and files whose names contradict their folder."""
-    if unlabelled := sum(_is_unlabelled(path) for path in files_below(root, (".wav",))):
+    if unlabelled := sum(_is_unlabelled(path) for path in _sounds(root, settings)):
         yield f"{unlabelled} files of a test whose speakers nobody names are left out"
     claims: dict[str, set[str]] = {}
-    for folder in _folders(root):
+    for folder in _folders(root, settings):
         claims.setdefault(folder.id, set()).add(folder.name)
         for path, number, sex, years in _told_by_names(folder):
             told = (number, sex or folder.sex, folder.years if years is None else years)
@@ -83,13 +83,17 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
 def aliases(root: Path, settings: Settings) -> dict[str, str]:
     """Each speaker's id, as public lists have it, but for those that two folders claim."""
     claims: dict[str, set[str]] = {}
-    for folder in _folders(root):
+    for folder in _folders(root, settings):
         claims.setdefault(folder.id, set()).add(folder.name)
     return {number: min(names) for number, names in sorted(claims.items()) if len(names) == 1}
 
 
-def _folders(root: Path) -> Iterator[_Folder]:
-    for path, files in groupby(files_below(root, (".wav",)), key=lambda path: path.rpartition("/")[0]):
+def _sounds(root: Path, settings: Settings) -> Iterator[str]:
+    return files_below(root, (".wav",), links=settings.links)
+
+
+def _folders(root: Path, settings: Settings) -> Iterator[_Folder]:
+    for path, files in groupby(_sounds(root, settings), key=lambda path: path.rpartition("/")[0]):
         if _is_unlabelled(path):
             continue
         name = path.rpartition("/")[2]

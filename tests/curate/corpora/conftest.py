@@ -1,6 +1,7 @@
 """Tiny corpora in the layout that the real ones have: `small/<reader>.py` makes that of each reader."""
 
 import importlib.util
+import unicodedata
 from pathlib import Path
 from types import ModuleType
 
@@ -8,9 +9,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curate.corpora import READERS
 from curate.describe import describe
+from curate.errors import CorpusError
 
 
 def maker(name: str) -> ModuleType:
@@ -94,3 +98,55 @@ def folder(corpus_of):
 @pytest.fixture
 def manifest(corpus_of):
     return corpus_of("manifest")
+
+
+def faults_of(divider):
+    """What befalls a table whose cells are divided so: text, a place in it and some bytes make another text."""
+    return {
+        "flip": lambda text, at, junk: text[:at] + bytes(byte ^ junk[0] for byte in text[at : at + 1]) + text[at + 1 :],
+        "insert": lambda text, at, junk: text[:at] + junk + text[at:],
+        "delete": lambda text, at, junk: text[:at] + text[at + len(junk) :],
+        "mark": lambda text, at, junk: b"\xef\xbb\xbf" + text,
+        "windows": lambda text, at, junk: text.replace(b"\n", b"\r\n"),
+        "comma": lambda text, at, junk: text.replace(divider, b","),
+        "quotes": lambda text, at, junk: b'"' + text.replace(divider, b'"' + divider + b'"'),
+        "decomposed": lambda text, at, junk: unicodedata.normalize("NFD", text.decode(errors="replace")).encode(),
+        "repeat": lambda text, at, junk: text + text.splitlines(keepends=True)[at % len(text.splitlines())],
+        "leave": lambda text, at, junk: text[:at] + b"../../etc/passwd" + text[at:],
+        "column": lambda text, at, junk: b"\n".join(line.partition(divider)[2] for line in text.split(b"\n")),
+    }
+
+
+@pytest.fixture(scope="session")
+def damage():
+    """Damage metadata in 200 ways: each time `read` reads it, or its error is one line that begins with a file."""
+
+    def check(root, names, read, *, divider, **more):
+        whole, faults = {name: (root / name).read_bytes() for name in names}, faults_of(divider) | more
+
+        @settings(deadline=None, max_examples=200, derandomize=True)
+        @given(
+            name=st.sampled_from(names),
+            blows=st.lists(
+                st.tuples(st.sampled_from(list(faults)), st.integers(0, 900), st.binary(min_size=1, max_size=4)),
+                min_size=1,
+                max_size=3,
+            ),
+        )
+        def each(name, blows):
+            content = whole[name]
+            for fault, at, junk in blows:
+                content = faults[fault](content or b"\n", min(at, len(content)), junk)
+            for file, text in (whole | {name: content}).items():
+                (root / file).write_bytes(text)
+            try:
+                read()
+                told = None
+            except CorpusError as error:
+                told = str(error)
+            assert told is None or (told.startswith(f"{root}/") and len(told.splitlines()) == 1)
+            assert told is None or name in told or more
+
+        each()
+
+    return check

@@ -207,7 +207,8 @@ def test_two_labels_that_fit_equally_are_an_error(tmp_path, sound):
         write(tmp_path, f"{tree}/1/x.json", {"who": "a"})
     told = refusal(tmp_path, fields={"speaker": "who"})
     assert (
-        told == "audio/1/x.wav: both b/1/x.json and c/1/x.json fit; expected one (`labels` says what stands for what)"
+        told == "audio/1/x.wav: both 'b/1/x.json' and 'c/1/x.json' fit; "
+        "expected one (`labels` says what stands for what)"
     )
 
 
@@ -371,6 +372,7 @@ def test_a_byte_order_mark_does_no_harm(one):
     [
         (b"", "a.json: no JSON (Expecting value"),
         (b'{"id": "x"', "a.json: no JSON ("),
+        (b'{"id": "x", "id": "y"}', "a.json: no JSON (key 'id' twice)"),
         (b"[" * 100_000, "a.json: no JSON ("),
         (b'{"id": ' + b"9" * 5000 + b"}", "a.json: no JSON ("),
         (b'{"id": {"id": ' * 200 + b"1" + b"}}" * 200, "a.json: `speaker` at 'id' is an object"),

@@ -151,6 +151,12 @@ def test_what_is_filled_is_what_the_reader_says_it_fills(name, small, section):
 
 
 @readers
+def test_a_language_that_nobody_gives_is_one_that_the_reader_says_it_fills(name, small, section):
+    told = {row.language for row in READERS[name].rows(small, section(name, small))}
+    assert told == {None} or "language" in READERS[name].FILLS
+
+
+@readers
 def test_ages_say_where_they_come_from(name, small, section):
     for row in READERS[name].rows(small, section(name, small)):
         assert (row.age_years is None) == (row.age_source is None)

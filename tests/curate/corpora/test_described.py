@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.corpora.described import Described, age_of, files_in, sex_of
+from curate.corpora.described import Described, age_of, files_in, one_word, sex_of
 from curate.errors import CorpusError
 
 
@@ -35,10 +35,16 @@ def test_an_age_is_the_youngest_and_oldest_that_its_word_allows(word, years):
 
 
 @pytest.mark.parametrize(
-    "word", ["old", "34.5", "-3", "1234", "30-", "30-39-50", "nan", "30 years", "tens", "+", "60++", "130+", "30-39+"]
+    "word",
+    (
+        *("old", "34.5", "-3", "1234", "30-", "30-39-50", "nan", "30 years", "tens", "+", "60++", "130+", "30-39+"),
+        *("39-30", "999", "150", "200-300", "100-121", "\u0663\u0664", "3" * 500),
+    ),
 )
 def test_a_word_that_is_no_age_is_refused(word):
-    with pytest.raises(CorpusError, match=r"^age '.*'; expected years \(34\), a range \(30-39, 60\+\) or a decade"):
+    with pytest.raises(
+        CorpusError, match=r"^age '.{0,80}'; expected years \(34\), a range \(30-39, 60\+\) or a decade"
+    ):
         age_of(word)
 
 
@@ -48,7 +54,7 @@ def test_any_word_is_an_age_or_a_corpus_error(word):
         years = age_of(word)
     except CorpusError:
         return
-    assert years is None or 0 <= years[0] <= years[1]
+    assert years is None or 0 <= years[0] <= years[1] <= 120
 
 
 @pytest.mark.parametrize(
@@ -56,11 +62,17 @@ def test_any_word_is_an_age_or_a_corpus_error(word):
     [
         (["f", " F ", "female", "Woman", "female_feminine"], "female"),
         (["m", "M", "male", "MAN"], "male"),
-        (["", None, "other", "x"], None),
+        (["", None, "other", "x", "U", "-", "N/A", "unknown", "intersex", "Non-binary", "do_not_wish_to_say"], None),
     ],
 )
 def test_a_sex_is_female_or_male_or_not_said(words, sex):
     assert {sex_of(word) for word in words} == {sex}
+
+
+@pytest.mark.parametrize("word", ["femail", "0", "Frau", "m f", "1.0", "x" * 500])
+def test_a_word_that_is_no_answer_to_the_question_of_sex_is_refused(word):
+    with pytest.raises(CorpusError, match=r"^sex '.{1,80}'; expected female or male, another answer such as `other`"):
+        sex_of(word)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x.wav", "a/../../x.wav", "a/..", "", "."])
@@ -83,8 +95,9 @@ def test_a_speaker_without_a_label_is_refused():
 
 @pytest.mark.parametrize(
     "stretch",
-    [{"start_s": -0.1}, {"start_s": math.nan}, {"start_s": math.inf}]
-    + [{"duration_s": duration_s} for duration_s in (0.0, -1.0, math.nan, math.inf)],
+    [{"start_s": -0.1}, {"start_s": math.nan}, {"start_s": math.inf}, {"start_s": 1e9}]
+    + [{"duration_s": duration_s} for duration_s in (0.0, -1.0, math.nan, math.inf, 1e300)]
+    + [{"channel": -1}, {"channel": 1 << 15}],
     ids=str,
 )
 def test_a_stretch_that_cannot_be_is_refused(stretch):
@@ -100,6 +113,8 @@ def test_a_stretch_that_cannot_be_is_refused(stretch):
         ({"path": "a b/c\td.wav"}, "a%20b/c%20d"),
         ({"path": "a.wav", "name": "call 7"}, "call%207"),
         ({"path": "tiếng/Việt.flac"}, "tiếng/Việt"),
+        ({"path": "tie\u0302\u0301ng.wav"}, "tiếng"),
+        ({"path": "a.wav", "name": "tie\u0302\u0301ng"}, "tiếng"),
         ({"path": "a/b.wav", "start_s": 12.5}, "a/b-0012500"),
         ({"path": "a/b.wav", "start_s": 0.0}, "a/b-0000000"),
         ({"path": "a/b.wav", "duration_s": 2.0}, "a/b-0000000"),
@@ -121,3 +136,34 @@ def test_files_come_in_order_without_folders_but_with_links_that_lead_nowhere(tm
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
     assert [file.name for file in files_in(tmp_path, "z*", "*.wav")][:3] == ["a.wav", "gone.wav", "z.wav"]
     assert tmp_path / "folder.wav" not in files_in(tmp_path, "*")
+
+
+def test_labels_are_in_one_normal_form_and_a_path_stays_as_it_is_on_the_disk():
+    path, label = "du\u0303ng.wav", "Du\u0303ng"
+    said = Described(path=path, speaker=label, session=label, name=label)
+    assert (said.path, said.recording) == (path, "d\u0169ng")
+    assert {said.speaker, said.session, said.name} == {"D\u0169ng"}
+    assert one_word("Du\u0303ng 1") == "D\u0169ng%201"
+
+
+@pytest.mark.parametrize("field", ["speaker", "session", "name"])
+@pytest.mark.parametrize("character", ["\n", "\t", "\r", "\x01", "\x7f", "\x85", "\u2028"])
+def test_a_label_that_holds_a_control_character_is_refused(field, character):
+    label = {"speaker": "s"} | {field: f"a{character}{'b' * 200}"}
+    with pytest.raises(
+        CorpusError, match=rf"^a\.wav: {field} '.{{1,90}}' holds a control character; expected"
+    ) as caught:
+        Described(path="a.wav", **label)
+    assert str(caught.value).isprintable()
+
+
+def test_a_label_may_hold_blanks():
+    assert Described(path="a.wav", speaker="Nguyen Van A").speaker == "Nguyen Van A"
+
+
+@pytest.mark.parametrize("path", ["a\nb.wav", "a\u202eb.wav", "a" * 500])
+def test_a_path_is_shown_on_one_line_that_can_be_printed(path):
+    with pytest.raises(CorpusError) as caught:
+        Described(path=path, speaker="")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 260

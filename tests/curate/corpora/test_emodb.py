@@ -33,6 +33,20 @@ def test_the_tables_beside_the_audio_go_before_what_was_published(emodb):
     assert [row.transcript for row in rows.values()] == ["Der Lappen, der liegt.", None, None]
 
 
+def test_a_sex_that_is_none_is_an_error_that_names_the_line(emodb):
+    (emodb / "speakers.csv").write_text("speaker,sex,age\n03,male,31\n16,Frau,31\n")
+    with pytest.raises(CorpusError, match=r"speakers\.csv:3: sex 'Frau'; expected female or male"):
+        read(emodb)
+
+
+@pytest.mark.parametrize("name", ["speakers.csv", "sentences.csv"])
+def test_a_table_behind_a_link_that_leads_out_is_not_read(emodb, tmp_path, name):
+    (tmp_path / "out.csv").write_text("speaker,sex,age\n")
+    (emodb / name).symlink_to(tmp_path / "out.csv")
+    with pytest.raises(CorpusError, match=rf"{name} leads out of .* by a link"):
+        read(emodb)
+
+
 def test_it_is_german_in_one_session_that_nobody_knows(emodb):
     assert {(row.language, row.session, row.corpus_split) for row in read(emodb).values()} == {("de", None, None)}
 

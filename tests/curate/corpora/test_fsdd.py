@@ -31,7 +31,20 @@ def test_the_table_says_sex_and_accent_of_those_it_names(fsdd):
     assert told == {"jackson": ("male", "USA/neutral", "en"), "theo": (None, None, "en")}
 
 
-@pytest.mark.parametrize("name", ["10_theo_1", "x_theo_1", "1_theo", "1__1", "1_the_o_1", "1_theo_1b"])
+def test_a_sex_that_is_none_is_an_error_that_names_the_line(fsdd):
+    (fsdd / "speakers.csv").write_text("speaker,sex,accent,language\njackson,Frau,x,english\n")
+    with pytest.raises(CorpusError, match=r"speakers\.csv:2: sex 'Frau'; expected female or male"):
+        read(fsdd)
+
+
+def test_a_table_behind_a_link_that_leads_out_is_not_read(fsdd, tmp_path):
+    (tmp_path / "out.csv").write_text("speaker,sex\n")
+    (fsdd / "speakers.csv").symlink_to(tmp_path / "out.csv")
+    with pytest.raises(CorpusError, match=r"speakers\.csv leads out of .* by a link"):
+        read(fsdd)
+
+
+@pytest.mark.parametrize("name", ["10_theo_1", "\u0661_theo_1", "x_theo_1", "1_theo", "1__1", "1_the_o_1", "1_theo_1b"])
 def test_a_name_of_another_form_is_an_error_that_shows_the_form(fsdd, sound, name):
     sound(fsdd, f"recordings/{name}.wav")
     with pytest.raises(

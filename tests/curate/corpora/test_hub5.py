@@ -90,8 +90,8 @@ def test_categories_are_told_from_words(hub5, read, rest, sex, transcript):
         ("en_4156 C en_4156_C 0.01 0.02 <O> A", ":9: side 'C'; expected a or b"),
         ("en_4156 A en_4156_A 0.02 0.01 <O> A", r":9: from 0\.02 to 0\.01 s; expected an end after its start"),
         ("en_4156 A en_4156_A -1 0.01 <O> A", ":9: '-1'; expected seconds"),
-        ("en_9999 A en_9999_A 0.01 0.02 <O> A", r":9: no audio of call 'en_9999'; expected en_9999\.sph"),
-        ("en_4156 B en_4156_B 0.02 0.09 <O,en,M> NO", ":9: en_4156_B-0000020-0000090 again with other words"),
+        ("en_9999 A en_9999_A 0.01 0.02 <O> A", r":9: no audio of call 'en_9999'; expected its \.sph of LDC2002S09"),
+        ("en_4156 B en_4156_B 0.02 0.09 <O,en,M> NO", ":9: 'en_4156_B-0000020-0000090' again with other words"),
     ],
 )
 def test_a_line_that_does_not_fit_is_an_error_with_file_and_line(hub5, read, line, told):
@@ -102,7 +102,7 @@ def test_a_line_that_does_not_fit_is_an_error_with_file_and_line(hub5, read, lin
 
 def test_there_is_one_file_of_transcripts_and_one_of_each_call(hub5, read, sound):
     sound(hub5, "converted/en_4156.wav", rate=8000)
-    with pytest.raises(CorpusError, match=r"call 'en_4156' is in .*en_4156\.sph, too; expected one file a call$"):
+    with pytest.raises(CorpusError, match=r"call 'en_4156' is in '.*en_4156\.sph', too; expected one file a call$"):
         read(hub5)
     (hub5 / "converted/en_4156.wav").unlink()
     (hub5 / STM).rename(hub5 / "other.stm")

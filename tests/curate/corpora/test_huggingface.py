@@ -224,13 +224,21 @@ def test_a_byte_order_mark_windows_lines_and_another_normal_form_do_no_harm(tmp_
     ("text", "told"),
     [
         ("file_name,who\na.wav,x\n", "metadata.csv:2: no speaker in speaker_id or speaker or client_id; expected one"),
-        ("file,speaker\na.wav,x\n", "metadata.csv:2: no 'file_name'; expected the name of a file in every row"),
+        ("file,speaker\na.wav,x\n", "metadata.csv:2: no column 'file_name' among file, speaker; expected the names of"),
+        (
+            "file_name;speaker\na.wav;x\n",
+            "metadata.csv:2: no column 'file_name' among file_name;speaker; expected the names of files in it "
+            "(`fields` maps `path`), and commas between the columns of a CSV",
+        ),
+        ("file_name,speaker\n,x\n", "metadata.csv:2: no 'file_name'; expected the name of a file in every row"),
+        ('file_name,speaker\na.wav,"x\nb.wav,y\n', "metadata.csv:2: unexpected end of data; expected rows of cells"),
         ("file_name,speaker\na.wav,\n", "metadata.csv:2: no speaker in "),
         ("file_name,speaker\n../a.wav,x\n", "metadata.csv:2: path '../a.wav' leaves"),
         ("file_name,speaker\n/etc/a.wav,x\n", "metadata.csv:2: path '/etc/a.wav' leaves"),
         ("file_name,speaker\nhttps://x.org/a.wav,x\n", "metadata.csv:2: path 'https://x.org/a.wav' is an address"),
         ("file_name,speaker,age\na.wav,x,old\n", "metadata.csv:2: age 'old'; expected years"),
-        ("file_name,speaker,gender\na.wav,x,1\n", "metadata.csv:2: sex '1' is a number; expected a word"),
+        ("file_name,speaker,gender\na.wav,x,1\n", "metadata.csv:2: sex '1'; expected female or male"),
+        ("file_name,speaker,age\na.wav,x,200-300\n", "metadata.csv:2: age '200-300'; expected years"),
     ],
 )
 def test_metadata_that_makes_no_utterance_is_refused_by_its_line(tmp_path, text, told):
@@ -387,3 +395,84 @@ def test_any_value_in_any_field_gives_rows_or_one_line(folder, value):
         row = {"file_name": "a.wav", "speaker_id": "an"} | {field: value}
         (folder / "metadata.jsonl").write_text(json.dumps(row) + "\n")
         assert len(rows_or_refusal(folder)) <= 1
+
+
+def test_only_a_reader_with_the_key_advises_where_the_root_was(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,speaker\n../a.wav,x\n")
+    assert refusal(tmp_path).endswith("; expected a `root` that holds all audio")
+
+
+def test_a_table_without_rows_is_told(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,speaker\n")
+    assert refusal(tmp_path) == f"{tmp_path}: no rows in its tables; expected at least one utterance"
+
+
+def test_metadata_in_parquet_may_hold_anything_where_it_is_not_asked_for(tmp_path):
+    odd = {"day": pa.array([1 << 30], pa.date32()), "raw": [b"\xff"], "part": [[1]]}
+    pq.write_table(pa.table({"file_name": ["a.wav"], "speaker": ["x"]} | odd), tmp_path / "metadata.parquet")
+    assert [row.speaker for row in read(tmp_path)] == ["x"]
+    told = refusal(tmp_path, fields={"session": "day"})
+    assert told.startswith("metadata.parquet: row 1: column 'day' holds no usable date32[day] (days=")
+    assert refusal(tmp_path, fields={"session": "part"}).startswith(
+        "metadata.parquet: row 1: column 'part' is a list; "
+    )
+
+
+def test_a_date_beside_audio_that_cannot_be_is_named(tmp_path):
+    columns = {"speaker": ["a", "b"], "day": pa.array([1, 1 << 30], pa.date32())}
+    write_table(tmp_path / "t.parquet", [(b"fLaC", None), (b"fLaC x", None)], **columns)
+    assert len(read(tmp_path, unpack=Path("u"))) == 2
+    told = refusal(tmp_path, unpack=Path("u"), fields={"session": "day"})
+    assert told.startswith("t.parquet: row 2: column 'day' holds no usable date32[day] (days=")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    pq.write_table(
+        pa.table([[{"bytes": b"fLaC"}], ["x"], ["y"]], ["audio", "speaker", "speaker"]), tmp_path / "t.parquet"
+    )
+    assert refusal(tmp_path, unpack=Path("u")) == "t.parquet: column 'speaker' is there twice; expected each once"
+
+
+def test_a_field_may_lie_within_a_column_of_jsonl(tmp_path):
+    row = {"file_name": "a.wav", "info": {"who": "x", "tags": [1]}, "other": [True]}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row) + "\n")
+    assert [one.speaker for one in read(tmp_path, fields={"speaker": "info.who"})] == ["x"]
+    assert "column 'info.tags' is a list" in refusal(tmp_path, fields={"speaker": "info.tags"})
+
+
+def test_metadata_behind_a_link_that_leads_out_is_read_only_where_links_may(folder, tmp_path):
+    shutil.move(folder / "metadata.csv", tmp_path / "metadata.csv")
+    (folder / "metadata.csv").symlink_to(tmp_path / "metadata.csv")
+    assert "metadata.csv leads out of " in refusal(folder)
+    assert len(read(folder, links="anywhere")) == 2
+
+
+@pytest.mark.parametrize("linked", ["u", "u/{}", "u/{}/{}"])
+def test_nothing_is_unpacked_through_a_link_that_leads_out(tmp_path, linked):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    content = b"fLaC one"
+    write_table(root / "t.parquet", [(content, None)], speaker=["a"])
+    _, folder, name = unpacked(content, ".flac", "u").split("/")
+    link = root / linked.format(folder, name)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside / "x.flac" if linked.count("/") == 2 else outside)
+    assert " leads out of " in refusal(root, unpack=Path("u"))
+    assert files(outside) == {}
+    if linked == "u":
+        read(root, unpack=Path("u"), links="anywhere")
+        assert len(files(outside)) == 1
+
+
+def test_a_table_whose_name_cannot_be_printed_is_refused(tmp_path):
+    write_table(tmp_path / "a\nb.parquet", [(b"fLaC", None)], speaker=["a"])
+    assert refusal(tmp_path) == f"{tmp_path}: table 'a\\nb.parquet'; expected a name that can be printed"
+
+
+def test_what_a_message_quotes_is_short_and_can_be_printed(tmp_path):
+    long = "\u202e" + "x" * 5000
+    for row in ({"file_name": f"../{long}"}, {"gender": long}, {"age": long}, {"age_min_years": long}, {long: [1]}):
+        (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.wav", "speaker": "x"} | row) + "\n")
+        told = refusal(tmp_path, fields={"session": long} if long in row else {})
+        assert told.isprintable()
+        assert len(told) < 600

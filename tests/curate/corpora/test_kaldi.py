@@ -151,6 +151,47 @@ def test_lines_that_do_not_agree_are_errors_that_name_the_line(root, read, path,
         read()
 
 
+def test_a_segment_is_the_whole_file_only_where_the_file_itself_ends(root, read):
+    say(root, "test/reco2dur", "call-A 0.02\ncall-B 0.02\n")
+    say(root, "test/segments", "chi-1 call-A 0 0.02\nchi-2 call-A 0 0.10001\ndung-1 call-B 0.0 0.09993\n")
+    told = [(row.start_s, row.duration_s) for row in read(manifest=Path("data/test"))]
+    assert told == [(0.0, 0.02), (None, None), (0.0, 0.09993)]
+    (root / "wav/call.wav").unlink()
+    assert [row.duration_s for row in read(manifest=Path("data/test"))] == [0.02, 0.10001, 0.09993]
+
+
+def test_audio_that_is_a_link_out_is_not_looked_at(root, read, tmp_path):
+    (root / "wav/call.wav").rename(tmp_path / "call.wav")
+    (root / "wav/call.wav").symlink_to(tmp_path / "call.wav")
+    with pytest.raises(CorpusError, match=r"wav/call\.wav leads out of .*; expected what lies below it, or `links"):
+        read()
+    assert read(links="anywhere")[2].duration_s is None
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(root, read):
+    say(root, "train/text", "an-1 " + "a" * (1 << 21))
+    with pytest.raises(CorpusError, match=r"text:1: 1048576 bytes without an end; expected lines of text$"):
+        read()
+
+
+def test_a_speaker_may_have_many_utterances_on_one_line(root, read):
+    keys = [f"an-{number:0100}" for number in range(12_000)]
+    say(root, "test/spk2utt", "an " + " ".join(keys) + "\n")
+    for file, value in (("utt2spk", "an"), ("segments", "call-A 0 0.05")):
+        say(root, f"test/{file}", "".join(f"{key} {value}\n" for key in keys))
+    say(root, "test/wav.scp", "call-A wav/call.wav\n")
+    assert len(read(manifest=Path("data/test"))) == 12_000
+
+
+def test_what_errors_quote_of_a_file_is_short_and_shown_as_it_is(root, read):
+    say(root, "train/utt2spk", "an-1 an " + "\u202e" * 5_000 + "\n")
+    with pytest.raises(CorpusError) as caught:
+        read(manifest=Path("data/train"))
+    assert str(caught.value).endswith("; expected an utterance and its speaker")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1_000
+
+
 def test_a_folder_without_a_data_directory_is_an_error(root, read):
     with pytest.raises(CorpusError, match=r"wav: no data directory; expected `wav\.scp` and `utt2spk` in it or in fol"):
         read(manifest=Path("wav"))
@@ -184,6 +225,8 @@ def test_text_that_is_not_utf8_is_an_error_that_names_the_line(root, read):
         ("cat a.wav |", Audio("a.wav")),
         ("cat a.wav | wav-copy - - |", Audio("a.wav")),
         ("wav-copy a.wav - |", Audio("a.wav")),
+        ("sox -q -t sph a.sph -b 16 -e signed-integer -t wav - |", Audio("a.sph")),
+        ("sph2pipe -p a.sph | ffmpeg -v error -i pipe:0 -ar 16000 -f wav pipe:1 |", Audio("a.sph")),
     ],
 )
 def test_of_the_usual_commands_the_file_and_the_channel_are_taken(said, audio):
@@ -204,6 +247,20 @@ def test_of_the_usual_commands_the_file_and_the_channel_are_taken(said, audio):
         "cat - |",
         "cat a.wav | cat b.wav |",
         "flac -c -d -s --skip=10 a.flac |",
+        "sox -t raw -r 8000 -e mu-law a.wav -t wav - |",
+        "sox -t raw a.wav -t wav - |",
+        "sox -r 8000 a.wav -t wav - |",
+        "sox -b 8 a.wav -t wav - |",
+        "sox -c 1 a.wav -t wav - |",
+        "sox a.wav -t raw - | sox -t raw - -t wav - |",
+        "sox a.wav -r 8000 -r 16000 -t wav - |",
+        "ffmpeg -f s16le -ar 8000 -i a.wav -f wav - |",
+        "ffmpeg -ac 2 -i a.wav -f wav - |",
+        "ffmpeg -acodec pcm_mulaw -i a.wav -f wav - |",
+        "ffmpeg -i a.wav -i b.wav -f wav - |",
+        "ffmpeg -i a.wav -f wav -f flac - |",
+        "ffmpeg -i |",
+        "sph2pipe -f wav -c 1 -c 2 a.sph |",
         "flac -c -d -s |",
         "sph2pipe -t 0:1 a.sph |",
         "sph2pipe -f wav -c 3 a.sph |",

@@ -112,10 +112,42 @@ def test_channels_are_counted_within_the_file_that_holds_them(tmp_path, section)
     ("start", "duration", "told"),
     [(0, 0.1, (None, None)), (0, 0.09998, (None, None)), (0, 0.0999, (0.0, 0.0999)), (0.01, 0.09, (0.01, 0.09))],
 )
-def test_a_supervision_of_all_samples_is_no_stretch(tmp_path, section, start, duration, told):
+def test_a_supervision_of_all_samples_is_no_stretch(tmp_path, section, sound, start, duration, told):
+    sound(tmp_path, "a.wav")
     written(tmp_path, r=[RECORDING], s=[SUPERVISION | {"start": start, "duration": duration}])
     (found,) = read(section, tmp_path, **BOTH)
     assert (found.start_s, found.duration_s) == told
+
+
+@pytest.mark.parametrize("wrong", [{"num_samples": 800}, {"duration": 0.05}, {"sampling_rate": 32_000}], ids=str)
+def test_the_header_of_a_file_goes_before_what_its_recording_says(tmp_path, section, sound, wrong):
+    """A stretch never becomes the whole file."""
+    sound(tmp_path, "a.wav")
+    half, whole = (SUPERVISION | {"duration": duration} for duration in (0.05, 0.1))
+    written(tmp_path, r=[RECORDING | wrong], s=[half, whole])
+    assert [one.duration_s for one in read(section, tmp_path, **BOTH)] == [0.05, None]
+
+
+def test_a_file_that_is_not_there_is_described_so_that_it_is_missed(tmp_path, section):
+    written(tmp_path, r=[RECORDING], s=[SUPERVISION])
+    (found,) = read(section, tmp_path, **BOTH)
+    assert (found.path, found.is_stretch) == ("a.wav", False)
+
+
+def test_sound_behind_a_link_that_leads_out_is_not_opened(tmp_path, section, sound, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    sound(tmp_path, "out/a.wav")
+    (root / "a.wav").symlink_to(tmp_path / "out/a.wav")
+    written(root, r=[RECORDING], s=[SUPERVISION])
+    assert len(read(section, root, **BOTH, links="anywhere")) == 1
+    monkeypatch.setattr("curate.corpora.listed.sound_of", None)
+    assert "s.jsonl:1: a.wav leads out of " in refusal(section, root, **BOTH)
+
+
+def test_a_manifest_without_rows_is_named(tmp_path, section):
+    written(tmp_path, r=[RECORDING], s=[])
+    assert refusal(section, tmp_path, **BOTH) == "s.jsonl: no rows; expected at least one utterance"
 
 
 @pytest.mark.parametrize("order", ["0123", "3210", "0213", "1", "0011", "0101"])
@@ -241,7 +273,6 @@ def _source(**keys):
         (_source(source="../a.wav"), "path '../a.wav' leaves"),
         (_source(source="https://x/a.wav"), "path 'https://x/a.wav' is an address"),
         ({"transforms": [{"name": "Speed"}]}, "r.jsonl:1: recording 'r' has `transforms`; expected audio as it lies"),
-        ({"sampling_rate": 0}, "r.jsonl:1: recording 'r': no `sampling_rate` or `num_samples`; expected both"),
         ({"id": None}, "r.jsonl:1: no `id`; expected one"),
     ],
 )

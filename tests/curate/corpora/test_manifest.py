@@ -132,11 +132,10 @@ def test_a_csv_unquotes_and_a_tsv_keeps_its_quotes(tmp_path):
     assert [read(tmp_path, name)[0].transcript for name in ("m.csv", "m.tsv")] == ['one, "two"', '"one, two']
 
 
-@pytest.mark.parametrize("path", ["../x.wav", "/etc/passwd", "a/../../x.wav", "..\\x.wav"])
+@pytest.mark.parametrize("path", ["../x.wav", "/etc/passwd", "a/../../x.wav", "..\\x.wav", "a/.."])
 def test_a_path_that_leaves_the_corpus_is_refused_by_its_line(tmp_path, path):
     told = refusal(tmp_path, f"path,speaker\na.wav,s\n{path},s\n")
-    written = path.replace("\\", "/")
-    assert told == f"m.csv:3: path {written!r} leaves the corpus; expected one below its root"
+    assert told == f"m.csv:3: path {path!r} leaves {tmp_path}; expected a `root` that holds all audio"
 
 
 @pytest.mark.parametrize(
@@ -144,8 +143,22 @@ def test_a_path_that_leaves_the_corpus_is_refused_by_its_line(tmp_path, path):
     [
         (
             "path,who\na.wav,s\n",
-            "m.csv:2: no column 'speaker'; expected one that says the speaker (`fields` maps names)",
+            "m.csv:2: no column 'speaker' that says the speaker; expected it among path, who (`fields` maps names",
         ),
+        ("path;speaker\na.wav;s\n", "m.csv:2: no column 'path' that says the path; expected it among path;speaker ("),
+        ("path,speaker\nhttp://x/a.wav,s\n", "m.csv:2: path 'http://x/a.wav' is an address; expected a file below"),
+        ("path,speaker\n", "m.csv: no rows; expected at least one utterance"),
+        ("path,speaker,sex\na.wav,s,f\nb.wav,s,femail\n", "m.csv:3: sex 'femail'; expected female or male"),
+        ("path,speaker,age\na.wav,s,39-30\n", "m.csv:2: age '39-30'; expected years"),
+        (
+            'path,speaker,transcript\na.wav,s,x\nb.wav,s,"he said\nc.wav,s,x\nd.wav,s,x\n',
+            "m.csv:3: unexpected end of data; expected rows of cells, with every quote closed",
+        ),
+        ('path,speaker\n"a.wav"x,s\n', "m.csv:2: ',' expected after '\"'; expected rows of cells"),
+        ('path,speaker,split\na.wav,s,"two\nlines"\nb.wav,,\n', "m.csv:4: row has no speaker"),
+        ("path,speaker,start_s\na.wav,s,0_1\n", "m.csv:2: `start_s` '0_1'; expected a finite number"),
+        ("path,speaker,start_s\na.wav,s,\u0661\n", "m.csv:2: `start_s` '\u0661'; expected a finite number"),
+        ("path,speaker,start_s\na.wav,s,1e12\n", "m.csv:2: a.wav: start_s 1000000000000.0; expected seconds"),
         (
             "path,speaker\na.wav,s\nb.wav,\n",
             "m.csv:3: row has no speaker in column 'speaker'; expected a speaker in every row",
@@ -155,11 +168,11 @@ def test_a_path_that_leaves_the_corpus_is_refused_by_its_line(tmp_path, path):
         ("path,speaker\na.wav\n", "m.csv:2: 1 fields; expected 2 as in the header"),
         ("", "m.csv: empty; expected a header and rows"),
         ("path,speaker,age\na.wav,s,old\n", "m.csv:2: age 'old'; expected years (34)"),
-        ("path,speaker,start_s\na.wav,s,soon\n", "m.csv:2: start_s 'soon'; expected a number of seconds"),
+        ("path,speaker,start_s\na.wav,s,soon\n", "m.csv:2: `start_s` 'soon'; expected a finite number"),
         ("path,speaker,start_s\na.wav,s,-1\n", "m.csv:2: a.wav: start_s -1.0; expected seconds from the start"),
-        ("path,speaker,start_s\na.wav,s,nan\n", "m.csv:2: a.wav: start_s nan; expected seconds from the start"),
+        ("path,speaker,start_s\na.wav,s,nan\n", "m.csv:2: `start_s` 'nan'; expected a finite number"),
         ("path,speaker,duration_s\na.wav,s,0\n", "m.csv:2: a.wav: duration_s 0.0; expected more than 0 seconds"),
-        ("path,speaker,duration_s\na.wav,s,1;2\n", "m.csv:2: duration_s '1;2'; expected a number of seconds"),
+        ("path,speaker,duration_s\na.wav,s,1;2\n", "m.csv:2: `duration_s` '1;2'; expected a finite number"),
         ("path,speaker\na\0.wav,s\n", "m.csv:2: "),
         (b"path,speaker\n\xff.wav,s\n", "m.csv: byte 13 is no UTF-8; expected text in UTF-8"),
     ],
@@ -172,6 +185,16 @@ def test_a_row_that_makes_no_utterance_is_refused_by_file_and_line(tmp_path, tex
     ("name", "content", "told"),
     [
         ("m.jsonl", b'{"path": "a.wav", "speaker": "s"}\n{"path"\n', "m.jsonl:2: no JSON ("),
+        ("m.jsonl", b'{"path": "a.wav", "path": "b.wav", "speaker": "s"}', "m.jsonl:1: no JSON (key 'path' twice)"),
+        (
+            "m.jsonl",
+            b'{"path": "a.wav", "speaker": ["s"]}',
+            "m.jsonl:1: column 'speaker' is a list; expected a text or",
+        ),
+        ("m.jsonl", b'{"path": "a.wav", "speaker": {}}', "m.jsonl:1: column 'speaker' is an object; expected a text"),
+        ("m.jsonl", b'{"path": "a.wav", "speaker": true}', "m.jsonl:1: column 'speaker' is true or false; expected"),
+        ("m.jsonl", b'{"path": "a.wav", "speaker": 1e300}', "m.jsonl:1: column 'speaker' is 1e+300, which no float"),
+        ("m.jsonl", b"\n", "m.jsonl: no rows; expected at least one utterance"),
         ("m.jsonl", b"[1, 2]\n", "m.jsonl:1: list; expected one object a line"),
         ("m.jsonl", b"[" * 100_000, "m.jsonl:1: no JSON ("),
         ("m.jsonl", b'{"path": "a.wav", "speaker": NaN}\n', "m.jsonl:1: row has no speaker in column 'speaker'"),
@@ -186,7 +209,9 @@ def test_a_file_of_another_form_is_refused(tmp_path, name, content, told):
 
 @pytest.mark.parametrize("name", ["no.csv", "no.jsonl", "no.parquet"])
 def test_a_manifest_that_is_not_there_is_named(tmp_path, name):
-    with pytest.raises(CorpusError, match=rf"^{tmp_path}/{name}: .*No such file or directory.*; expected a table of"):
+    with pytest.raises(
+        CorpusError, match=rf"^{tmp_path}/{name}: .*No such file or directory.*; expected a (table|manifest)"
+    ):
         read(tmp_path, name)
 
 
@@ -223,3 +248,69 @@ def test_any_bytes_are_utterances_or_a_corpus_error(folder_of_junk, suffix, cont
 @pytest.fixture(scope="module")
 def folder_of_junk(tmp_path_factory):
     return tmp_path_factory.mktemp("junk")
+
+
+def test_a_path_below_the_root_may_be_written_in_any_way(tmp_path):
+    (tmp_path / "m.csv").write_text(f"path,speaker\n{tmp_path}/d/a.wav,s\n./d//a.wav,s\nd/../d/a.wav,s\n")
+    assert {row.path for row in read(tmp_path, "m.csv")} == {"d/a.wav"}
+
+
+def test_columns_that_are_not_asked_for_may_hold_anything(tmp_path):
+    odd = {"odd": [1], "more": {"x": None}, "flag": True, "big": 1e300}
+    (tmp_path / "m.jsonl").write_text(json.dumps({"path": "a.wav", "speaker": "s"} | odd) + "\n")
+    dates = {"date": pa.array([1 << 30], pa.date32()), "raw": [b"\xff"], "part": [[1]]}
+    pq.write_table(pa.table({"path": ["a.wav"], "speaker": ["s"]} | dates), tmp_path / "m.parquet")
+    for name in ("m.jsonl", "m.parquet"):
+        (row,) = read(tmp_path, name)
+        assert (row.path, row.speaker) == ("a.wav", "s")
+
+
+def test_a_date_is_a_session_and_one_that_cannot_be_is_named(tmp_path):
+    columns = {"path": ["a.wav", "b.wav"], "speaker": ["s", "s"], "split": [b"x", b"x"]}
+    for days, kind in (([1, 2], pa.date32()), ([1, 1 << 30], pa.date32()), ([1, 1 << 62], pa.timestamp("us"))):
+        pq.write_table(pa.table(columns | {"session": pa.array(days, kind)}), tmp_path / "m.parquet")
+        if days[1] == 2:
+            fields = {"split": "session"}
+            assert [row.session for row in read(tmp_path, "m.parquet", fields=fields)] == ["1970-01-02", "1970-01-03"]
+        else:
+            with pytest.raises(CorpusError, match=r"m\.parquet: row 2: column 'session' holds no usable (date|timest)"):
+                read(tmp_path, "m.parquet")
+
+
+def test_bytes_are_no_label_and_two_columns_of_one_name_are_none(tmp_path):
+    pq.write_table(pa.table({"path": ["a.wav"], "speaker": [b"s"]}), tmp_path / "m.parquet")
+    with pytest.raises(
+        CorpusError, match=r"m\.parquet: row 1: column 'speaker' is bytes; expected a text or a number$"
+    ):
+        read(tmp_path, "m.parquet")
+    pq.write_table(pa.table([["a.wav"], ["s"], ["t"]], ["path", "speaker", "speaker"]), tmp_path / "m.parquet")
+    with pytest.raises(CorpusError, match=r"m\.parquet: column 'speaker' is there twice; expected each once$"):
+        read(tmp_path, "m.parquet")
+
+
+def test_a_manifest_without_rows_is_named_in_every_form(tmp_path):
+    pq.write_table(pa.table({"path": pa.array([], pa.string())}), tmp_path / "m.parquet")
+    with pytest.raises(CorpusError, match=r"m\.parquet: no rows; expected at least one utterance$"):
+        read(tmp_path, "m.parquet")
+
+
+def test_a_manifest_behind_a_link_that_leads_out_is_read_only_where_links_may(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "m.csv").write_text("path,speaker\na.wav,s\n")
+    (root / "m.csv").symlink_to(tmp_path / "m.csv")
+    with pytest.raises(CorpusError, match=r"root/m\.csv leads out of .* by a link; expected"):
+        read(root, "m.csv")
+    for name, more in (("m.csv", {"links": "anywhere"}), ("../m.csv", {}), (str(tmp_path / "m.csv"), {})):
+        assert len(read(root, name, **more)) == 1
+
+
+def test_what_a_message_quotes_is_short_and_can_be_printed(tmp_path):
+    long = "\u202e" + "x" * 5000
+    for line in (f"../{long},s,f", f"a.wav,s,{long}"):
+        told = refusal(tmp_path, f"path,speaker,sex\n{line}\n")
+        assert told.isprintable()
+        assert len(told) < 500
+    told = refusal(tmp_path, f"path,{long}\na.wav,s\n")
+    assert told.isprintable()
+    assert len(told) < 600

@@ -19,11 +19,11 @@ def read(section, root, **more):
     return list(READERS["nemo"].rows(root, section("nemo", root, **more)))
 
 
-def row(section, root, **keys):
+def row(section, root, links="inside", **keys):
     """The utterance of a manifest with one row: a file, a speaker, and what is given."""
     line = {"audio_filepath": "a.wav", "speaker": "an"} | keys
     (root / "m.json").write_text(json.dumps({key: it for key, it in line.items() if it is not ...}))
-    (found,) = read(section, root, manifest=Path("m.json"))
+    (found,) = read(section, root, manifest=Path("m.json"), links=links)
     return found
 
 
@@ -133,6 +133,11 @@ SOUND = '{"audio_filepath": "a.wav", "speaker": "s"}\n'
         ("[1]\n", "m.json:1: list; expected one object a line"),
         ("[" * 100_000, "m.json:1: no JSON ("),
         ('{"x": ' + "9" * 5000 + "}\n", "m.json:1: no JSON ("),
+        (SOUND[:-2] + ', "offset": "0_1"}', "m.json:1: `offset` '0_1'; expected a finite number"),
+        (SOUND[:-2] + ', "offset": "\u0661"}', "m.json:1: `offset` '\u0661'; expected a finite number"),
+        (SOUND[:-2] + ', "offset": true}', "m.json:1: `offset` 'True'; expected a finite number"),
+        (SOUND[:-2] + ', "gender": "femail"}', "m.json:1: sex 'femail'; expected female or male"),
+        ("\n", "m.json: no rows; expected at least one utterance"),
         (SOUND[:-2] + ', "offset": "soon"}', "m.json:1: `offset` 'soon'; expected a finite number"),
         (SOUND[:-2] + ', "offset": NaN}', "m.json:1: `offset` 'nan'; expected a finite number"),
         (SOUND[:-2] + ', "offset": 1' + "0" * 400 + "}", "m.json:1: `offset` '1000"),
@@ -189,3 +194,15 @@ def test_damaged_manifests_give_rows_below_the_root_or_one_line_of_error(small, 
         refused = str(error)
     assert len(refused.splitlines()) <= (not found)
     assert all((small / one.path).resolve().is_relative_to(small.resolve()) for one in found)
+
+
+def test_sound_behind_a_link_that_leads_out_is_not_opened(tmp_path, section, sound, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    sound(tmp_path, "out/a.wav")
+    (root / "a.wav").symlink_to(tmp_path / "out/a.wav")
+    keys = {"offset": 0, "duration": 0.05}
+    assert row(section, root, **keys, links="anywhere").is_stretch
+    monkeypatch.setattr("curate.corpora.listed.sound_of", None)
+    with pytest.raises(CorpusError, match=r"m\.json:1: .*/a\.wav leads out of .* by a link; expected"):
+        row(section, root, **keys)

@@ -149,7 +149,11 @@ HEADER_INFO = "LDC2011S05/docs/NIST_SRE08_header_info.all.train.csv"
         (MALE, "10018 ../x.sph:A", r"2: segment '\.\./x\.sph'; expected the name of a"),
         (MALE, "10018 ,", "2: model '10018' again, or of no segment"),
         (MALE, "10017 tahzx.sph:A", "2: model '10017' again"),
-        (NDX, "10099 m fhpti.sph:A", "5: no model '10099' in any list of short2"),
+        (
+            NDX,
+            "10099 m fhpti.sph:A",
+            r"5: no model '10099' in any list of short2; expected it in a file short2\.trn or NIST_SRE08_short2\.mod",
+        ),
         (NDX, "10017 x fhpti.sph:A", "5: sex 'x'; expected m or f"),
         (NDX, "10017 fhpti.sph:A", "5: 2 fields; expected MODEL m"),
         (MODEL_KEY, "10099,m,tahzx:a,110074", r"4: no model '10099' in short2\.trn; expected one that it has"),
@@ -199,6 +203,15 @@ def test_what_only_a_segment_key_of_training_names_is_training(sre08, read):
 def test_a_training_list_must_lie_with_its_sex(sre08, read):
     (sre08 / "LDC2011S05/data/train/male").rename(sre08 / "LDC2011S05/data/train/men")
     with pytest.raises(CorpusError, match=r"3conv\.trn: in a folder 'men'; expected it in male or female$"):
+        read(sre08)
+
+
+def test_a_training_list_that_is_a_folder_is_missed(sre08, read):
+    (sre08 / MALE).with_name("3conv.trn").unlink()
+    (sre08 / MALE).with_name("3conv.trn").mkdir()
+    with pytest.raises(
+        CorpusError, match=r"no model '30003' in any list of 3conv; expected it in a file 3conv\.trn or"
+    ):
         read(sre08)
 
 

@@ -96,9 +96,21 @@ def test_json_is_read_the_same_in_pieces_of_any_size(small, section, monkeypatch
     assert read(section, small) == whole
 
 
-def test_an_object_of_nothing_has_no_utterances(tmp_path, section):
-    (tmp_path / "m.json").write_text(" { } \n")
-    assert read(section, tmp_path, manifest=Path("m.json")) == []
+@pytest.mark.parametrize(("name", "text"), [("m.json", " { } \n"), ("m.csv", "ID,wav,spk_id\n")])
+def test_a_manifest_of_nothing_is_named(tmp_path, section, name, text):
+    assert refusal(section, tmp_path, text, name) == f"{name}: no rows; expected at least one utterance"
+
+
+def test_sound_behind_a_link_that_leads_out_is_not_opened(tmp_path, section, sound, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    sound(tmp_path, "out/a.wav")
+    (root / "a.wav").symlink_to(tmp_path / "out/a.wav")
+    (root / "m.csv").write_text(f"{HEAD}one,0.1,a.wav,100,200,s\n")
+    (found,) = read(section, root, manifest=Path("m.csv"), links="anywhere")
+    assert found.is_stretch
+    monkeypatch.setattr("curate.corpora.listed.sound_of", None)
+    assert " leads out of " in refusal(section, root, f"{HEAD}one,0.1,a.wav,100,200,s\n")
 
 
 @pytest.mark.parametrize(
@@ -112,10 +124,10 @@ def test_an_object_of_nothing_has_no_utterances(tmp_path, section):
         ("ID,spk_id\n1,s\n", "m.csv:2: no `wav` or `path` or `file_path`; expected one in every row"),
         ("ID,wav,spk_id\n1,a.wav,s\n,a.wav,s\n", "m.csv:3: no `ID`; expected one in every row"),
         ("ID,wav,spk_id\n1,a.wav\n", "m.csv:2: 2 fields; expected 3 as in the header"),
-        ('ID,wav,spk_id,wrd\n1,a.wav,s,"no end\n2,b.wav,s,\n', "m.csv:3: unexpected end of data; expected a CSV"),
+        ('ID,wav,spk_id,wrd\n1,a.wav,s,"no end\n2,b.wav,s,\n', "m.csv:2: unexpected end of data; expected a CSV"),
         (
             "ID,wav,spk_id\n1,$data_root/a.wav,s\n",
-            "m.csv:2: `wav` holds '$data_root'; expected it in `replacements`, such as { data_root = '.' }",
+            "m.csv:2: `wav` holds '$data_root'; expected it in `replacements`, such as { 'data_root' = '.' }",
         ),
         ("ID,wav,spk_id\n1,/etc/passwd,s\n", "m.csv:2: path '/etc/passwd' leaves"),
         (

@@ -93,7 +93,9 @@ def test_a_file_whose_speaker_nothing_tells_is_an_error(corpus_of, table):
     told = refusal(root, speakers=table("file,speaker\nan_0001,a\n"))
     assert told == "train/an_0002.wav: no speaker; expected one by `pattern` or in the table `speakers`"
     told = refusal(root, pattern="(?P<speaker>an)_[^/]+")
-    assert told.startswith("train/an_0001.wav: `pattern` '(?P<speaker>an)_[^/]+' does not fit train/an_0001.wav")
+    assert told.startswith(
+        "train/an_0001.wav: `pattern` '(?P<speaker>an)_[^/]+' does not fit 'train/an_0001.wav'; expected"
+    )
 
 
 @pytest.mark.parametrize(

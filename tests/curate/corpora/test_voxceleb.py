@@ -172,7 +172,7 @@ HEADER = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
         (HEADER + "id10001\tA\tm\tUSA\n", ":2: not as many fields as the header; expected 5"),
         (HEADER + "id10001\tA\tm\tUSA\tdev\tmore\n", ":2: not as many fields as the header; expected 5"),
         (HEADER + "id1001\tA\tm\tUSA\tdev\n", ":2: 'id1001' is no id of a speaker; expected one such as id10001"),
-        (HEADER + "id10001\tA\tUSA\tm\tdev\n", ":2: Gender 'USA'; expected m or f"),
+        (HEADER + "id10001\tA\tUSA\tm\tdev\n", ":2: sex 'USA'; expected m or f"),
         (HEADER + "id10001\tA\tm\tUSA\ttrain\n", ":2: Set 'train'; expected dev or test"),
         (
             HEADER + 2 * "id10001\tA\tm\tUSA\tdev\n",
@@ -201,6 +201,24 @@ def test_metadata_that_is_not_there_or_no_text_is_refused(tmp_path):
     assert refusal(lambda: voxceleb.speakers([tmp_path / "m.csv"]), tmp_path) == told
     (tmp_path / "m.csv").write_bytes(b"VoxCeleb2 ID,Set\n\xff")
     assert "is no UTF-8" in refusal(lambda: voxceleb.speakers([tmp_path / "m.csv"]), tmp_path)
+
+
+def test_metadata_that_is_a_folder_is_refused_and_not_passed_over(vox, read):
+    (vox / "vox1_meta.csv").unlink()
+    (vox / "vox1_meta.csv").mkdir()
+    told = "ROOT/vox1_meta.csv: Is a directory; expected a list that goes with VoxCeleb"
+    assert refusal(lambda: read(vox), vox) == told
+
+
+def test_a_list_of_ages_that_tells_of_no_video_here_is_refused_by_its_name(vox, read, tmp_path):
+    lists = {"mine": "id00012/21Uxsk56VDQ 46\n", "other": "id00013/21Uxsk56VDQ 46\n"}
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+    assert [row.age_years for row in read(vox, ages=(tmp_path / "mine",)) if row.age_years] == [(46, 46)]
+    assert refusal(lambda: read(vox, ages=(tmp_path / "mine", tmp_path / "other")), tmp_path) == (
+        "ROOT/other: tells the age in none of the videos here, such as that of "
+        "'voxceleb1_wav/A.J._Buckley/1zcIwhmdeo4_0000001.wav'; expected a list for this corpus (`ages`)"
+    )
 
 
 def test_blank_cells_of_sex_and_nationality_are_unknown(tmp_path):

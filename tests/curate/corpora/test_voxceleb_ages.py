@@ -126,7 +126,11 @@ def test_an_age_that_nobody_has_is_refused_by_file_and_line(gathered, tmp_path, 
     [
         ("", ": empty; expected a list that goes with VoxCeleb"),
         (SMALL, ": no rows; expected a header and rows"),
-        ("id00012 43\n", ":1: no rows"),
+        (
+            "id00012 43\n",
+            ": begins with 'id00012 43'; expected lines such as `id00012/21Uxsk56VDQ/00001 43` (AgeVoxCeleb), or a "
+            "table of speaker_age, VoxCeleb_ID, video_id (Enrichment)",
+        ),
         (
             "age,VoxCeleb_ID,video_id\n1,id00012,Ahk1sThoa0c\n",
             ":2: no column 'speaker_age'; expected speaker_age, VoxCeleb_ID, video_id",

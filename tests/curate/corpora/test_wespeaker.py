@@ -80,12 +80,30 @@ def test_the_audio_may_have_moved_and_the_list_may_lie_elsewhere(root, read, tmp
         ),
         ('{"key": "a", "spk": "a", "wav": "a", "vad": null}', r"raw\.list:1: vad None; expected pairs of seconds"),
         ('{"key": "a", "spk": "a", "wav": "a", "vad": [[2, 1]]}', r"raw\.list:1: a: duration_s -1\.0; expected more"),
-        ('{"key": "a", "spk": "a", "wav": "a", "vad": [[0, NaN]]}', r"raw\.list:1: a: duration_s nan; expected more"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": [[0, NaN]]}', r"raw\.list:1: vad \[\[0, nan\]\]; expected pairs"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": ["12", "34"]}', r"vad \['12', '34'\]; expected pairs of seconds"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": [["0_1", 2]]}', r"vad \[\['0_1', 2\]\]; expected pairs of"),
+        ('{"key": "a", "spk": "a", "wav": "a", "vad": [[true, 2]]}', r"vad \[\[True, 2\]\]; expected pairs of sec"),
+        ('{"key": "a", "spk": " ", "wav": "a.wav"}', r"raw\.list:1: spk ' '; expected a text in each of key, wav, spk"),
+        ('{"key": "a", "spk": "a", "spk": "b", "wav": "a"}', r"raw\.list:1: no JSON \(key 'spk' twice\); expected one"),
+        ('{"key": "a", "spk": "a", "wav": %s}' % ([1] * 10_000), r"raw\.list:1: wav .{,200}; expected a text in each"),
     ],
 )
 def test_a_row_that_makes_no_utterance_is_an_error_that_names_the_line(root, read, line, told):
     (root / "train/raw.list").write_text(line, encoding="utf-8")
     with pytest.raises(CorpusError, match=told):
+        read()
+
+
+def test_blanks_around_names_tell_nobody_apart(root, read):
+    row = '{"key": " a%d ", "spk": "%sb ", "wav": "a.wav"}\n'
+    (root / "train/raw.list").write_text(row % (1, "") + row % (2, " "), encoding="utf-8")
+    assert [(one.name, one.speaker) for one in read(manifest=Path("train"))] == [("a1", "b"), ("a2", "b")]
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(root, read):
+    (root / "train/raw.list").write_bytes(b'{"key": "' + b"a" * (1 << 21))
+    with pytest.raises(CorpusError, match=r"raw\.list:1: 1048576 bytes without an end; expected lines of text$"):
         read()
 
 

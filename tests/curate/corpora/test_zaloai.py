@@ -46,8 +46,8 @@ def test_the_small_corpus_is_read_to_exactly_these_rows(zaloai):
             path=f"train/{speaker}/{file}.wav",
             speaker=speaker,
             sex="male",
-            age_years=(years, years),
-            age_source="folder name (inferred)",
+            age_years=(years, years + (conflict or 0)),
+            age_source="folder name",
             age_conflict_years=conflict,
             language="vi",
         )
@@ -100,6 +100,12 @@ def test_a_name_that_contradicts_its_folder_is_remarked_on(zaloai, sound, file, 
     told = f"train/577-M-27/{file}.wav is named after another id, sex or age than its folder"
     assert (told in remarks(zaloai)) == is_told
     assert {row.sex for row in read(zaloai)} == {"male"}
+
+
+def test_an_age_that_a_name_tells_beside_its_folders_makes_a_range_unless_nobody_has_it(zaloai, sound):
+    sound(zaloai, "train/577-M-27/577-M-25.wav", "train/577-M-27/577-M-999.wav", "train/577-M-27/577-M-0.wav")
+    told = {(row.age_years, row.age_conflict_years) for row in read(zaloai) if row.speaker == "577-M-27"}
+    assert told == {((25, 27), 2)}
 
 
 @pytest.mark.parametrize(

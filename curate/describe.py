@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import translate
+from functools import lru_cache
 from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import duckdb
+import langcodes
 import pyarrow as pa
 
 from curate.catalog import write_batches
@@ -158,13 +160,34 @@ def _row(corpus: str, licence: str | None, said: Described) -> dict[str, object]
         "age_conflict_years": said.age_conflict_years,
         "accent": said.accent,
         "nationality": said.nationality,
-        "language": said.language,
+        "language": tag_of(said.language, said.path) if said.language else None,
         "transcript": said.transcript,
         "corpus_split": said.corpus_split,
         "licence": said.licence or licence,
         "recording": said.recording,
         "is_part": said.is_stretch or said.channel is not None,
     }
+
+
+@lru_cache(maxsize=256)
+def _tag(language: str) -> str | None:
+    if re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", language):
+        return language
+    try:
+        return langcodes.find(language).to_tag()
+    except LookupError:
+        return None
+
+
+def tag_of(language: str, path: str) -> str:
+    """The BCP 47 tag of a language that a corpus names by tag, or by its name in any language.
+
+    A guard that forbids to merge people of two languages must not see two in `German` and `de`. Raises CorpusError.
+    """
+    tag = _tag(language)
+    if tag is None:
+        raise CorpusError(f"{path}: language {language[:80]!r}; expected a tag such as de, or a language's name")
+    return tag
 
 
 def _refuse_equal_ids(corpus: CorpusSettings, connection: duckdb.DuckDBPyConnection) -> None:

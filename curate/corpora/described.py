@@ -194,7 +194,9 @@ def sex_of(word: str | None) -> str | None:
     """`female`, `male`, or None for the other answers that corpora give. Raises CorpusError for what is no answer."""
     said = (word or "").strip().lower()
     if said not in _SEXES:
-        raise CorpusError(f"sex {str(word)[:80]!r}; expected female or male, another answer such as `other`, or nothing")
+        raise CorpusError(
+            f"sex {str(word)[:80]!r}; expected female or male, another answer such as `other`, or nothing"
+        )
     return _SEXES[said]
 
 

@@ -19,7 +19,7 @@ are the speakers, the recordings that segments are cut from, and for `trials` th
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -37,10 +37,11 @@ from curate.corpora.described import (
     files_in,
     one_word,
 )
+from curate.corpora.kaldi_files import BLANKS, Column, Line, in_order, lines_of, trials_in
 from curate.corpora.kaldi_ids import names_of, unquoted
 from curate.corpora.listed import MAX_CHARACTERS, sound_of
 from curate.corpora.pipes import Audio, audio_of
-from curate.corpora.sidecars import own_file, printable, sex_at
+from curate.corpora.sidecars import own_file, sex_at
 from curate.errors import CorpusError
 
 LICENCE = None
@@ -48,8 +49,6 @@ CITATION = None
 URL = None
 FILLS = ("sex", "age", "session", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
 
-_BLANKS = re.compile(r"[ \t\r\f\v]+")  # what divides for Kaldi; Python would divide at any blank of Unicode
-MAX_LINE_BYTES = 1 << 20  # a longer line says nothing of one utterance; but `spk2utt` has all of a speaker on one
 SECONDS = re.compile(r"\d{1,9}(\.\d{1,20})?(e-\d{1,2})?", re.IGNORECASE | re.ASCII)
 _BESIDE = ("text", "utt2gender", "utt2lang", "utt2age", "utt2session", "utt2accent", "utt2nationality", "utt2licence")
 
@@ -61,14 +60,6 @@ class Settings(CorpusSettings):
     reader: Literal["kaldi"]
     manifest: Path = Path(".")
     moved_from: str | None = None  # where the root was when `wav.scp` was written
-
-
-class Line(NamedTuple):
-    """`key value` of one file, and where it stands."""
-
-    place: str
-    key: str
-    value: str
 
 
 class Extent(NamedTuple):
@@ -121,10 +112,10 @@ def _require_own_files(folder: Path, root: Path, settings: Settings) -> None:
 def _rows(directory: Directory, root: Path, settings: Settings) -> Iterator[Described]:
     extents = _Extents(directory, root, settings)
     sexes = _Sexes(directory)
-    beside = {name: _Column(directory.file(name)) for name in _BESIDE}
-    listed = _Column(directory.file("spk2utt"), _from_spk2utt)
+    beside = {name: Column(directory.file(name)) for name in _BESIDE}
+    listed = Column(directory.file("spk2utt"), _from_spk2utt)
     for line in in_order(directory.folder / "utt2spk"):
-        if not line.value or _BLANKS.search(line.value):
+        if not line.value or BLANKS.search(line.value):
             raise CorpusError(f"{line.place}: {line.value[:80]!r}; expected an utterance and its speaker")
         speaker, name = names_of(line.value, line.key)
         _require_agreement(line, listed)
@@ -155,86 +146,13 @@ def _rows(directory: Directory, root: Path, settings: Settings) -> Iterator[Desc
     sexes.require_end()
 
 
-def lines_of(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """Every line that is not blank. Raises CorpusError for a file that cannot be read as text."""
-    for place, text in lines_in(path, max_bytes):
-        key, *value = _BLANKS.split(text, maxsplit=1)
-        yield Line(place, key, "".join(value))
-
-
-def lines_in(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[str, str]]:
-    """The same in one piece, with their places; only a line feed ends a line."""
-    name, number = printable(str(path)), 0
-    try:
-        with path.open("rb") as file:
-            while line := file.readline(max_bytes):
-                number += 1
-                if len(line) == max_bytes:
-                    raise CorpusError(f"{name}:{number}: {max_bytes} bytes without an end; expected lines of text")
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip(" \t\r\n\f\v")
-                if "\0" in text:
-                    raise CorpusError(f"{name}:{number}: holds a NUL; expected text")
-                if text:
-                    yield f"{name}:{number}", text
-    except OSError as error:
-        raise CorpusError(f"{name}: {error.strerror}; expected lines of a key and what is said of it") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{name}:{number}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
-
-
-def in_order(path: Path, read: Callable[[Path], Iterator[Line]] = lines_of) -> Iterator[Line]:
-    """Its lines by key, in C order, which is that of code points. Raises CorpusError for a key that comes twice."""
-    last: Line | None = None
-    for line in read(path) if _is_in_order(read(path)) else sorted(read(path), key=lambda line: line.key):
-        if last is not None and line.key == last.key:
-            raise CorpusError(f"{line.place}: {line.key[:80]!r} again, after {last.place}; expected each key once")
-        last = line
-        yield line
-
-
-def _is_in_order(lines: Iterator[Line]) -> bool:
-    last = ""
-    for line in lines:
-        if line.key < last:
-            return False
-        last = line.key
-    return True
-
-
-class _Column:
-    """What one file says of the utterances, which are asked for in order; of a file that is not there, nothing."""
-
-    def __init__(self, path: Path | None, read: Callable[[Path], Iterator[Line]] = lines_of) -> None:
-        self.is_there = path is not None
-        self._lines = in_order(path, read) if path else iter(())
-        self._next = next(self._lines, None)
-
-    def take(self, key: str) -> Line | None:
-        """The line of this key, or None. Raises CorpusError for a line that was passed by."""
-        line = self._next
-        if line is None or line.key > key:
-            return None
-        if line.key < key:
-            self.require_end()
-        self._next = next(self._lines, None)
-        return line
-
-    def require_end(self) -> None:
-        """Raises CorpusError where a line is left."""
-        if self._next:
-            raise CorpusError(
-                f"{self._next.place}: {self._next.key[:80]!r} is not in utt2spk; expected the same utterances in "
-                "every file"
-            )
-
-
 def _from_spk2utt(path: Path) -> Iterator[Line]:
     """The same as in utt2spk: utterance, speaker."""
     for line in lines_of(path, MAX_CHARACTERS):
-        yield from (Line(line.place, key, line.key) for key in filter(None, _BLANKS.split(line.value)))
+        yield from (Line(line.place, key, line.key) for key in filter(None, BLANKS.split(line.value)))
 
 
-def _require_agreement(line: Line, listed: _Column) -> None:
+def _require_agreement(line: Line, listed: Column) -> None:
     found = listed.take(line.key)
     if listed.is_there and (found is None or found.value != line.value):
         other = f"{found.place} has {found.value[:80]!r}" if found else "spk2utt lacks it"
@@ -283,7 +201,7 @@ class _Extents:
         self._root, self._moved_from, self._links = root, settings.moved_from, settings.links
         self._files = directory.folder / "wav.scp"
         segments = directory.file("segments")
-        self._lines = _Column(segments or self._files)
+        self._lines = Column(segments or self._files)
         self._recordings = {line.key: self._audio(line) for line in in_order(self._files)} if segments else None
         self._uncut = set(self._recordings or ())
         lengths = directory.file("reco2dur") if segments else None
@@ -307,7 +225,7 @@ class _Extents:
 
     def _stretch(self, line: Line, recordings: dict[str, Audio]) -> Extent:
         """`recording start end [channel]`; an end of -1 is that of the file."""
-        words = _BLANKS.split(line.value)
+        words = BLANKS.split(line.value)
         if len(words) not in (3, 4):
             raise CorpusError(f"{line.place}: {line.value[:80]!r}; expected `recording start end`")
         if words[0] not in recordings:
@@ -380,17 +298,6 @@ def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
         for line in in_order(directory.folder / "utt2spk"):
             if line.value in asked and lists[line.value] == _under(directory, "spk2utt"):
                 yield Enrolment(list=lists[line.value], model=unquoted(line.value), utterance=names[line.key])
-
-
-def trials_in(path: Path) -> Iterator[tuple[str, str, str, bool | None]]:
-    """Place, both sides, and whether they are one speaker where the line says it."""
-    for place, enrol, rest in lines_of(path):
-        test, *key = _BLANKS.split(rest)
-        if not test or key not in ([], ["target"], ["nontarget"]):
-            raise CorpusError(
-                f"{place}: {rest[:80]!r} after {enrol[:80]!r}; expected `enrol test target` or `nontarget`"
-            )
-        yield place, enrol, test, key == ["target"] if key else None
 
 
 def _lists_of_trials(directories: list[Directory]) -> list[tuple[Directory, Path]]:

@@ -21,7 +21,8 @@ from typing import Literal
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, PublishedTrial, files_in, one_word
-from curate.corpora.kaldi import SECONDS, lines_in, trials_in
+from curate.corpora.kaldi import SECONDS
+from curate.corpora.kaldi_files import lines_in, trials_in
 from curate.corpora.listed import DECODER
 from curate.corpora.pipes import audio_of
 from curate.corpora.sidecars import own_file

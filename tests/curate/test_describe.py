@@ -15,7 +15,7 @@ from curate import describe as describing
 from curate.catalog import read_parquet
 from curate.corpora import READERS, folder
 from curate.corpora.described import CorpusSettings, Described
-from curate.describe import SAID, describe, in_chunks, require_root
+from curate.describe import SAID, describe, in_chunks, require_root, tag_of
 from curate.errors import CorpusError
 
 RATE = 8000
@@ -341,3 +341,15 @@ def test_a_reader_that_fails_leaves_what_was_said_before(tmp_path):
         told(tmp_path, reader=failing)
     assert (tmp_path / "said.parquet").read_bytes() == before
     assert ids(told(tmp_path, said("x/3.wav"))) == ["x/3"]  # and the next attempt replaces it
+
+
+@pytest.mark.parametrize(
+    ("said", "tag"), [("de", "de"), ("zh-CN", "zh-CN"), ("German", "de"), ("tiếng Việt", "vi"), ("yue", "yue")]
+)
+def test_a_language_is_its_tag_whatever_it_is_called(said, tag):
+    assert tag_of(said, "a.wav") == tag
+
+
+def test_a_language_that_nobody_knows_is_an_error_that_names_it():
+    with pytest.raises(CorpusError, match=r"^a\.wav: language 'Xyzzian'; expected a tag such as de, or a language"):
+        tag_of("Xyzzian", "a.wav")

@@ -243,9 +243,10 @@ def test_audio_that_changed_since_it_was_scanned_is_an_error(export):
         def scanned_before(_, split=split):
             return (replace(one, content_sha256="0" * 64) for one in export.utterances(split))
 
+        out = export.out.with_name(split)
+        stale = replace(export, splits=(split,), utterances=scanned_before, trials=lambda: iter(()), out=out)
         with pytest.raises(CorpusError, match="changed since it was scanned"):
-            out = export.out.with_name(split)
-            write(replace(export, splits=(split,), utterances=scanned_before, trials=lambda: iter(()), out=out))
+            write(stale)
 
 
 def test_a_split_that_hugging_face_does_not_allow_is_an_error(export):

@@ -6,8 +6,8 @@
     published_trials.parquet   where they publish trials
     remarks.txt                what is odd, a line each
 
-Rows stream: memory does not grow with the corpus. Faults are told when all of it has been looked at, the first of each
-kind by name, so that one run tells how much is wrong.
+Rows stream: memory is bounded, about half a gigabyte, however large the corpus. Faults are told when all of it has been
+looked at, the first of each kind by name, so that one run tells how much is wrong.
 """
 
 from collections.abc import Callable, Iterator

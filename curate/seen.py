@@ -116,14 +116,14 @@ def remembered(path: Path, look: str) -> Iterator[Memory]:
 def _opened_anew_if_garbled(path: Path) -> sqlite3.Connection:
     try:
         return _opened(path)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of SQLite's own words on it
         if _is_of_the_disk(error):
             raise
         path.unlink()
         return _opened(path)
 
 
-def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
+def _is_of_the_disk(error: Exception) -> bool:
     """Whether the file itself may be as it should."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_FAULTS  # extended codes add higher bits
 
@@ -131,6 +131,7 @@ def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
 def _opened(path: Path) -> sqlite3.Connection:
     made_by = canonical_json({"code": code_fingerprint(*audio.SOURCES), "decoders": audio.DECODERS})
     connection = sqlite3.connect(path)
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a garbled path is nobody's
     try:
         connection.execute("CREATE TABLE IF NOT EXISTS made_by (text TEXT)")
         if connection.execute("SELECT text FROM made_by").fetchall() != [(made_by,)]:
@@ -144,7 +145,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         if faults != [("ok",)]:
             raise sqlite3.DatabaseError(faults[0][0])
         connection.execute("SELECT * FROM seen LIMIT 1")
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         connection.close()
         raise
     return connection

@@ -4,6 +4,7 @@ Licence, citation and language are its owner's to say, in the pipeline file. A t
 (speaker,sex,age,accent,language; any of them but the first may be missing) tells of the speakers what folders cannot.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -41,16 +42,16 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
             raise CorpusError(
                 f"{root / path}: {len(inner) - 1} folders deep; expected speaker/file or speaker/session/file"
             )
-        place, known = speakers.get(inner[0], ("", {}))
+        place, known = speakers.get(unicodedata.normalize("NFC", inner[0]), ("", {}))
         try:
-            years = age_of(known.get("age"))
+            sex, years = sex_of(known.get("sex")), age_of(known.get("age"))
         except CorpusError as error:
             raise CorpusError(f"{place}: {error}") from error
         yield Described(
             path=path,
             speaker=inner[0],
             session=inner[1] if len(inner) == 3 else None,
-            sex=sex_of(known.get("sex")),
+            sex=sex,
             age_years=years,
             age_source=table.name if years else None,
             accent=known.get("accent"),
@@ -66,8 +67,9 @@ def _speakers(table: Path) -> dict[str, tuple[str, dict[str, str]]]:
             raise CorpusError(f"{place}: no `speaker`; expected speaker and any of sex, age, accent, language")
         if unknown := sorted(row.keys() - set(_COLUMNS)):  # or `gender` would lose every sex without a word
             raise CorpusError(f"{place}: column {unknown[0]!r}; expected {', '.join(_COLUMNS)}")
-        if row["speaker"] in speakers:
-            first, _ = speakers[row["speaker"]]
-            raise CorpusError(f"{place}: speaker {row['speaker']!r} again, after {first}; expected one row a speaker")
-        speakers[row["speaker"]] = (place, row)
+        speaker = unicodedata.normalize("NFC", row["speaker"])
+        if speaker in speakers:
+            first, _ = speakers[speaker]
+            raise CorpusError(f"{place}: speaker {speaker!r} again, after {first}; expected one row a speaker")
+        speakers[speaker] = (place, row)
     return speakers

@@ -108,7 +108,8 @@ def exact(row: Mapping[str, object], *keys: str) -> str | None:
         value = row.get(key)
         if value is None or (isinstance(value, float) and math.isnan(value)):  # what pandas writes for nothing
             continue
-        if isinstance(value, bool) or not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
+        is_inexact = isinstance(value, float) and abs(value) >= 2**53
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or is_inexact:
             raise CorpusError(f"`{key}` {str(value)[:40]!r}; expected text")
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if re.search("[\0\ud800-\udfff]", text):

@@ -81,7 +81,8 @@ def utterances(root, *names):
     }
     texts = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     lengths = pa.array([soundfile.info(file).duration for file in files], pa.float64())
-    return pa.table(texts | {"start_s": pa.array([0.0] * len(names), pa.float64()), "duration_s": lengths})
+    starts, channels = pa.array([0.0] * len(names), pa.float64()), pa.nulls(len(names), pa.int16())
+    return pa.table(texts | {"start_s": starts, "duration_s": lengths, "channel": channels})
 
 
 def carry_out(rows, root, extractor, store, per_block=2):

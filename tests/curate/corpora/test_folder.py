@@ -1,5 +1,7 @@
 """A folder of speakers: with sessions or without, and a table that tells of them."""
 
+import unicodedata
+
 import pytest
 
 from curate.corpora import READERS
@@ -72,7 +74,7 @@ def test_links_to_speakers_and_sessions_are_followed_and_keep_their_own_names(fo
     elsewhere = sound(tmp_path / "elsewhere", "cuc/3/a.wav", "4/b.wav")
     (folder / "cúc").symlink_to(elsewhere / "cuc")
     (folder / "an" / "4").symlink_to(elsewhere / "4")
-    with pytest.raises(CorpusError, match=r"an/4 leads out of .* by a link; expected what lies below it, or `links = "):
+    with pytest.raises(CorpusError, match=r"cúc leads out of .* by a link; expected what lies below it, or `links = "):
         read(folder)
     rows = read(folder, links="anywhere")
     assert set(rows) == {"an/1/x", "an/2/x", "an/4/b", "bình/y%20z", "cúc/3/a"}
@@ -88,3 +90,15 @@ def test_audio_too_deep_behind_a_link_is_an_error_too(folder, sound, tmp_path):
 def test_a_link_that_leads_nowhere_is_not_left_out_silently(folder):
     (folder / "an" / "gone.wav").symlink_to(folder / "nowhere.wav")
     assert "an/gone" in read(folder)
+
+
+def test_a_name_in_the_table_and_one_on_the_disk_are_one_however_they_are_spelt(folder):
+    """`bình` is the folder in its composed form, and decomposed in the table, as macOS writes names."""
+    (folder / "speakers.csv").write_text(unicodedata.normalize("NFD", "speaker,sex\nbình,m\n"), encoding="utf-8")
+    assert read(folder)["bình/y%20z"].sex == "male"
+
+
+def test_a_word_for_sex_that_nobody_knows_is_an_error_with_its_line(folder):
+    (folder / "speakers.csv").write_text("speaker,sex\nan,femail\n")
+    with pytest.raises(CorpusError, match=r"speakers\.csv:2: .*femail"):
+        read(folder)

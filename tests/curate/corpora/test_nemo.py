@@ -126,6 +126,7 @@ SOUND = '{"audio_filepath": "a.wav", "speaker": "s"}\n'
         ('{"audio_filepath": "a.wav"}\n', "m.json:1: no `speaker` or `label`; expected one in every row"),
         ('{"audio_filepath": ["a.wav"], "label": 1}\n', "m.json:1: `audio_filepath` \"['a.wav']\"; expected text"),
         ('{"audio_filepath": "a.wav", "label": true}\n', "m.json:1: `label` 'True'; expected text"),
+        ('{"audio_filepath": "a.wav", "label": 1e300}\n', "m.json:1: `label` '1e+300'; expected text"),
         ('{"audio_filepath": "a.wav", "label": NaN}\n', "m.json:1: no `speaker` or `label`"),
         ('{"audio_filepath": "a.wav", "label": "\\ud800"}\n', "m.json:1: `label` '\\ud800' holds what is no text"),
         (SOUND + '{"audio_filepath": "a.wav"\n', "m.json:2: no JSON ("),

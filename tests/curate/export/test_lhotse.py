@@ -213,3 +213,15 @@ def test_the_same_export_is_the_same_bytes(mixed, out, tmp_path):
     assert {path.name: path.read_bytes() for path in again.iterdir()} == {
         path.name: path.read_bytes() for path in out.iterdir()
     }
+
+
+def test_a_stretch_that_ends_a_little_past_its_file_ends_with_it(export):
+    """As rounded times do; Lhotse allows a millisecond."""
+
+    def past(split):
+        return (replace(one, duration_s=1.76) for one in export.utterances(split) if "dũng" in one.utterance)
+
+    export.out.mkdir()
+    writer.write(export.out, replace(export, utterances=past, trials=lambda: iter(())))
+    (row,) = rows(export.out, "supervisions", "test")
+    assert row["start"] + row["duration"] == 2.0

@@ -173,3 +173,15 @@ def test_the_same_export_is_the_same_bytes(without_sides, out, tmp_path):
     assert {path.name: path.read_bytes() for path in again.iterdir()} == {
         path.name: path.read_bytes() for path in out.iterdir()
     }
+
+
+def test_a_stretch_that_ends_a_little_past_its_file_ends_with_it(export):
+    """As rounded times do: SpeechBrain would read what is not there."""
+
+    def past(split):
+        return (replace(one, duration_s=1.76) for one in export.utterances(split) if "dũng" in one.utterance)
+
+    export.out.mkdir()
+    speechbrain.write(export.out, replace(export, utterances=past, trials=lambda: iter(())))
+    (row,) = json.loads((export.out / "test.json").read_text(encoding="utf-8")).values()
+    assert row["stop"] == 32_000

@@ -4,6 +4,7 @@ Licence and citation are its owner's to say, in the pipeline file. `fields` says
 what; a field that is not mapped is looked for under its own name.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,7 +21,7 @@ from curate.errors import CorpusError
 LICENCE = None
 CITATION = None
 URL = None
-FILLS = ("sex", "age", "session", "accent", "language", "transcript", "corpus_split")
+FILLS = ("sex", "age", "session", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
 
 FieldName = Literal[
     "path",
@@ -29,12 +30,15 @@ FieldName = Literal[
     "session",
     "start_s",
     "duration_s",
+    "channel",
     "sex",
     "age",
     "accent",
+    "nationality",
     "language",
     "transcript",
     "split",
+    "licence",
 ]
 REQUIRED: tuple[FieldName, ...] = ("path", "speaker")
 
@@ -50,7 +54,8 @@ class Settings(CorpusSettings):
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every row of the manifest. Raises CorpusError naming file and line of one that makes no utterance."""
-    columns: dict[FieldName, str] = {field: field for field in get_args(FieldName)} | settings.fields
+    columns: dict[FieldName, str] = {field: field for field in get_args(FieldName) if field != "channel"}
+    columns |= settings.fields  # a channel must be asked for: a column of that name often says `left`, or a microphone
     path = named_file(root, settings.manifest, settings)
     seen: set[str] = set()
     for place, row in some(path, read_values(path, columns.values())):
@@ -86,11 +91,20 @@ def _described(row: dict[FieldName, str], columns: dict[FieldName, str], root: P
         session=row.get("session"),
         start_s=number(row, "start_s"),
         duration_s=number(row, "duration_s"),
+        channel=_channel(row.get("channel")),
         sex=sex_of(row.get("sex")),
         age_years=years,
         age_source=settings.manifest.name if years else None,
         accent=row.get("accent"),
+        nationality=row.get("nationality"),
         language=row.get("language") or settings.language,
         transcript=row.get("transcript"),
         corpus_split=row.get("split"),
+        licence=row.get("licence"),
     )
+
+
+def _channel(said: str | None) -> int | None:
+    if said is not None and not re.fullmatch("[0-9]{1,4}", said):
+        raise CorpusError(f"channel {said[:80]!r}; expected a channel of the file, counted from 0")
+    return None if said is None else int(said)

@@ -314,3 +314,17 @@ def test_what_a_message_quotes_is_short_and_can_be_printed(tmp_path):
     told = refusal(tmp_path, f"path,{long}\na.wav,s\n")
     assert told.isprintable()
     assert len(told) < 600
+
+
+def test_a_side_of_a_call_is_picked_where_the_map_asks_for_it(tmp_path):
+    (tmp_path / "m.csv").write_text("path,speaker,channel,nationality,licence\ncall.wav,an,1,Việt Nam,CC0-1.0\n")
+    (row,) = read(tmp_path, "m.csv", fields={"channel": "channel"})
+    assert (row.channel, row.utterance, row.nationality, row.licence) == (1, "call-c1", "Việt Nam", "CC0-1.0")
+    (row,) = read(tmp_path, "m.csv")
+    assert (row.channel, row.utterance) == (None, "call")
+
+
+@pytest.mark.parametrize("said", ["left", "-1", "1.5", "١"])
+def test_a_channel_that_is_no_number_is_an_error_with_its_line(tmp_path, said):
+    told = refusal(tmp_path, f"path,speaker,channel\na.wav,an,{said}\n", fields={"channel": "channel"})
+    assert told == f"m.csv:2: channel {said!r}; expected a channel of the file, counted from 0"

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from curate.catalog import write_batches
 from curate.corpora import READERS
-from curate.corpora.described import CorpusSettings, Described
+from curate.corpora.described import NOTHING_SAID, CorpusSettings, Described
 from curate.errors import CatalogError, CorpusError
 from curate.schema import UTTERANCES
 
@@ -169,25 +169,30 @@ def _row(corpus: str, licence: str | None, said: Described) -> dict[str, object]
     }
 
 
-@lru_cache(maxsize=256)
-def _tag(language: str) -> str | None:
-    if re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", language):
-        return language
-    try:
-        return langcodes.find(language).to_tag()
-    except LookupError:
-        return None
+def tag_of(language: str, path: str) -> str | None:
+    """The BCP 47 tag of a language that a corpus names by some tag, or by its name in any language.
 
-
-def tag_of(language: str, path: str) -> str:
-    """The BCP 47 tag of a language that a corpus names by tag, or by its name in any language.
-
-    A guard that forbids to merge people of two languages must not see two in `German` and `de`. Raises CorpusError.
+    A guard that forbids to merge people of two languages must not see two in `German`, `deu` and `de`. None where a
+    word says that nothing is known. Raises CorpusError naming the utterance's path for all else.
     """
-    tag = _tag(language)
-    if tag is None:
-        raise CorpusError(f"{path}: language {language[:80]!r}; expected a tag such as de, or a language's name")
-    return tag
+    try:
+        return _tag_of(language)
+    except LookupError as error:
+        raise CorpusError(
+            f"{path}: language {language[:80]!r}; expected a tag such as de, or a language's name"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _tag_of(language: str) -> str | None:
+    said = language.strip().replace("_", "-")
+    if said.lower() in NOTHING_SAID:
+        return None
+    if re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*", said) and langcodes.tag_is_valid(said):
+        return langcodes.standardize_tag(said)
+    if not re.fullmatch(r"[^\W\d_]+([ ()'-]+[^\W\d_]+)*\)?", said):
+        raise LookupError(said)  # langcodes would guess at one of several
+    return langcodes.find(said).to_tag()
 
 
 def _refuse_equal_ids(corpus: CorpusSettings, connection: duckdb.DuckDBPyConnection) -> None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.corpora.described import CorpusSettings
+from curate.corpora.places import printable
 from curate.decisions import Author, verdicts
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
@@ -43,7 +44,7 @@ class Faults:
             probe = seen[path].probe
             if probe.damage:
                 self.damages[probe.damage] += 1
-                where = f"{self.corpus.root / path} is {probe.damage}: {probe.detail}"
+                where = f"{printable(str(self.corpus.root / path))} is {probe.damage}: {probe.detail}"
                 self.first_damaged = self.first_damaged or where
         for at in _beyond(rows, asked):
             self.num_beyond += 1
@@ -54,8 +55,8 @@ class Faults:
         start_s, length_s = row["start_s"], said["duration_s"]
         which = "" if row["channel"] is None else f"channel {row['channel']} of {row['num_channels']}, "
         until = f"from {start_s} s" + (f" to {round(start_s + length_s, 3)} s" if length_s else " on")
-        whole_s = row["num_samples"] / row["sample_rate_hz"]
-        return f"{row['utterance_id']} is {which}{until}, but {self.corpus.root / row['path']} is {whole_s} s long"
+        whole_s, file = row["num_samples"] / row["sample_rate_hz"], printable(str(self.corpus.root / row["path"]))
+        return f"{row['utterance_id']} is {which}{until}, but {file} is {whole_s} s long"
 
     def refuse(self) -> None:
         """Raises CorpusError for stretches beyond their files, and for damage that the corpus does not keep as rows."""

@@ -31,7 +31,7 @@ from curate.audio import SUFFIXES
 from curate.corpora.aihub_presets import PRESETS, FieldName, Fields
 from curate.corpora.described import STRICT, CorpusSettings, Described
 from curate.corpora.json_paths import ABSENT, look_up, require_path, text_of, told_keys
-from curate.corpora.places import files_below, inside
+from curate.corpora.places import files_below, inside, printable
 from curate.corpora.sidecars import (
     Encoding,
     Twins,
@@ -40,7 +40,6 @@ from curate.corpora.sidecars import (
     meant_sex,
     meant_years,
     partner,
-    printable,
     read_json,
     require_groups,
 )

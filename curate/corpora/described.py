@@ -19,16 +19,19 @@ LONGEST_S = 1e9  # 32 years
 MOST_CHANNELS = 1 << 15
 _BLANK = re.compile(r"\s")
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line
+NOTHING_SAID = frozenset(  # how tables write that somebody does not say, or nobody knows
+    (
+        *("", "-", "?", "na", "n/a", "<na>", "nan", "none", "null", "unk", "<unk>", "unknown", "other", "undefined"),
+        *("unspecified", "not specified", "not_specified", "undisclosed", "do_not_wish_to_say", "do not wish to say"),
+        *("prefer_not_to_say", "prefer not to say"),
+    )
+)
 _SEXES: dict[str, str | None] = {
-    **dict.fromkeys(("f", "female", "woman", "female_feminine"), FEMALE),
-    **dict.fromkeys(("m", "male", "man", "male_masculine"), MALE),
-    **dict.fromkeys(
-        ("", "-", "?", "u", "x", "na", "n/a", "nan", "none", "null", "unk", "unknown", "unspecified"), None
-    ),
-    **dict.fromkeys(
-        ("o", "other", "diverse", "intersex", "transgender", "nonbinary", "non-binary", "non_binary"), None
-    ),
-    **dict.fromkeys(("do_not_wish_to_say", "prefer not to say"), None),
+    **dict.fromkeys(("f", "female", "woman", "feminine", "female_feminine", "nữ"), FEMALE),
+    **dict.fromkeys(("m", "male", "man", "masculine", "male_masculine", "nam"), MALE),
+    **dict.fromkeys(NOTHING_SAID, None),
+    **dict.fromkeys(("u", "x", "o", "diverse", "intersex", "trans", "transgender", "nonbinary", "non-binary"), None),
+    **dict.fromkeys(("non_binary", "non binary"), None),
 }
 _DECADES = {
     word: 10 * decade
@@ -203,14 +206,15 @@ def sex_of(word: str | None) -> str | None:
 def age_of(word: str | None) -> tuple[int, int] | None:
     """Youngest and oldest age in years of `34`, `30-39`, `60+` or `thirties`; None where nothing is said.
 
-    Raises CorpusError for words that are no age. A decade's last year counts: `teens` is 10 to 19.
+    Raises CorpusError for words that are no age. A decade's last year counts: `teens` is 10 to 19. Years count when
+    they are completed: 34.5 is 34.
     """
     text = (word or "").strip().lower()
-    if not text:
+    if text in NOTHING_SAID:
         return None
     if text in _DECADES:
         return _DECADES[text], _DECADES[text] + 9
-    if match := re.fullmatch(r"([0-9]{1,3})(?:\.0+)?(?:\s*(?:[-–]\s*([0-9]{1,3})|(\+)))?", text):
+    if match := re.fullmatch(r"([0-9]{1,3})(?:\.[0-9]+)?(?:\s*(?:[-–]\s*([0-9]{1,3})|(\+)))?", text):
         youngest = int(match[1])
         oldest = OLDEST_YEARS if match[3] else int(match[2] or youngest)
         if youngest <= oldest <= OLDEST_YEARS:

@@ -25,8 +25,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, sex_of
 from curate.corpora.lists import SIDES, lines_of, side_of, stretch
-from curate.corpora.places import files_below
-from curate.corpora.sidecars import printable
+from curate.corpora.places import files_below, printable
 from curate.errors import CorpusError
 
 LICENCE = "LDC User Agreement"

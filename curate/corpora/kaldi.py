@@ -265,7 +265,7 @@ def _seconds(line: Line, said: str) -> Decimal:
 
 
 def _channel(line: Line, said: str, audio: Audio) -> int:
-    if audio.channel is not None or not re.fullmatch(r"\d{1,2}", said):
+    if audio.channel is not None or not re.fullmatch("[0-9]{1,2}", said):
         raise CorpusError(f"{line.place}: channel {said[:80]!r}; expected one counted from 0, where wav.scp picks none")
     return int(said)
 

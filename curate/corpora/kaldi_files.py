@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from curate.corpora.sidecars import printable
+from curate.corpora.places import printable
 from curate.errors import CorpusError
 
 BLANKS = re.compile(r"[ \t\r\f\v]+")  # what divides for Kaldi; Python would divide at any blank of Unicode

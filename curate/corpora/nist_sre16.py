@@ -30,8 +30,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described, Enrolment, PublishedTrial, files_in, sex_of
-from curate.corpora.places import files_below
-from curate.corpora.sidecars import own_file, printable
+from curate.corpora.places import files_below, printable
+from curate.corpora.sidecars import own_file
 from curate.corpora.tabular import read_cells
 from curate.errors import CorpusError
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from curate.errors import CorpusError
 
+MAX_SHOWN = 300  # of a path, in a message
+
 
 def inside(said: str, root: Path, *, below: Path | None = None, moved_from: str | None = "") -> str:
     """The path, relative to the root, of a file that a list names; nothing is looked up on the disk.
@@ -65,8 +67,14 @@ def files_below(
             inner = f"{path}/{name}" if path else name
             if is_folder:
                 waiting.append((inner, above | {this}))
-            elif name.lower().endswith(suffixes):
+            elif name.lower().endswith(suffixes) and not name.startswith("._"):  # what macOS writes beside a file
                 waiting.append(("\0" + inner, frozenset()))
+
+
+def printable(name: str) -> str:
+    """A file's name as a message can show it, on one line: of the usual ones, the same."""
+    shown = name if name.isprintable() else repr(name)[1:-1]
+    return shown if len(shown) <= MAX_SHOWN else f"...{shown[-MAX_SHOWN:]}"
 
 
 def require_inside(root: Path | str, path: str) -> None:

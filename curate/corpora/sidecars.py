@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from curate.corpora.described import OLDEST_YEARS, age_of, sex_of
 from curate.corpora.listed import DECODER
-from curate.corpora.places import files_below, require_inside
+from curate.corpora.places import files_below, printable, require_inside
 from curate.errors import CorpusError
 
 Links = Literal["inside", "anywhere"]
@@ -156,11 +156,6 @@ def own_file(root: Path, path: str, links: Links) -> Path:
     return root / path
 
 
-def printable(name: str) -> str:
-    """A file's name as a message can show it, on one line: of the usual ones, the same."""
-    return repr(name)[1:-1] if not name.isprintable() else name
-
-
 def lines_of(path: Path, corpus: str) -> Iterator[tuple[str, str]]:
     """`(place, line)` of each line that is not blank, whatever ends it; letters stay in the normal form they are in."""
     try:
@@ -242,7 +237,7 @@ def meant_age(text: str, words: Mapping[str, str]) -> tuple[int, int] | None:
     if word in UNKNOWN:
         return None
     word = re.sub(r"^만\s*", "", word.replace("~", "-").replace("세", ""))
-    if decade := re.fullmatch(r"(\d{1,2})\s*대(\s*이상)?", word):
+    if decade := re.fullmatch(r"([0-9]{1,2})\s*대(\s*이상)?", word):
         youngest = int(decade[1])
         return youngest, OLDEST_YEARS if decade[2] else youngest + 9
     try:
@@ -259,7 +254,10 @@ def meant_years(birth: str, recorded: str) -> tuple[int, int] | None:
     for text in (birth, recorded):
         if text.strip().lower() in UNKNOWN:
             return None
-        if not (match := re.match(r"((?:18|19|20)\d\d)(?!\d)", text) or re.match(r"((?:19|20)\d\d)\d{4}$", text)):
+        if not (
+            match := re.match(r"((?:18|19|20)[0-9]{2})(?![0-9])", text)
+            or re.match(r"((?:19|20)[0-9]{2})[0-9]{4}$", text)
+        ):
             raise CorpusError(f"year {text[:80]!r}; expected a year, or a date that starts with it")
         years.append(int(match[1]))
     born, seen = years

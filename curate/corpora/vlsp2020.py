@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
 from curate.corpora.described import STRICT, CorpusSettings, Described
-from curate.corpora.places import files_below
+from curate.corpora.places import files_below, printable
 from curate.corpora.sidecars import (
     Encoding,
     Twins,
@@ -28,7 +28,6 @@ from curate.corpora.sidecars import (
     meant_age,
     meant_sex,
     nfc,
-    printable,
     read_text,
     require_groups,
 )

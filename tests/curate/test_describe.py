@@ -353,3 +353,17 @@ def test_a_language_is_its_tag_whatever_it_is_called(said, tag):
 def test_a_language_that_nobody_knows_is_an_error_that_names_it():
     with pytest.raises(CorpusError, match=r"^a\.wav: language 'Xyzzian'; expected a tag such as de, or a language"):
         tag_of("Xyzzian", "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("said", "tag"),
+    [("deu", "de"), ("EN", "en"), ("en_US", "en-US"), ("Lao", "lo"), ("nan-tw", "nan-TW"), ("nan", None)],
+)
+def test_one_language_has_one_tag_and_a_word_for_nothing_none(said, tag):
+    assert tag_of(said, "a.wav") == tag
+
+
+@pytest.mark.parametrize("said", ["jp", "English/Hindi", "123"])
+def test_what_is_no_one_language_is_an_error(said):
+    with pytest.raises(CorpusError, match="expected a tag such as de, or a language's name"):
+        tag_of(said, "a.wav")

@@ -102,3 +102,8 @@ def test_a_word_for_sex_that_nobody_knows_is_an_error_with_its_line(folder):
     (folder / "speakers.csv").write_text("speaker,sex\nan,femail\n")
     with pytest.raises(CorpusError, match=r"speakers\.csv:2: .*femail"):
         read(folder)
+
+
+def test_what_macos_writes_beside_a_file_is_passed_by(folder):
+    (folder / "an/1/._x.wav").write_bytes(b"\0\5\x16\7")
+    assert set(read(folder)) == {"an/1/x", "an/2/x", "bình/y%20z"}

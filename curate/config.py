@@ -1,11 +1,9 @@
 """A pipeline file (TOML) as validated objects. Paths in it are relative to the file itself."""
 
-import difflib
 import json
 import os
-import re
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -14,27 +12,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Discriminator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from curate.complaints import in_words
 from curate.corpora import READERS
 from curate.corpora.described import STRICT, CorpusSettings
 from curate.errors import PipelineError
+from curate.hearing import EmbeddingSection, Ge2e, Hearing
 
-if TYPE_CHECKING:  # every reader's Settings are these and more
+if TYPE_CHECKING:  # every reader's Settings are these and more, and so is what is said of every encoder
     Corpus = CorpusSettings
+    Embedding = Hearing
 else:
+    Embedding = EmbeddingSection
     Corpus = Annotated[reduce(or_, (reader.Settings for reader in READERS.values())), Discriminator("reader")]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# what pydantic puts among the keys
-UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$|lax-or-strict\[|dict\[|function-|json-or-python\["
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
-class Embedding:
-    """`[embedding]`: which encoder listens, and how much of the work is one task."""
+class Runner:
+    """`[runner]`: what carries out the scans and the blocks of embeddings; everything else is done where the run is."""
 
-    extractor: Literal["ge2e"] = "ge2e"
-    utterances_per_block: int = Field(default=256, ge=1)
-    workers: int = Field(default=2, ge=1)
+    kind: Literal["threads", "dask", "ray"] = "threads"
+    workers: int = Field(default=2, ge=1)  # corpora scanned, or blocks embedded, at once
+    address: str | None = None  # of a Dask scheduler or a Ray cluster; a local one is started where it is not said
+
+    def __post_init__(self) -> None:
+        if self.address is not None and self.kind == "threads":
+            raise ValueError(f"address {self.address!r}: threads have none; expected `kind` to be dask or ray")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -114,7 +118,8 @@ class Pipeline:
     seed: int = Field(default=0, ge=0)
     corpora: tuple[Corpus, ...]
     splits: Splits
-    embedding: Embedding = Embedding()
+    embedding: Embedding = Ge2e()
+    runner: Runner = Runner()
     cleaning: Cleaning = Cleaning()
     identities: Identities = Identities()
     ages: Ages = Ages()
@@ -149,11 +154,12 @@ def load_pipeline(path: Path) -> Pipeline:
         # As JSON: strict about types, yet a list may become a tuple and a text a path.
         pipeline = TypeAdapter(Pipeline).validate_json(content, strict=True)
     except ValidationError as error:
-        raise PipelineError(f"{path}: {'; '.join(_in_words(error.errors()))}") from error
+        raise PipelineError(f"{path}: {'; '.join(in_words(error.errors(), Pipeline))}") from error
     here = path.resolve().parent
     try:
         corpora = tuple(replace(corpus, **_places(here, corpus)) for corpus in pipeline.corpora)
-        return replace(pipeline, catalog=_beside(here, pipeline.catalog), corpora=corpora)
+        embedding = _with_source(here, pipeline.embedding)
+        return replace(pipeline, catalog=_beside(here, pipeline.catalog), corpora=corpora, embedding=embedding)
     except RuntimeError as error:
         raise PipelineError(f"{path}: `~` of a user that is not there; expected another path") from error
 
@@ -172,62 +178,10 @@ def _beside(here: Path, path: Path) -> Path:
     return Path(os.path.normpath(here / path.expanduser()))
 
 
-def _in_words(problems: list[Any]) -> list[str]:
-    """Pydantic's errors as `key: what is wrong; what was expected`, one a key."""
-    said: dict[str, list[str]] = {}
-    for problem in problems:
-        said.setdefault(_key(problem), []).append(_fault(problem))
-    return [(f"{key}: " if key else "") + _joined(faults) for key, faults in said.items()]
-
-
-def _joined(faults: list[str]) -> str:
-    """One value can fail each alternative of a union: it is said once, then all that was expected."""
-    first, *others = dict.fromkeys(faults)
-    return " or ".join([first, *(other.rpartition("; expected ")[2] for other in others)])
-
-
-def _key(problem: Any) -> str:
-    """The key as a user would look for it. A union adds its alternatives to the place: they are no keys."""
-    where = problem["loc"]
-    unknown = len(where) - 1 if problem["type"] == "unexpected_keyword_argument" else None  # may be called anything
-    keys = [
-        part
-        for i, part in enumerate(where)
-        if i == unknown or not (_is_reader_tag(where, i) or re.match(UNION_TAG, str(part)))
-    ]
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{_quoted(key)}" for key in keys).lstrip(".")
-
-
-def _quoted(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else repr(key)
-
-
-def _is_reader_tag(where: tuple[int | str, ...], i: int) -> bool:
-    return i == 2 and where[0] == "corpora" and where[i] in READERS
-
-
-def _fault(problem: Any) -> str:
-    kind = problem["type"]
-    if kind == "unexpected_keyword_argument":
-        known = _keys_beside(problem["loc"])
-        near = difflib.get_close_matches(problem["loc"][-1], known, n=1)
-        return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; expected one of {', '.join(known)}"
-    if kind.startswith("missing"):
-        return "missing; expected a value"
-    if kind.startswith("union_tag"):
-        given = f"reader {problem['ctx']['tag']!r}" if "tag" in problem["ctx"] else "no reader"
-        return f"{given}; expected one of {', '.join(READERS)}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    message = message.replace("String should match pattern", "text that matches")
-    return message if kind == "value_error" else f"{problem['input']!r}; expected {message[0].lower()}{message[1:]}"
-
-
-def _keys_beside(where: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section of an unknown key may hold."""
-    section: Any = Pipeline
-    for i, part in enumerate(where[:-1]):
-        if _is_reader_tag(where, i):
-            section = READERS[str(part)].Settings
-        elif isinstance(part, str) and part != "corpora":
-            section = section.__dataclass_fields__[part].type
-    return [field.name for field in fields(section)]
+def _with_source(here: Path, hearing: Hearing) -> Hearing:
+    """Where its encoder comes from: a file from where the pipeline file lies, or a name at a hub as it is."""
+    if hearing.source is None:
+        return hearing
+    beside = _beside(here, Path(hearing.source))
+    is_path = hearing.SOURCE_IS_FILE or beside.exists() or hearing.source.startswith((".", "/", "~"))
+    return replace(hearing, source=str(beside)) if is_path else hearing

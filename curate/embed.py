@@ -28,13 +28,15 @@ class Extractor(Protocol):
     fingerprint: str  # differs whenever its vectors may differ
     sample_rate_hz: int
     dimension: int
-    min_same_person: float  # mean cosine from which two labels are one person
-    min_one_person: float  # mean cosine below which a label is not one person
+    min_same_person: float | None  # mean cosine from which two labels are one person; None where nobody measured it
+    min_one_person: float | None  # mean cosine below which a label is not one person
+    batch_s: float  # seconds of audio that one call of `embed` is best given; 0 for one waveform a call
 
     def embed(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(N, dimension) for N mono waveforms; a row of nan, or of zeros, where no speech is heard.
+        """(N, dimension) for N mono waveforms of any lengths above 0; a row of zeros where no speech is heard.
 
-        A waveform's vector must not depend on the others: else an interrupted run would end in other bytes.
+        A waveform's vector is the same whatever it is given with, up to rounding: cosine 0.99999. May be called by
+        several threads at once.
         """
         ...
 

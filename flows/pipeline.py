@@ -111,7 +111,7 @@ def scan_all(pipeline_file: str) -> None:
     pipeline, _ = opened(pipeline_file)
     names = [corpus.name for corpus in pipeline.corpora]
     faults: list[str] = []
-    for future in at_most(pipeline.embedding.workers, lambda name: scan.submit(pipeline_file, name), names):
+    for future in at_most(pipeline.runner.workers, lambda name: scan.submit(pipeline_file, name), names):
         try:
             log.info("scan " + future.result().replace("\n", "\n  "))
         except CorpusError as error:
@@ -130,7 +130,7 @@ def embed_missing(pipeline_file: str) -> None:
         number, block = numbered
         return embed.submit(pipeline_file, number, quote(block))
 
-    for future in at_most(pipeline.embedding.workers, submit, enumerate(blocks)):
+    for future in at_most(pipeline.runner.workers, submit, enumerate(blocks)):
         finished += future.result()
         rate = finished / (time.monotonic() - started)
         log.info(f"embed: {finished} of {total} utterances, {rate:.0f}/s, {(total - finished) / rate:.0f} s left")
@@ -144,7 +144,7 @@ def in_words(done: Done) -> str:
 
 def run(pipeline_file: Path) -> list[Done]:
     """Run the flow in this process, on as many threads as the pipeline asks for. Raises VoxcurateError."""
-    workers = load_pipeline(pipeline_file).embedding.workers
+    workers = load_pipeline(pipeline_file).runner.workers
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)
     done: list[Done] = curate_corpora.with_options(task_runner=runner)(str(pipeline_file))
     return done

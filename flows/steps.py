@@ -56,7 +56,7 @@ COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and o
 
 def encoder(pipeline: Pipeline) -> Extractor:
     """The speaker encoder that the pipeline names."""
-    return extractor(pipeline.embedding.extractor)
+    return extractor(pipeline.embedding)
 
 
 # ----------------------------------------------------------------------------------------------------------- embed

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from curate import audio
 from curate.catalog import canonical_json
 from curate.errors import ExtractorError
+from curate.hearing import Ge2e
 from curate.runs import code_fingerprint
 
 SAMPLE_RATE_HZ = 16_000
@@ -64,8 +65,9 @@ class GE2E:
     # Measured on LibriSpeech, EmoDB and FSDD; docs/log.md has the figures.
     min_same_person = 0.82
     min_one_person = 0.60
+    batch_s = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, hearing: Ge2e | None = None) -> None:
         weights = _weights()
         self.fingerprint = fingerprint(weights)
         self._new_detector = _voice_detector_class()

@@ -22,7 +22,8 @@ GOOD = {
         {"name": "a", "reader": "folder", "root": "speech", "include": ["*/x.wav"], "min_duration_s": 0.1},
         {"name": "b", "reader": "manifest", "root": "/abs", "manifest": "m.csv", "fields": {"speaker": "who"}},
     ],
-    "embedding": {"extractor": "ge2e", "utterances_per_block": 8, "workers": 1},
+    "embedding": {"extractor": "ge2e", "utterances_per_block": 8},
+    "runner": {"kind": "threads", "workers": 1},
     "cleaning": {"preset": "vietsv", "iqr_factor": 1.5, "min_speaker_similarity": 0.5},
     "identities": {"min_similarity": "vietsv", "within_corpora": False, "guards": ["sex"]},
     "ages": {"schemes": ["leq17"]},
@@ -156,8 +157,11 @@ def test_a_limit_may_be_infinite(folder):
         (changed(("name",), "A b"), "name: 'A b'; expected text that matches '^[a-z0-9]"),
         (changed(("corpora", 0, "name"), "../x"), "corpora[0].name: '../x'; expected text that matches"),
         (changed(("seed",), -1), "seed: -1; expected greater than or equal to 0"),
-        (changed(("embedding", "workers"), 0), "embedding.workers: 0; expected greater than or equal to 1"),
-        (changed(("embedding", "extractor"), "ecapa"), "embedding.extractor: 'ecapa'; expected 'ge2e'"),
+        (changed(("runner", "workers"), 0), "runner.workers: 0; expected greater than or equal to 1"),
+        (
+            changed(("embedding", "extractor"), "ecapa"),
+            "embedding: extractor 'ecapa'; expected one of ge2e, speechbrain, onnx, transformers, checkpoint",
+        ),
         (changed(("ages", "schemes"), ["leq29", "leq18"]), "ages.schemes[1]: 'leq18'; expected 'leq29' or 'leq17'"),
         (
             changed(("identities", "min_similarity"), 2),

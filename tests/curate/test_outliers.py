@@ -179,6 +179,7 @@ def test_quartiles_and_ranges_are_those_of_numpy(rows, iqr_factor):
 @pytest.mark.real
 def test_a_recording_of_somebody_else_is_found_in_real_speech(corpora):
     """Ten utterances each of four readers; one of each is filed under the next reader. Thresholds are GE2E's."""
+    from curate.hearing import Ge2e
     from models.extractors import extractor
 
     readers = sorted((corpora / "LibriSpeech/test-other").iterdir())[:4]
@@ -187,8 +188,8 @@ def test_a_recording_of_somebody_else_is_found_in_real_speech(corpora):
     planted = [10 * i + 4 for i in range(4)]
     for i in planted:
         speakers[i] = readers[(i // 10 + 1) % 4].name
-    vectors = extractor("ge2e").embed([audio.decode(file, sample_rate_hz=16_000) for file in files])
-    cleaned = clean(speakers, vectors, min_speaker_similarity=extractor("ge2e").min_one_person)
+    vectors = extractor(Ge2e()).embed([audio.decode(file, sample_rate_hz=16_000) for file in files])
+    cleaned = clean(speakers, vectors, min_speaker_similarity=extractor(Ge2e()).min_one_person)
     assert {verdict for verdict, _ in told(cleaned, "speaker").values()} == {"keep"}
     flagged = np.flatnonzero(np.array(reasons(cleaned)) == "below_range").tolist()
     assert set(planted) <= set(flagged)

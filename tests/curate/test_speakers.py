@@ -241,13 +241,14 @@ def test_a_speakers_sex_and_language_are_what_its_rows_agree_on():
 
 @pytest.mark.real
 def test_chapters_of_one_reader_under_two_labels_are_found_in_real_speech(corpora):
+    from curate.hearing import Ge2e
     from models.extractors import extractor
 
     chapters = sorted((corpora / "LibriSpeech/train-clean-100").glob("*/*"))
     files = [file for chapter in chapters for file in sorted(chapter.glob("*.flac"))[:6]]
     of_utterance = [f"libri/{file.parts[-3]}-{file.parts[-2]}" for file in files]
-    vectors = extractor("ge2e").embed([audio.decode(file, sample_rate_hz=16_000) for file in files])
-    threshold = extractor("ge2e").min_same_person
+    vectors = extractor(Ge2e()).embed([audio.decode(file, sample_rate_hz=16_000) for file in files])
+    threshold = extractor(Ge2e()).min_same_person
     unified = join(speakers(*sorted(set(of_utterance))), of_utterance, vectors, min_similarity=threshold)
     readers = [{speaker.split("-")[0] for speaker in group} for group in groups(unified).values()]
     assert sorted(map(sorted, readers)) == [["libri/19"], ["libri/26"], ["libri/27"]]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from curate import audio
 from curate.errors import ExtractorError
-from models.extractors import GE2E, extractor, ge2e
-from models.extractors.ge2e import SAMPLE_RATE_HZ, raise_volume, trim_silence, windows
+from curate.hearing import Ge2e
+from models.extractors import extractor, ge2e
+from models.extractors.ge2e import GE2E, SAMPLE_RATE_HZ, raise_volume, trim_silence, windows
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its dependencies say that they will change
@@ -35,7 +36,7 @@ ONE_FILE_OF_EACH = (  # read, acted and telephone-band speech; loud and quiet; 0
 
 @pytest.fixture(scope="module")
 def ours():
-    return extractor("ge2e")
+    return extractor(Ge2e())
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_samples_beyond_full_scale_do_not_wrap_around(speech):
 
 
 def test_the_encoder_is_loaded_once_and_its_fingerprint_is_stable(ours):
-    assert extractor("ge2e") is ours
+    assert extractor(Ge2e()) is ours
     assert GE2E().fingerprint == ours.fingerprint
     assert re.fullmatch("ge2e-[0-9a-f]{24}", ours.fingerprint)  # it names a folder
     assert -1 < ours.min_one_person < ours.min_same_person < 1

@@ -1,0 +1,17 @@
+"""Where an encoder computes."""
+
+import torch
+
+from curate.errors import ExtractorError
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name; `auto` is a GPU where there is one. Raises ExtractorError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ExtractorError(
+            f'device {name!r}: {torch.cuda.device_count()} GPUs here; expected one of them, "cpu" or "auto"'
+        )
+    return device

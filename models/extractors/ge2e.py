@@ -63,8 +63,8 @@ class GE2E:
     sample_rate_hz = SAMPLE_RATE_HZ
     dimension = 256
     # Measured on LibriSpeech, EmoDB and FSDD; docs/log.md has the figures.
-    min_same_person = 0.82
-    min_one_person = 0.60
+    min_same_person: float | None = 0.82
+    min_one_person: float | None = 0.60
     batch_s = 0.0
 
     def __init__(self, hearing: Ge2e | None = None) -> None:

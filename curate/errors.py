@@ -2,7 +2,9 @@
 
     VoxcurateError            the command line prints its message as one line and exits with 1
     ├── PipelineError         the pipeline file               (also ValueError)
+    ├── LocationError         the address of a place          (also ValueError)
     ├── CorpusError           a corpus, its files or metadata (also ValueError)
+    │   └── DamagedAudioError a file that cannot be decoded, though it is the one that was scanned
     ├── CatalogError          the catalog folder              (also RuntimeError)
     ├── QueryError            a query                         (also ValueError)
     ├── ExportError           what is asked of an export      (also ValueError)
@@ -20,8 +22,16 @@ class PipelineError(VoxcurateError, ValueError):
     """The pipeline file asks for something impossible."""
 
 
+class LocationError(VoxcurateError, ValueError):
+    """An address of a place that we cannot work with."""
+
+
 class CorpusError(VoxcurateError, ValueError):
     """A corpus is not what its reader expects."""
+
+
+class DamagedAudioError(CorpusError):
+    """The bytes are those that were scanned, and cannot be decoded."""
 
 
 class CatalogError(VoxcurateError, RuntimeError):

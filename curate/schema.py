@@ -42,6 +42,7 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
     NO_SPEECH = "no_speech"
+    NOT_FINITE = "not_finite"
     DUPLICATE = "duplicate"
     INCOHERENT_SPEAKER = "incoherent_speaker"
     INVALID_SPEAKER = "invalid_speaker"
@@ -66,6 +67,7 @@ MEANING: dict[Reason, str] = {
     Reason.TOO_SHORT: "shorter than the limit of its corpus",
     Reason.TOO_LONG: "longer than the limit of its corpus",
     Reason.NO_SPEECH: "the extractor found no speech in it",
+    Reason.NOT_FINITE: "the extractor gave no finite vector for it",
     Reason.DUPLICATE: "the same audio, byte for byte, as other_id",
     Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
     Reason.INVALID_SPEAKER: "its speaker was dropped",

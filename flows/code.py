@@ -9,5 +9,5 @@ from curate.runs import code_fingerprint
 CODE = code_fingerprint(
     Path(curate.__path__[0]),
     *(Path(str(module.__file__)) for module in (intervals, metrics, scoring, splits, trials)),
-    *(Path(__file__).with_name(name) for name in ("reading.py", "steps.py")),
+    *(Path(__file__).with_name(name) for name in ("reading.py", "embedding.py", "steps.py")),
 )

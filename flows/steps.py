@@ -20,7 +20,6 @@ from curate.ages import label_ages
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.decisions import Author, dropped, kept
-from curate.embed import BlockStore, Extractor, Stretch, embedding_rows, matrix, missing_blocks, stretches
 from curate.outliers import clean_vietsv
 from curate.publish import card
 from curate.query import write_database
@@ -41,87 +40,16 @@ from curate.schema import (
     TRIALS,
     UTTERANCE_SCORES,
     UTTERANCES,
-    Reason,
     Subject,
     Verdict,
 )
-from curate.similarity import Vectors, unit
+from curate.similarity import unit
 from curate.speakers import VIETSV_MIN_SIMILARITY, speaker_table, unify
 from flows.code import CODE
+from flows.embedding import embed, embedded, encoder, ingested
 from flows.reading import ingest, register, require_own_catalog, scan
-from models.extractors import extractor
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
-
-
-def encoder(pipeline: Pipeline) -> Extractor:
-    """The speaker encoder that the pipeline names."""
-    return extractor(pipeline.embedding)
-
-
-# ----------------------------------------------------------------------------------------------------------- embed
-
-
-def fit(catalog: Catalog) -> pa.Table:
-    """The utterances that ingest found fit, in the order of ids."""
-    decided = pa.concat_tables(catalog.read(DECISIONS, part) for part in _ingested(catalog))
-    return kept(catalog.read(UTTERANCES), decided).sort_by("utterance_id")
-
-
-def _ingested(catalog: Catalog) -> list[str]:
-    return [part for part in catalog.parts(DECISIONS) if part.startswith("ingest-")]
-
-
-def wanted_stretches(pipeline: Pipeline, utterances: pa.Table) -> list[Stretch]:
-    """What is to be embedded, in the order of the utterances."""
-    return stretches(utterances, {corpus.name: corpus.root for corpus in pipeline.corpora})
-
-
-def block_store(pipeline: Pipeline, catalog: Catalog) -> BlockStore:
-    """The blocks of the pipeline's encoder."""
-    return BlockStore(catalog.root / "cache" / "embeddings" / encoder(pipeline).fingerprint)
-
-
-def blocks_to_embed(pipeline: Pipeline, catalog: Catalog) -> list[list[Stretch]]:
-    """What no block holds yet; none where the table of embeddings is current."""
-    if embed(pipeline, catalog).is_current:
-        return []
-    wanted = wanted_stretches(pipeline, fit(catalog))
-    return missing_blocks(wanted, block_store(pipeline, catalog).keys(), pipeline.embedding.utterances_per_block)
-
-
-def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Gather the embeddings from their blocks, and a verdict on each duplicate and each utterance without speech."""
-    listener = encoder(pipeline)
-
-    def gather(step: Step) -> Result:
-        utterances = fit(catalog)
-        author = Author(rule=f"extractor {listener.name}", step="embed", run_id=step.run_id)
-        wanted, store = wanted_stretches(pipeline, utterances), block_store(pipeline, catalog)
-        rows, without = embedding_rows(utterances, wanted, listener, store, author)
-        copies = pc.sum(pc.equal(without["reason"], Reason.DUPLICATE)).as_py() or 0
-        unheard = len(without) - copies
-        summary = f"{len(rows)} embeddings, {unheard} utterances without speech, {copies} duplicates"
-        return [rows, without], summary
-
-    return Step(
-        catalog=catalog,
-        name="embed",
-        part=listener.name,
-        settings={"extractor": listener.fingerprint},
-        code=CODE,
-        reads=[UTTERANCES, *((DECISIONS, part) for part in _ingested(catalog))],
-        publishes=[(EMBEDDINGS, listener.name), (DECISIONS, "embed")],
-        compute=gather,
-    )
-
-
-def embedded(pipeline: Pipeline, catalog: Catalog) -> tuple[pa.Table, Vectors]:
-    """The utterances that have an embedding, in the order of ids, and their vectors (N, D)."""
-    embeddings = catalog.read(EMBEDDINGS, encoder(pipeline).name).sort_by("utterance_id")
-    utterances = catalog.read(UTTERANCES).sort_by("utterance_id")
-    has_one = pc.is_in(utterances["utterance_id"], value_set=embeddings["utterance_id"].combine_chunks())
-    return utterances.filter(has_one), matrix(embeddings["vector"])
 
 
 # ------------------------------------------------------------------------------------------- clean, identities, ages
@@ -189,7 +117,7 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
 
 def _cleaned(catalog: Catalog) -> list[Part]:
     """The decisions that say which utterances are left."""
-    return [(DECISIONS, part) for part in (*_ingested(catalog), "embed", "clean")]
+    return [(DECISIONS, part) for part in (*ingested(catalog), "embed", "clean")]
 
 
 def ages(pipeline: Pipeline, catalog: Catalog) -> Step:

@@ -1,38 +1,27 @@
-"""What `curate.embed` promises: whole blocks, nothing computed twice, and the same table however the work was cut."""
+"""What `curate.embed` promises: a block is whole or not there, and one bad file costs the others nothing."""
 
 import hashlib
 import shutil
+import threading
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.catalog import conform
-from curate.decisions import Author
-from curate.embed import (
-    BlockStore,
-    Stretch,
-    duplicates,
-    embed_block,
-    embedding_rows,
-    fixed_size_lists,
-    matrix,
-    missing_blocks,
-    stretches,
-)
+from curate import embed
+from curate.blocks import BlockStore, Fault, Stretch
+from curate.embed import Heard, embed_block, in_batches, unheard
 from curate.errors import CorpusError
-from curate.schema import DECISIONS, EMBEDDINGS
-from curate.similarity import unit
+from curate.schema import Reason
 
-AUTHOR = Author(rule="extractor counting", step="embed", run_id="0123456789ab")
 RATE_HZ = 8_000
 
 
 class CountingExtractor:
-    """Mean, spread and length of a waveform; hears no speech in silence; counts what it was given."""
+    """Mean, spread and length of a waveform; hears no speech where it is quiet; counts what it was given."""
 
     name = "counting"
     fingerprint = "counting-v1"
@@ -41,16 +30,17 @@ class CountingExtractor:
     min_same_person = 0.9
     min_one_person = 0.5
 
-    def __init__(self):
-        self.num_heard = 0
+    def __init__(self, batch_s=0.0):
+        self.batch_s = batch_s
+        self.calls = []
 
     def embed(self, waveforms):
-        self.num_heard += len(waveforms)
+        self.calls.append([len(waveform) for waveform in waveforms])
         return np.stack([self._embed(waveform) for waveform in waveforms])
 
     def _embed(self, waveform):
-        if not waveform.any():
-            return np.full(3, np.nan, dtype=np.float32)
+        if np.abs(waveform).max() < 0.01:
+            return np.zeros(3, dtype=np.float32)
         return np.float32([waveform.mean(), waveform.std(), len(waveform)])
 
 
@@ -61,219 +51,203 @@ class BrokenExtractor(CountingExtractor):
 
 @pytest.fixture
 def root(tmp_path):
-    """Six short files, of which `silent` is silent and `twin` is a copy of `a`."""
+    """Files of 400, 480, 560 and 640 samples; one of zeros, one that is quiet, one of nan, one of text, one cut."""
     rng = np.random.default_rng(8)
     for i, name in enumerate("abcd"):
         soundfile.write(tmp_path / f"{name}.wav", rng.uniform(-0.5, 0.5, size=400 + 80 * i), RATE_HZ)
-    soundfile.write(tmp_path / "silent.wav", np.zeros(500), RATE_HZ)
-    shutil.copy(tmp_path / "a.wav", tmp_path / "twin.wav")
+    soundfile.write(tmp_path / "zeros.wav", np.zeros(500), RATE_HZ)
+    soundfile.write(tmp_path / "quiet.wav", np.full(500, 1e-3), RATE_HZ)
+    soundfile.write(tmp_path / "nan.wav", np.full(500, np.nan), RATE_HZ, subtype="FLOAT")
+    (tmp_path / "text.wav").write_text("no audio")
+    soundfile.write(tmp_path / "short.wav", rng.uniform(-0.5, 0.5, size=1_000), RATE_HZ)
     return tmp_path
 
 
-def utterances(root, *names):
-    """One row a file, whole."""
-    files = [root / f"{name}.wav" for name in names]
-    columns = {
-        "utterance_id": [f"toy/{name}" for name in names],
-        "corpus": ["toy"] * len(names),
-        "path": [file.relative_to(root).as_posix() for file in files],
-        "content_sha256": [hashlib.sha256(file.read_bytes()).hexdigest() for file in files],
-    }
-    texts = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-    lengths = pa.array([soundfile.info(file).duration for file in files], pa.float64())
-    starts, channels = pa.array([0.0] * len(names), pa.float64()), pa.nulls(len(names), pa.int16())
-    return pa.table(texts | {"start_s": starts, "duration_s": lengths, "channel": channels})
+def block_of(root, *names, **lengths):
+    """One stretch a file, whole; `lengths` are those that a header promised."""
+
+    def stretch(name):
+        file = root / f"{name}.wav"
+        sha = hashlib.sha256(file.read_bytes()).hexdigest()
+        duration_s = lengths.get(name) or (1.0 if name == "text" else soundfile.info(file).duration)
+        return Stretch(file=file, content_sha256=sha, start_s=0.0, duration_s=duration_s)
+
+    return [stretch(name) for name in names]
 
 
-def carry_out(rows, root, extractor, store, per_block=2):
-    """All that a run does about embeddings."""
-    wanted = stretches(rows, {"toy": root})
-    for block in missing_blocks(wanted, store.keys(), per_block):
-        embed_block(block, extractor, store)
-    return embedding_rows(rows, wanted, extractor, store, AUTHOR)
+def filed(store):
+    """The rows of the only block."""
+    (file,) = store.files()
+    return pq.read_table(file).to_pylist()
 
 
-def stretch(key, duration_s):
-    return Stretch(file=None, content_sha256=key, start_s=0.0, duration_s=duration_s)
+@pytest.fixture
+def store(tmp_path):
+    return BlockStore(tmp_path / "blocks")
 
 
-def test_vectors_come_in_the_order_of_the_utterances(root, tmp_path):
-    rows, unheard = carry_out(
-        utterances(root, "d", "a", "c"), root, CountingExtractor(), BlockStore(tmp_path / "blocks")
+@pytest.mark.parametrize("batch_s", [0.0, 0.06, 10.0])
+@pytest.mark.parametrize("decoders", [1, 3])
+def test_vectors_come_in_the_order_of_the_block_however_it_is_decoded_and_batched(root, store, batch_s, decoders):
+    block = block_of(root, "d", "a", "c", "b")
+    extractor = CountingExtractor(batch_s)
+    done = embed_block(block, extractor, store, decoders=decoders)
+    sound = [soundfile.read(stretch.file, dtype="float32")[0] for stretch in block]
+    expected = CountingExtractor().embed(sound)
+    np.testing.assert_array_equal([row["vector"] for row in filed(store)], expected)
+    batched = {0.0: [[640], [400], [560], [480]], 0.06: [[640], [400], [560], [480]], 10.0: [[640, 400, 560, 480]]}
+    assert extractor.calls == batched[batch_s]
+    assert (done.num_utterances, done.faults) == (4, ())
+    assert done.audio_s == pytest.approx(2080 / RATE_HZ)
+    assert 0 <= done.waited_s <= done.seconds
+
+
+def test_a_stretch_that_cannot_be_heard_has_its_reason_and_costs_the_others_nothing(root, store):
+    names = ("a", "zeros", "text", "quiet", "nan", "short", "b")
+    done = embed_block(block_of(root, *names, short=0.5), CountingExtractor(10.0), store)
+    rows = filed(store)
+    assert [row["fault"] for row in rows] == [
+        None,
+        "silent",
+        "unreadable",
+        "no_speech",
+        "unreadable",
+        "truncated",
+        None,
+    ]
+    assert [row["vector"][2] for row in rows] == [400, 0, 0, 0, 0, 0, 480]
+    told = "\n".join(done.faults)
+    assert len(done.faults) == 5
+    for words in (
+        "zeros.wav: all its samples are zero",
+        "text.wav: cannot be decoded",
+        "quiet.wav: no speech is heard in it",
+        "nan.wav: holds samples that are not finite numbers",
+        "short.wav: ends 0.38 s before its 0.50 s",
+    ):
+        assert words in told
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_vector_that_is_not_finite_is_a_fault_of_that_one_alone(root, store, value, monkeypatch):
+    plain = CountingExtractor._embed
+    monkeypatch.setattr(
+        CountingExtractor,
+        "_embed",
+        lambda self, waveform: np.float32([1, value, 1]) if len(waveform) == 480 else plain(self, waveform),
     )
-    assert rows["utterance_id"].to_pylist() == ["toy/d", "toy/a", "toy/c"]
-    assert matrix(rows["vector"])[:, 2].tolist() == [640, 400, 560]
-    assert rows["extractor"].to_pylist() == ["counting"] * 3
-    assert conform(EMBEDDINGS, rows).num_rows == 3
-    assert len(unheard) == 0
+    done = embed_block(block_of(root, "a", "b", "c"), CountingExtractor(10.0), store)
+    rows = filed(store)
+    assert [row["fault"] for row in rows] == [None, "not_finite", None]
+    assert rows[1]["vector"] == [0, 0, 0]
+    assert done.faults == (f"{root}/b.wav: its vector is not finite",)
 
 
-def test_nothing_is_computed_twice(root, tmp_path):
-    extractor, store = CountingExtractor(), BlockStore(tmp_path / "blocks")
-    first, _ = carry_out(utterances(root, "a", "b", "c"), root, extractor, store)
-    assert extractor.num_heard == 3
-    again, _ = carry_out(utterances(root, "a", "b", "c"), root, extractor, store)
-    assert extractor.num_heard == 3
-    assert again == first
-    carry_out(utterances(root, "a", "b", "c", "d"), root, extractor, store, per_block=1)
-    assert extractor.num_heard == 4
-
-
-@pytest.mark.parametrize("names", [("a", "twin", "b"), ("twin", "b", "a")])
-def test_of_two_files_of_the_same_bytes_the_first_by_id_stays_and_the_other_is_dropped(root, tmp_path, names):
+def test_a_block_of_nothing_but_faults_is_filed(root, store):
     extractor = CountingExtractor()
-    rows, without = carry_out(utterances(root, *names), root, extractor, BlockStore(tmp_path / "blocks"))
-    assert extractor.num_heard == 2
-    assert sorted(rows["utterance_id"].to_pylist()) == ["toy/a", "toy/b"]
-    (verdict,) = conform(DECISIONS, without).to_pylist()
-    assert (verdict["subject_id"], verdict["other_id"]) == ("toy/twin", "toy/a")
-    assert (verdict["subject"], verdict["verdict"], verdict["reason"]) == ("utterance", "drop", "duplicate")
+    embed_block(block_of(root, "zeros", "text"), extractor, store)
+    assert [row["fault"] for row in filed(store)] == ["silent", "unreadable"]
+    assert extractor.calls == []
 
 
-def test_a_duplicate_without_speech_has_one_verdict(root, tmp_path):
-    for name in ("silent2", "silent3"):
-        shutil.copy(root / "silent.wav", root / f"{name}.wav")
-    rows = utterances(root, "silent3", "silent", "silent2")
-    found, without = carry_out(rows, root, CountingExtractor(), BlockStore(tmp_path / "blocks"))
-    told = {row["subject_id"]: (row["reason"], row["other_id"]) for row in conform(DECISIONS, without).to_pylist()}
-    copy = ("duplicate", "toy/silent")
-    assert told == {"toy/silent": ("no_speech", None), "toy/silent2": copy, "toy/silent3": copy}
-    assert (len(found), len(without)) == (0, 3)
-
-
-def test_another_stretch_of_the_same_bytes_is_no_duplicate():
-    wanted = [Stretch(file=None, content_sha256="x", start_s=start, duration_s=1.0) for start in (0.0, 1.0, 0.0)]
-    assert duplicates(pa.table({"utterance_id": ["c", "b", "a"]}), wanted) == {"c": "a"}
-
-
-class ZeroExtractor(CountingExtractor):
-    """Zeros, not nan, for silence."""
-
-    def _embed(self, waveform):
-        return np.nan_to_num(super()._embed(waveform))
-
-
-def test_a_vector_of_length_zero_counts_as_no_speech(root, tmp_path):
-    rows = utterances(root, "a", "silent", "b")
-    found, without = carry_out(rows, root, ZeroExtractor(), BlockStore(tmp_path / "blocks"))
-    assert found["utterance_id"].to_pylist() == ["toy/a", "toy/b"]
-    assert [row["reason"] for row in without.to_pylist()] == ["no_speech"]
-    unit(matrix(found["vector"]))
-
-
-def test_a_file_that_changed_since_the_scan_is_named_and_nothing_is_filed(root, tmp_path):
-    rows, store = utterances(root, "a", "b"), BlockStore(tmp_path / "blocks")
+def test_a_file_that_changed_since_the_scan_is_named_and_nothing_is_filed(root, store):
+    block = block_of(root, "a", "b")
     shutil.copy(root / "c.wav", root / "b.wav")
     with pytest.raises(CorpusError, match=r"b\.wav changed since it was scanned; run again"):
-        carry_out(rows, root, CountingExtractor(), store)
-    assert store.keys() == set()
+        embed_block(block, CountingExtractor(), store)
+    assert store.files() == []
 
 
-def test_audio_that_moves_is_found_again_and_audio_that_changes_is_not(root, tmp_path):
-    extractor, store = CountingExtractor(), BlockStore(tmp_path / "blocks")
-    carry_out(utterances(root, "a", "b"), root, extractor, store)
-    moved = tmp_path / "elsewhere" / "deep"
-    moved.mkdir(parents=True)
-    (root / "a.wav").rename(moved / "renamed.wav")
-    carry_out(utterances(moved, "renamed"), moved, extractor, store)
-    assert extractor.num_heard == 2
-    soundfile.write(moved / "renamed.wav", np.full(400, 0.25), RATE_HZ)
-    rows, _ = carry_out(utterances(moved, "renamed"), moved, extractor, store)
-    assert extractor.num_heard == 3
-    assert matrix(rows["vector"])[0, 0] == pytest.approx(0.25, abs=1e-4)
+def test_a_file_that_went_away_is_an_error_and_no_fault_of_its_audio(root, store):
+    block = block_of(root, "a", "b")
+    (root / "b.wav").unlink()
+    with pytest.raises(CorpusError, match=r"b\.wav"):
+        embed_block(block, CountingExtractor(), store)
+    assert store.files() == []
 
 
-def test_two_stretches_of_one_file_are_two_vectors(root, tmp_path):
-    rows = utterances(root, "d", "d")
-    rows = rows.set_column(0, "utterance_id", pa.array(["toy/d1", "toy/d2"]))
-    rows = rows.set_column(4, "start_s", pa.array([0.0, 0.05])).set_column(5, "duration_s", pa.array([0.05, 0.03]))
-    found, _ = carry_out(rows, root, CountingExtractor(), BlockStore(tmp_path / "blocks"))
-    sound, _ = soundfile.read(root / "d.wav", dtype="float32")
-    expected = CountingExtractor().embed([sound[:400], sound[400:640]])
-    np.testing.assert_allclose(matrix(found["vector"]), expected, rtol=1e-6)
-
-
-def test_where_no_speech_is_heard_there_is_a_verdict_and_no_vector(root, tmp_path):
-    store, extractor = BlockStore(tmp_path / "blocks"), CountingExtractor()
-    rows, unheard = carry_out(utterances(root, "a", "silent", "b"), root, extractor, store)
-    assert rows["utterance_id"].to_pylist() == ["toy/a", "toy/b"]
-    (verdict,) = conform(DECISIONS, unheard).to_pylist()
-    assert (verdict["subject_id"], verdict["verdict"], verdict["reason"]) == ("toy/silent", "drop", "no_speech")
-    carry_out(utterances(root, "silent"), root, extractor, store)
-    assert extractor.num_heard == 3  # that nothing is heard is remembered, too
-
-
-@pytest.mark.parametrize("names", [(), ("silent",)])
-def test_a_corpus_without_speech_gives_tables_without_rows(root, tmp_path, names):
-    rows, unheard = carry_out(utterances(root, *names), root, CountingExtractor(), BlockStore(tmp_path / "blocks"))
-    assert matrix(rows["vector"]).shape == (0, 3)
-    assert (len(rows), len(unheard)) == (0, len(names))
-
-
-@pytest.mark.parametrize("per_block", [1, 2, 3, 100])
-def test_the_tables_do_not_depend_on_the_size_of_the_blocks(root, tmp_path, per_block):
-    rows = utterances(root, "silent", "d", "a", "twin", "c", "b")
-    whole = carry_out(rows, root, CountingExtractor(), BlockStore(tmp_path / "whole"), per_block=6)
-    assert carry_out(rows, root, CountingExtractor(), BlockStore(tmp_path / "cut"), per_block=per_block) == whole
-    assert len(list((tmp_path / "cut").iterdir())) == -(-5 // per_block)
-
-
-def test_a_block_that_fails_leaves_nothing_and_the_others_stand(root, tmp_path):
-    rows, store = utterances(root, "a", "b", "c", "d"), BlockStore(tmp_path / "blocks")
-    first, second = missing_blocks(stretches(rows, {"toy": root}), set(), 2)
-    embed_block(first, CountingExtractor(), store)
+def test_a_block_whose_network_fails_leaves_nothing(root, store):
     with pytest.raises(MemoryError):
-        embed_block(second, BrokenExtractor(), store)
-    assert store.keys() == {stretch.key for stretch in first}
-    with pytest.raises(KeyError, match="2 of 4 vectors"):
-        embedding_rows(rows, [*first, *second], CountingExtractor(), store, AUTHOR)
-    extractor = CountingExtractor()
-    carry_out(rows, root, extractor, store)
-    assert extractor.num_heard == 2
+        embed_block(block_of(root, "a", "b"), BrokenExtractor(), store)
+    assert store.files() == []
 
 
-def test_a_block_that_was_being_written_when_the_power_failed_is_not_read(root, tmp_path):
-    store = BlockStore(tmp_path / "blocks")
-    carry_out(utterances(root, "a", "b"), root, CountingExtractor(), store)
-    (block,) = store.folder.iterdir()
-    half = block.read_bytes()[:100]
-    block.rename(block.with_name(block.name + ".new"))
-    block.with_name(block.name + ".new").write_bytes(half)
-    assert store.keys() == set()
-    extractor = CountingExtractor()
-    rows, _ = carry_out(utterances(root, "a", "b"), root, extractor, store)
-    assert (extractor.num_heard, len(rows)) == (2, 2)
+def test_a_stretch_of_a_file_is_heard_alone(root, store):
+    (whole,) = block_of(root, "d")
+    parts = [
+        Stretch(file=whole.file, content_sha256=whole.content_sha256, start_s=start, duration_s=length)
+        for start, length in ((0.0, 0.05), (0.05, 0.03))
+    ]
+    embed_block(parts, CountingExtractor(), store)
+    sound, _ = soundfile.read(whole.file, dtype="float32")
+    expected = CountingExtractor().embed([sound[:400], sound[400:640]])
+    np.testing.assert_array_equal([row["vector"] for row in filed(store)], expected)
 
 
-def test_an_unreadable_file_is_named(root, tmp_path):
-    (root / "text.wav").write_text("no audio")
-    content = hashlib.sha256(b"no audio").hexdigest()
-    rows = [Stretch(file=root / "text.wav", content_sha256=content, start_s=0.0, duration_s=1.0)]
-    with pytest.raises(CorpusError, match=r"text\.wav: cannot be decoded"):
-        embed_block(rows, CountingExtractor(), BlockStore(tmp_path / "blocks"))
+def test_decoding_runs_beside_the_network(root, store, monkeypatch):
+    """The network waits in its first call until the next file has been decoded: one thread would wait for ever."""
+    decoded, plain = threading.Semaphore(0), embed.audio.decode
+
+    def decode(*arguments, **options):
+        waveform = plain(*arguments, **options)
+        decoded.release()
+        return waveform
+
+    class Patient(CountingExtractor):
+        def embed(self, waveforms):
+            if not self.calls:
+                assert decoded.acquire(timeout=60)
+                assert decoded.acquire(timeout=60)
+            return super().embed(waveforms)
+
+    monkeypatch.setattr(embed.audio, "decode", decode)
+    embed_block(block_of(root, "d", "c", "b", "a"), Patient(), store, decoders=1)
+    assert [row["vector"][2] for row in filed(store)] == [640, 560, 480, 400]
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0.5, 1.0, 2.5]))),
-    st.sets(st.sampled_from("abcdefgh")),
-    st.integers(1, 5),
-)
-def test_what_is_missing_is_cut_into_full_blocks_of_like_length_each_stretch_once(rows, done, per_block):
-    wanted = [stretch(key, duration_s) for key, duration_s in rows]
-    done = {s.key for s in wanted if s.content_sha256 in done}
-    blocks = missing_blocks(wanted, done, per_block)
-    flat = [s for block in blocks for s in block]
-    assert sorted(s.key for s in flat) == sorted({s.key for s in wanted} - done)
-    assert [s.duration_s for s in flat] == sorted(s.duration_s for s in flat)
-    assert all(len(block) == per_block for block in blocks[:-1])
-    assert missing_blocks(wanted[::-1], done, per_block) == blocks
+@pytest.mark.parametrize("batch_s", [0.0, 0.1])
+def test_no_more_is_decoded_ahead_than_a_batch_and_a_file_for_each_thread(root, store, batch_s, monkeypatch):
+    """Memory must not grow with the block."""
+    ahead, most, lock, plain = [0], [0], threading.Lock(), embed.audio.decode
+
+    def decode(*arguments, **options):
+        with lock:
+            ahead[0] += 1
+            most[0] = max(most[0], ahead[0])
+        return plain(*arguments, **options)
+
+    class Taking(CountingExtractor):
+        def embed(self, waveforms):
+            with lock:
+                ahead[0] -= len(waveforms)
+            return super().embed(waveforms)
+
+    monkeypatch.setattr(embed.audio, "decode", decode)
+    (one,) = block_of(root, "b")  # 0.06 s
+    block = [Stretch(file=one.file, content_sha256=one.content_sha256, start_s=0.0, duration_s=0.06)] * 50
+    embed_block(block, Taking(batch_s), store, decoders=2)
+    assert most[0] <= 2 + 2 + 2 * round(batch_s / 0.06)  # two threads, the one that is taken, and two batches
 
 
-@given(st.integers(0, 5), st.integers(1, 4))
-def test_a_matrix_survives_being_a_column(num_rows, dimension):
-    vectors = np.arange(num_rows * dimension, dtype=np.float32).reshape(num_rows, dimension)
-    one, two = (pa.chunked_array([fixed_size_lists(vectors)] * chunks) for chunks in (1, 2))
-    np.testing.assert_array_equal(matrix(one), vectors)
-    np.testing.assert_array_equal(matrix(one.slice(1)), vectors[1:])
-    np.testing.assert_array_equal(matrix(two.slice(1)), np.concatenate([vectors, vectors])[1:])
+@given(st.lists(st.integers(1, 50), max_size=30), st.sets(st.integers(0, 29)), st.integers(0, 100))
+def test_batches_hold_every_waveform_once_in_order_and_no_more_than_was_asked(lengths, faulty, most):
+    extractor = CountingExtractor(most / RATE_HZ)
+    silent = Fault(reason=Reason.SILENT)
+    heard = [Heard(i, silent if i in faulty else np.ones(n, dtype=np.float32)) for i, n in enumerate(lengths)]
+    faults = {}
+    batches = list(in_batches(iter(heard), faults, extractor))
+    places = [place for batch in batches for place, _ in batch]
+    assert places == [i for i in range(len(lengths)) if i not in faulty]
+    assert set(faults) == {i for i in faulty if i < len(lengths)}
+    for batch in batches:
+        total = sum(len(waveform) for _, waveform in batch)
+        assert len(batch) == 1 or total <= most + 1e-6
+    for one, two in zip(batches, batches[1:], strict=False):
+        assert sum(len(waveform) for _, waveform in one) + len(two[0][1]) > most
+
+
+def test_what_is_known_of_a_fault_stays_as_it_is():
+    vectors = np.float32([[1, 0], [0, 0], [np.nan, 0], [0, 0]])
+    known = {3: Fault(reason=Reason.SILENT)}
+    found = unheard(vectors, known)
+    assert {place: fault.reason for place, fault in found.items()} == {1: Reason.NO_SPEECH, 2: Reason.NOT_FINITE}

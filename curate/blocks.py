@@ -1,0 +1,132 @@
+"""Blocks of embeddings: files that are each computed once, kept whole, and never computed again.
+
+A vector is filed under what it was computed from: the extractor's fingerprint, the hash of the file's bytes, and the
+stretch of it. Audio may move, tables may change and the utterances be cut into other blocks; it is still found.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.catalog import write_parquet
+from curate.schema import Reason
+from curate.storage import is_local
+
+ALL_CHANNELS = -1  # averaged: a key must not be null
+KEY = ("content_sha256", "start_s", "duration_s", "channel")
+KEY_SCHEMA = pa.schema(
+    [
+        pa.field("content_sha256", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("channel", pa.int16(), nullable=False),
+    ]
+)
+BLOCK_SCHEMA = pa.schema(
+    [
+        *KEY_SCHEMA,
+        pa.field("block", pa.string(), nullable=False),
+        pa.field("fault", pa.string()),  # a Reason, where there is no vector
+        pa.field("detail", pa.string()),
+        pa.field("vector", pa.list_(pa.float32()), nullable=False),  # zeros where there is a fault
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """What one vector is computed from."""
+
+    file: Path
+    content_sha256: str
+    start_s: float
+    duration_s: float
+    channel: int | None = None
+
+    @property
+    def key(self) -> tuple[str, float, float, int]:
+        """The same for the same samples, wherever the file lies."""
+        return (
+            self.content_sha256,
+            self.start_s,
+            self.duration_s,
+            ALL_CHANNELS if self.channel is None else self.channel,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Why a stretch has no vector."""
+
+    reason: Reason
+    detail: str = ""
+
+
+def name_of_block(block: Sequence[Stretch]) -> str:
+    """The same for the same stretches: who computes it twice writes one file."""
+    return hashlib.sha256("\n".join(repr(stretch.key) for stretch in block).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class BlockStore:
+    """The blocks of one extractor, a folder of Parquet files."""
+
+    folder: Path
+
+    def add(
+        self, block: Sequence[Stretch], vectors: NDArray[np.float32], faults: dict[int, Fault] | None = None
+    ) -> str:
+        """File the vectors (N, D) of N stretches, whole or not at all, and say the name of the block.
+
+        `faults` tells by their places the stretches that have none.
+        """
+        name, faults = name_of_block(block), faults or {}
+        columns = list(zip(*(stretch.key for stretch in block), strict=True))
+        told = [faults.get(place) for place in range(len(block))]
+        rows = {
+            **{key.name: pa.array(column, key.type) for key, column in zip(KEY_SCHEMA, columns, strict=True)},
+            "block": pa.array([name] * len(block)),
+            "fault": pa.array([fault and str(fault.reason) for fault in told], pa.string()),
+            "detail": pa.array([fault and fault.detail for fault in told], pa.string()),
+            "vector": fixed_size_lists(vectors),
+        }
+        write_parquet(self.folder / f"{name}.parquet", pa.table(rows))
+        return name
+
+    def files(self) -> list[Path]:
+        """Of the blocks that there are, in order."""
+        return sorted(self.folder.glob("*.parquet"))
+
+    def drop_damaged(self) -> None:
+        """Take away what cannot be read whole: it counts as not computed. An object store guards its bytes itself."""
+        if not is_local(self.folder):
+            return
+        for file in self.files():
+            try:
+                with pq.ParquetFile(file, page_checksum_verification=True) as block:
+                    if not set(BLOCK_SCHEMA.names) <= set(block.schema_arrow.names):
+                        raise pa.ArrowInvalid("a block of an earlier version")
+                    for _ in block.iter_batches():
+                        pass
+            except (OSError, pa.ArrowInvalid):
+                file.unlink()
+
+
+def fixed_size_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """(N, D) as N lists of D floats."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).ravel()), vectors.shape[1])
+
+
+def matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of fixed-size lists as (N, D); lists of no fixed size are those of an empty table."""
+    flat = column.combine_chunks()
+    if not len(flat):
+        return np.zeros((0, getattr(column.type, "list_size", 0)), dtype=np.float32)
+    values: NDArray[np.float32] = flat.flatten().to_numpy().reshape(-1, column.type.list_size)
+    return values

@@ -1,0 +1,117 @@
+"""The step between what corpora say and what is decided on them: a vector for each utterance.
+
+Blocks are computed by tasks of the flow, wherever its runner puts them; the step gathers them into the table.
+"""
+
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.blocks import BlockStore, matrix
+from curate.catalog import Catalog
+from curate.config import Pipeline
+from curate.decisions import Author
+from curate.embed import Embedded, Extractor
+from curate.errors import PipelineError
+from curate.runs import Result, Step
+from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES, Reason
+from curate.similarity import Vectors
+from curate.vectors import Planned, count_fit, embedding_rows, plan, without_vector
+from flows.code import CODE
+from models.extractors import extractor
+
+
+def encoder(pipeline: Pipeline) -> Extractor:
+    """The speaker encoder that the pipeline names."""
+    return extractor(pipeline.embedding)
+
+
+def require_thresholds(pipeline: Pipeline) -> None:
+    """Raises PipelineError where a threshold is left to an extractor that nobody has measured."""
+    listener = encoder(pipeline)
+    asked = {
+        "cleaning.min_speaker_similarity": (pipeline.cleaning.min_speaker_similarity, listener.min_one_person),
+        "identities.min_similarity": (pipeline.identities.min_similarity, listener.min_same_person),
+    }
+    for key, (given, measured) in asked.items():
+        if given == "extractor" and measured is None:
+            raise PipelineError(
+                f"{key}: 'extractor', but nobody has measured the thresholds of {listener.name}; expected a cosine"
+            )
+
+
+def ingested(catalog: Catalog) -> list[str]:
+    """The parts of the decisions that ingest made."""
+    return [part for part in catalog.parts(DECISIONS) if part.startswith("ingest-")]
+
+
+def block_store(pipeline: Pipeline, catalog: Catalog) -> BlockStore:
+    """The blocks of the pipeline's encoder."""
+    return BlockStore(catalog.root / "cache" / "embeddings" / encoder(pipeline).fingerprint)
+
+
+def blocks_to_embed(pipeline: Pipeline, catalog: Catalog) -> Planned | None:
+    """What no block holds yet; None where the table of embeddings is current."""
+    if embed(pipeline, catalog).is_current:
+        return None
+    roots = {corpus.name: corpus.root for corpus in pipeline.corpora}
+    return plan(catalog, block_store(pipeline, catalog), roots, _scratch(catalog))
+
+
+class Progress:
+    """How far the blocks are, in words. What is left is told by the audio: blocks come longest first."""
+
+    def __init__(self, planned: Planned) -> None:
+        self._planned, self._started = planned, time.monotonic()
+        self._num_done, self._done_s = 0, 0.0
+
+    def after(self, block: Embedded) -> str:
+        """One line when a block is done, and one for each of its utterances that has no vector."""
+        self._num_done += block.num_utterances
+        self._done_s += block.audio_s
+        taken_s = max(time.monotonic() - self._started, 1e-9)
+        left_s = (self._planned.audio_s - self._done_s) * taken_s / max(self._done_s, 1e-9)
+        line = (
+            f"embed: block {block.block}: {self._num_done} of {self._planned.num_stretches} utterances, "
+            f"{self._num_done / taken_s:.1f}/s, {self._done_s / taken_s:.0f} x real time, {left_s:.0f} s left"
+        )
+        return "\n".join([line, *(f"  no vector: {fault}" for fault in block.faults)])
+
+
+def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Gather the embeddings from their blocks, and a verdict on each utterance that has none."""
+    listener = encoder(pipeline)
+
+    def gather(step: Step) -> Result:
+        author = Author(rule=f"extractor {listener.name}", step="embed", run_id=step.run_id)
+        store, scratch = block_store(pipeline, catalog), _scratch(catalog)
+        rows = embedding_rows(catalog, store, extractor=listener.name, dimension=listener.dimension, scratch=scratch)
+        without = without_vector(catalog, store, author, scratch)
+        copies = pc.sum(pc.equal(without["reason"], Reason.DUPLICATE)).as_py() or 0
+        num, unheard = count_fit(catalog, store, scratch) - len(without), len(without) - copies
+        return [rows, without], f"{num} embeddings, {unheard} utterances that have none, {copies} duplicates"
+
+    return Step(
+        catalog=catalog,
+        name="embed",
+        part=listener.name,
+        settings={"extractor": listener.fingerprint},
+        code=CODE,
+        reads=[UTTERANCES, *((DECISIONS, part) for part in ingested(catalog))],
+        publishes=[(EMBEDDINGS, listener.name), (DECISIONS, "embed")],
+        compute=gather,
+    )
+
+
+def embedded(pipeline: Pipeline, catalog: Catalog) -> tuple[pa.Table, Vectors]:
+    """The utterances that have an embedding, in the order of ids, and their vectors (N, D)."""
+    embeddings = catalog.read(EMBEDDINGS, encoder(pipeline).name).sort_by("utterance_id")
+    utterances = catalog.read(UTTERANCES).sort_by("utterance_id")
+    has_one = pc.is_in(utterances["utterance_id"], value_set=embeddings["utterance_id"].combine_chunks())
+    return utterances.filter(has_one), matrix(embeddings["vector"])
+
+
+def _scratch(catalog: Catalog) -> Path:
+    return catalog.root / "cache" / "scratch"

@@ -1,0 +1,110 @@
+"""What `curate.blocks` promises: files that are whole or not there, found again by what they were computed from."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.blocks import BLOCK_SCHEMA, BlockStore, Fault, Stretch, fixed_size_lists, matrix, name_of_block
+from curate.schema import Reason
+
+VECTORS = np.float32([[1, 2, 3], [4, 5, 6], [0, 0, 0]])
+
+
+def stretch(sha, start_s=0.0, duration_s=1.0, channel=None):
+    return Stretch(file=None, content_sha256=sha, start_s=start_s, duration_s=duration_s, channel=channel)
+
+
+BLOCK = [stretch("a"), stretch("b", channel=1), stretch("c", start_s=0.1)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return BlockStore(tmp_path / "blocks")
+
+
+def rows_of(store):
+    (file,) = store.files()
+    return pq.read_table(file).to_pylist()
+
+
+def test_a_block_holds_what_each_vector_was_computed_from_and_why_there_is_none(store):
+    name = store.add(BLOCK, VECTORS, {2: Fault(reason=Reason.SILENT, detail="all its samples are zero")})
+    rows = rows_of(store)
+    assert [(row["content_sha256"], row["start_s"], row["duration_s"], row["channel"]) for row in rows] == [
+        ("a", 0.0, 1.0, -1),
+        ("b", 0.0, 1.0, 1),
+        ("c", 0.1, 1.0, -1),
+    ]
+    assert [row["vector"] for row in rows] == VECTORS.tolist()
+    assert [(row["fault"], row["detail"]) for row in rows] == [
+        (None, None),
+        (None, None),
+        ("silent", "all its samples are zero"),
+    ]
+    assert {row["block"] for row in rows} == {name} == {name_of_block(BLOCK)}
+    assert pq.read_schema(store.files()[0]).names == BLOCK_SCHEMA.names
+
+
+def test_who_computes_a_block_twice_writes_one_file(store):
+    assert store.add(BLOCK, VECTORS) == store.add(BLOCK, VECTORS)
+    assert len(store.files()) == 1
+
+
+@given(st.sampled_from(["content_sha256", "start_s", "duration_s", "channel"]))
+def test_another_stretch_is_another_key_and_another_block(part):
+    other = {"content_sha256": "z", "start_s": 0.5, "duration_s": 2.0, "channel": 0}[part]
+    changed = Stretch(**{"file": None, "content_sha256": "a", "start_s": 0.0, "duration_s": 1.0, part: other})
+    assert changed.key != stretch("a").key
+    assert name_of_block([changed]) != name_of_block([stretch("a")])
+
+
+def test_a_file_that_moved_has_the_key_it_had(tmp_path):
+    here, there = (
+        Stretch(file=tmp_path / n, content_sha256="a", start_s=0.0, duration_s=1.0) for n in ("here", "there")
+    )
+    assert here.key == there.key
+
+
+def test_a_block_that_was_being_written_when_the_power_failed_is_none(store):
+    store.add(BLOCK, VECTORS)
+    (block,) = store.files()
+    block.rename(block.with_name(block.name + ".new"))
+    assert store.files() == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "flipped"])
+def test_a_damaged_block_is_taken_away_and_the_others_stay(store, damage):
+    vectors = np.random.default_rng(3).normal(size=(3, 64)).astype(np.float32)
+    store.add(BLOCK, vectors)
+    (sound,) = store.files()
+    store.add(BLOCK[:1], vectors[:1])
+    (damaged,) = set(store.files()) - {sound}
+    content = bytearray(damaged.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "other":
+        pq.write_table(pa.table({"key": ["x"]}), damaged)
+        content = bytearray(damaged.read_bytes())
+    else:  # a bit of a vector: only a checksum tells
+        place = bytes(content).find(vectors[0, 20:30].tobytes())
+        place = place if place > 0 else len(content) // 3
+        content[place] ^= 1
+    damaged.write_bytes(bytes(content))
+    store.drop_damaged()
+    assert store.files() == [sound]
+
+
+@given(st.integers(0, 5), st.integers(1, 4))
+def test_a_matrix_survives_being_a_column(num_rows, dimension):
+    vectors = np.arange(num_rows * dimension, dtype=np.float32).reshape(num_rows, dimension)
+    one, two = (pa.chunked_array([fixed_size_lists(vectors)] * chunks) for chunks in (1, 2))
+    np.testing.assert_array_equal(matrix(one), vectors)
+    np.testing.assert_array_equal(matrix(one.slice(1)), vectors[1:])
+    np.testing.assert_array_equal(matrix(two.slice(1)), np.concatenate([vectors, vectors])[1:])
+
+
+def test_an_empty_column_of_lists_is_an_empty_matrix():
+    assert matrix(pa.chunked_array([pa.array([], pa.list_(pa.float32()))])).shape == (0, 0)

@@ -1,4 +1,4 @@
-"""The catalog folder: one folder per table, one Parquet file per part, plain for anything that reads Parquet.
+"""The catalog: one folder per table, one Parquet file per part, plain for anything that reads Parquet.
 
     <root>/<table>/<part>.parquet      what is current
     <root>/<table>/<part>.parquet.new  being written; never read, replaced by the next attempt
@@ -10,25 +10,37 @@ fingerprint of what it was made from, so that the files themselves say what need
 
 A run works on drafts, which it alone sees, and publishes them all when its last step is done: a run that fails leaves
 the tables as they were, and the next one goes on from its drafts.
+
+The root is a folder, or a place in a store (`s3://bucket/catalog`, as `curate.storage.location` gives it) with the same
+layout. There an upload is whole or absent by itself, so that no `.new` is needed (`curate.whole`), and a lease stands
+for the lock (`curate.lease`).
 """
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate import lease, whole
 from curate.errors import CatalogError
 from curate.schema import TABLES, Table
+from curate.storage import is_local
+from curate.whole import rename_durably as rename_durably
+from curate.whole import write_text as write_text
 
 FINGERPRINT = b"voxcurate.fingerprint"
-ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold
+ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold, and a writer
+BYTES_PER_GROUP = 1 << 23  # of vectors
+AS_WRITTEN = {"compression": "zstd", "write_page_index": True, "write_page_checksum": True}
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,19 @@ class Catalog:
     def path(self, table: Table, part: str = "all") -> Path:
         """Where a part is read."""
         draft = self._draft(table, part)
-        return draft if self.drafts and draft.exists() else self._published(table, part)
+        return draft if self.drafts and whole.exists(draft) else self._published(table, part)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this machine for what must be local: databases, sorting, what is written before it is uploaded.
+
+        It is the cache of the catalog itself, or, where that is in a store, a folder of the user's cache that is named
+        after its address. It may be deleted; it need not exist yet, and other machines have others.
+        """
+        if is_local(self.root):
+            return self.root / "cache"
+        users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return users / "voxcurate" / hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
 
     def _published(self, table: Table, part: str) -> Path:
         return self.root / table.name / f"{part}.parquet"
@@ -58,19 +82,20 @@ class Catalog:
 
     def parts(self, table: Table) -> list[str]:
         """The parts that there are, in order."""
-        parts = {path.stem for path in self._published(table, "all").parent.glob("*.parquet")}
+        parts = whole.stems(self.root / table.name, "parquet")
         if self.drafts:
             folder = self._draft(table, "all").parent
-            parts |= {path.stem for path in folder.glob("*.parquet")}
-            parts -= {path.stem for path in folder.glob("*.gone")}
+            parts |= whole.stems(folder, "parquet")
+            parts -= whole.stems(folder, "gone")
         return sorted(parts)
 
     def read(self, table: Table, part: str | None = None) -> pa.Table:
         """One part, or all parts one after the other. Raises CatalogError where there is none."""
         parts = self.parts(table) if part is None else [part]
-        if not parts or not all(self.path(table, p).exists() for p in parts):
+        paths = [self.path(table, p) for p in parts]
+        if not paths or not all(map(whole.exists, paths)):
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
-        return pa.concat_tables(read_parquet(self.path(table, p)) for p in parts)
+        return pa.concat_tables(read_parquet(path) for path in paths)
 
     def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:
         """Make `rows` the current part, whole or not at all; says how many they are.
@@ -79,11 +104,12 @@ class Catalog:
         """
         path = self._draft(table, part) if self.drafts else self._published(table, part)
         if isinstance(rows, Sorted):
-            num_rows = write_batches(path, table.arrow(), _conforming(table, rows.batches()), fingerprint)
+            schema, batches = _conforming(table, rows.batches())
+            num_rows = write_batches(path, schema, batches, fingerprint)
         else:
             num_rows = rows.num_rows
             write_parquet(path, conform(table, rows).replace_schema_metadata({FINGERPRINT: fingerprint.encode()}))
-        self._draft(table, part, "gone").unlink(missing_ok=True)
+        whole.remove(self._draft(table, part, "gone"))
         return num_rows
 
     def fingerprint(self, table: Table, part: str = "all") -> str | None:
@@ -94,8 +120,8 @@ class Catalog:
         """Whether the part is there as made from this. Where a published part is, a draft of it gives way."""
         if fingerprint_of(self._published(table, part)) == fingerprint:
             if self.drafts:
-                self._draft(table, part).unlink(missing_ok=True)
-                self._draft(table, part, "gone").unlink(missing_ok=True)
+                whole.remove(self._draft(table, part))
+                whole.remove(self._draft(table, part, "gone"))
             return True
         return self.drafts and fingerprint_of(self._draft(table, part)) == fingerprint
 
@@ -103,27 +129,33 @@ class Catalog:
         """Take away the parts that the pipeline file does not name any more; in drafts, when they are published."""
         for part in set(self.parts(table)) - parts:
             if not self.drafts:
-                self._published(table, part).unlink()
+                whole.remove(self._published(table, part))
                 continue
-            self._draft(table, part).unlink(missing_ok=True)
-            self._draft(table, part, "gone").parent.mkdir(parents=True, exist_ok=True)
-            self._draft(table, part, "gone").touch()
+            whole.remove(self._draft(table, part))
+            whole.mark(self._draft(table, part, "gone"))
 
     def publish_drafts(self) -> None:
         """Make every draft current. A crash between two of the renames is mended by the next run, which starts here."""
-        for table in TABLES.values():
+        lease.require_held(self.root)
+        drafted = whole.names(self.root / "cache" / "draft")
+        for table in (table for table in TABLES.values() if table.name in drafted):
             folder = self._draft(table, "all").parent
-            for gone in sorted(folder.glob("*.gone")):
-                self._published(table, gone.stem).unlink(missing_ok=True)
-                gone.unlink()
-            for draft in sorted(folder.glob("*.parquet")):
-                path = self._published(table, draft.stem)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                rename_durably(draft, path)
+            for part in sorted(whole.stems(folder, "gone")):
+                whole.remove(self._published(table, part))
+                whole.remove(self._draft(table, part, "gone"))
+            for part in sorted(whole.stems(folder, "parquet")):
+                whole.move(self._draft(table, part), self._published(table, part))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only writer. Raises CatalogError that names the other one; a dead writer holds nothing."""
+        """Be the only writer. Raises CatalogError that names the other one; a dead writer holds nothing.
+
+        In a store, what a dead writer holds ends with its lease.
+        """
+        if not is_local(self.root):
+            with lease.held(self.root):
+                yield
+            return
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "writer.lock").open("a+") as file:
             try:
@@ -142,10 +174,17 @@ class Catalog:
 def fingerprint_of(path: Path) -> str | None:
     """What a published file was made from; None where there is none."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        with _parquet(path) as file:
+            metadata = file.metadata.metadata or {}
     except (OSError, pa.ArrowInvalid):
         return None  # a file that is no Parquet was not written by us: it is made anew
     return metadata[FINGERPRINT].decode() if FINGERPRINT in metadata else None
+
+
+def num_rows_of(path: Path) -> int:
+    """How many rows the file has, as its footer says."""
+    with _parquet_expected(path), _parquet(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:
@@ -172,14 +211,29 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches as they come, held against the schema. Sorted rows with unequal neighbours have unique keys."""
+def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of the first rows, which all others must have, and the batches as they come."""
+    checked = _checked(table, batches)
+    first = next(checked, None)
+    if first is None:
+        return table.arrow(), iter(())
+    return first.schema, chain([first], checked)
+
+
+def _checked(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, held against the schema. Sorted rows with unequal neighbours have unique keys."""
     by_key = [(name, "ascending") for name in table.key]
-    last = None
+    first, last = None, None
     for batch in batches:
         rows = conform(table, pa.Table.from_batches([batch])).combine_chunks()
         if not rows.num_rows:
             continue
+        first = first or rows.schema
+        for have, expected in zip(rows.schema, first, strict=True):
+            if have != expected:
+                raise ValueError(
+                    f"{table.name}.{have.name}: {have.type}; expected {expected.type} as in the rows before"
+                )
         keys = rows.select(list(table.key))
         ordered = keys if last is None else pa.concat_tables([last, keys])
         if not pc.sort_indices(ordered, by_key).equals(pa.array(range(len(ordered)), pa.uint64())):
@@ -190,16 +244,33 @@ def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
         yield from rows.to_batches()
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """One file as it is: the folders above it are names, not Hive partitions."""
-    with _parquet_expected(path), pq.ParquetFile(path) as file:
+def read_parquet(path: Path, columns: list[str] | None = None, *, verify: bool = False) -> pa.Table:
+    """One file as it is: the folders above it are names, not Hive partitions.
+
+    With `verify`, each page is held against its checksum: a bit that a disk turned is a CatalogError.
+    """
+    with _parquet_expected(path), _parquet(path, verify=verify, at_once=True) as file:
         return file.read(columns).replace_schema_metadata(None)
 
 
 def parquet_schema(path: Path) -> pa.Schema:
     """The columns of one file."""
-    with _parquet_expected(path):
-        return pq.read_schema(path).remove_metadata()
+    with _parquet_expected(path), _parquet(path) as file:
+        return file.schema_arrow.remove_metadata()
+
+
+@contextmanager
+def _parquet(path: Path, *, verify: bool = False, at_once: bool = False) -> Iterator[pq.ParquetFile]:
+    """The file, open. Of one in a store as much is fetched as is asked for; `at_once` asks in few requests."""
+    if is_local(path):
+        with pq.ParquetFile(path, page_checksum_verification=verify) as file:
+            yield file
+        return
+    with (
+        closing(whole.reader(path)) as source,
+        pq.ParquetFile(source, page_checksum_verification=verify, pre_buffer=at_once) as file,
+    ):
+        yield file
 
 
 @contextmanager
@@ -213,14 +284,9 @@ def _parquet_expected(path: Path) -> Iterator[None]:
 
 
 def write_parquet(path: Path, rows: pa.Table) -> None:
-    """Write aside, sync, rename, sync the folder: after a crash the old file or the new one is there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        pq.write_table(rows, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_index=True)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(aside, path)
+    """Write one file: after a crash the old one or the new one is there, whole."""
+    with whole.written(path) as file:
+        pq.write_table(rows, file, row_group_size=rows_per_group(rows.schema), **AS_WRITTEN)
 
 
 def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], fingerprint: str = "") -> int:
@@ -228,55 +294,36 @@ def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
 
     The file is the same however the rows are cut into batches.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
     metadata = {FINGERPRINT: fingerprint.encode()} if fingerprint else None
-    options = {"compression": "zstd", "write_page_index": True}
-    num_rows, waiting = 0, schema.empty_table()
-    with aside.open("wb") as file:
-        with pq.ParquetWriter(file, schema.with_metadata(metadata), **options) as writer:
-            for batch in batches:
-                num_rows += batch.num_rows
-                waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
-                while waiting.num_rows >= ROWS_PER_GROUP:
-                    writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
-                    waiting = waiting.slice(ROWS_PER_GROUP)
-            if waiting.num_rows or not num_rows:
-                writer.write_table(waiting.combine_chunks())
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(aside, path)
+    num_rows, waiting, size = 0, schema.empty_table(), rows_per_group(schema)
+    with (
+        whole.written(path) as file,
+        pq.ParquetWriter(file, schema.with_metadata(metadata), **AS_WRITTEN) as writer,
+    ):
+        for batch in batches:
+            num_rows += batch.num_rows
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
+            while waiting.num_rows >= size:
+                writer.write_table(waiting.slice(0, size).combine_chunks())
+                waiting = waiting.slice(size)
+        if waiting.num_rows or not num_rows:
+            writer.write_table(waiting.combine_chunks())
     return num_rows
 
 
-def read_batches(path: Path, columns: list[str] | None = None, rows: int = ROWS_PER_GROUP) -> Iterator[pa.RecordBatch]:
-    """The rows of one file, so many at a time."""
-    with _parquet_expected(path), pq.ParquetFile(path) as file:
+def rows_per_group(schema: pa.Schema) -> int:
+    """Fewer where a row holds a vector."""
+    sizes = [field.type.list_size for field in schema if pa.types.is_fixed_size_list(field.type)]
+    return min([ROWS_PER_GROUP, *(BYTES_PER_GROUP // (4 * max(size, 1)) or 1 for size in sizes)])
+
+
+def read_batches(
+    path: Path, columns: list[str] | None = None, rows: int = ROWS_PER_GROUP, *, verify: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one file, so many at a time; `verify` as in `read_parquet`."""
+    with _parquet_expected(path), _parquet(path, verify=verify) as file:
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             yield batch.replace_schema_metadata(None)
-
-
-def write_text(path: Path, text: str) -> None:
-    """The same for a text file; does nothing where it holds this text already."""
-    if path.exists() and path.read_bytes() == text.encode():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(aside, path)
-
-
-def rename_durably(aside: Path, path: Path) -> None:
-    """Make `aside` current as `path`, and have the folder remember it."""
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def rows_of(table: Table, rows: list[dict[str, object]]) -> pa.Table:

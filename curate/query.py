@@ -1,29 +1,44 @@
-"""Ask the catalog in SQL. DuckDB sees each table by its name and nothing else of the disk: what it may do is read."""
+"""Ask the catalog in SQL. DuckDB sees each table by its name and nothing else of the disk: what it may do is read.
+
+A catalog in a store is read through fsspec, as far as a query asks. The views of its `catalog.duckdb` name addresses
+(`s3://bucket/catalog/...`), which a DuckDB reads that has its extension `httpfs` and the keys, or that was given a file
+system by `register_filesystem`; they are made in the second way, since an extension cannot be had everywhere.
+"""
 
 import csv
 import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
-from pyarrow import dataset
+import pyarrow as pa
+from pyarrow import dataset, fs
 
+from curate import whole
 from curate.catalog import Catalog, parquet_schema, rename_durably
 from curate.errors import CatalogError, QueryError
 from curate.schema import EMBEDDINGS, TABLES, Table
+from curate.storage import is_local
 
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+REQUESTS_AT_ONCE = 16  # of a store, each of which answers after some hundredths of a second
+
+One = TypeVar("One")
+Found = TypeVar("Found")
 
 
 def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one query that reads. Raises QueryError for any other, or one that DuckDB refuses."""
     with duckdb.connect(":memory:") as connection:
-        for table in _published(catalog):
-            connection.register(table.name, _rows_on_disk(catalog, table))
+        for name, rows in _each(
+            catalog, lambda table: (table.name, _rows_on_disk(catalog, table)), _published(catalog)
+        ):
+            connection.register(name, rows)
         # A SELECT can hold a COPY (`WITH t AS (COPY ...)`), and EXPLAIN ANALYZE carries out what it explains.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
@@ -37,7 +52,8 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             result = connection.execute(statements[0])
             return [column[0] for column in result.description], result.fetchall()
         except duckdb.Error as error:
-            raise QueryError(" ".join(str(error).split("\n\nLINE")[0].split())) from error
+            told = re.split(r"\n\nLINE|\.? Detail: Python exception", str(error))[0]
+            raise QueryError(" ".join(told.split())) from error
 
 
 def view_statements(catalog: Catalog) -> list[str]:
@@ -49,7 +65,9 @@ def view_statements(catalog: Catalog) -> list[str]:
 
 
 def _published(catalog: Catalog) -> list[Table]:
-    published = [table for table in TABLES.values() if catalog.parts(table)]
+    published = [
+        table for table, parts in _each(catalog, lambda table: (table, catalog.parts(table)), TABLES.values()) if parts
+    ]
     if not published:
         raise CatalogError(f"{catalog.root}: no catalog there; expected a folder that `curate run` has filled")
     return published
@@ -60,7 +78,31 @@ def _rows_on_disk(catalog: Catalog, table: Table) -> dataset.Dataset:
     files = [catalog.path(table, part) for part in catalog.parts(table)]
     schemas = [parquet_schema(file) for file in files]
     schema = schemas[0] if all(other.equals(schemas[0]) for other in schemas) else table.arrow()
-    return dataset.dataset(files, schema=schema, format="parquet")
+    if is_local(catalog.root):
+        return dataset.dataset(files, schema=schema, format="parquet")
+    stored = fs.PyFileSystem(_Stored(files))
+    return dataset.dataset([whole.in_store(file)[1] for file in files], schema, format="parquet", filesystem=stored)
+
+
+class _Stored(fs.FSSpecHandler):  # type: ignore[misc]
+    """These files of a store as a file system of pyarrow."""
+
+    def __init__(self, files: list[Path]) -> None:
+        super().__init__(whole.in_store(files[0])[0])
+        self._places = {whole.in_store(file)[1]: file for file in files}
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        """One of them; its faults are told as ours."""
+        file = whole.reader(self._places[path])
+        return file if isinstance(file, pa.NativeFile) else pa.PythonFile(file, mode="r")
+
+
+def _each(catalog: Catalog, do: Callable[[One], Found], many: Iterable[One]) -> list[Found]:
+    """What is found for each, in their order; of a store, several are asked for at once."""
+    if is_local(catalog.root):
+        return list(map(do, many))
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        return list(pool.map(do, many))
 
 
 def _columns(catalog: Catalog, table: Table) -> str:
@@ -68,12 +110,15 @@ def _columns(catalog: Catalog, table: Table) -> str:
     if table is not EMBEDDINGS:
         return "*"
     files = [catalog.path(table, part) for part in catalog.parts(table)]
-    sizes = {parquet_schema(file).field("vector").type.list_size for file in files}
-    return f"* REPLACE (vector::FLOAT[{sizes.pop()}] AS vector)" if len(sizes) == 1 else "*"
+    types = {parquet_schema(file).field("vector").type for file in files}
+    if len(types) != 1 or not pa.types.is_fixed_size_list(vector := types.pop()):
+        return "*"
+    return f"* REPLACE (vector::FLOAT[{vector.list_size}] AS vector)"
 
 
 def _files(catalog: Catalog, table: Table) -> str:
-    folder = re.sub(r"[*?\[]", r"[\g<0>]", str((catalog.root / table.name).absolute()))  # they are DuckDB's wildcards
+    root = catalog.root.absolute() if is_local(catalog.root) else catalog.root
+    folder = re.sub(r"[*?\[]", r"[\g<0>]", str(root / table.name))  # they are DuckDB's wildcards
     pattern = f"{folder}/*.parquet".replace("'", "''")
     return f"read_parquet('{pattern}', hive_partitioning = false)"
 
@@ -82,17 +127,30 @@ def write_database(catalog: Catalog) -> Path:
     """`catalog.duckdb` with the views, for tools that open DuckDB files; left alone where it is right already."""
     path = catalog.root / "catalog.duckdb"
     statements = view_statements(catalog)
-    if path.exists() and _views(path) == statements:
+    if is_local(path):
+        if not path.exists() or _views(path) != statements:
+            aside = path.with_name(path.name + ".new")
+            _make_database(aside, statements, None)
+            rename_durably(aside, path)
         return path
-    aside = path.with_name(path.name + ".new")
-    aside.unlink(missing_ok=True)
-    with duckdb.connect(str(aside)) as database:
+    here = catalog.scratch / path.name
+    here.parent.mkdir(parents=True, exist_ok=True)
+    here.write_bytes(whole.read_bytes(path) or b"")
+    if _views(here) != statements:
+        _make_database(here, statements, whole.in_store(path)[0])
+        whole.upload(here, path)
+    return path
+
+
+def _make_database(file: Path, statements: list[str], store: Any) -> None:
+    file.unlink(missing_ok=True)
+    with duckdb.connect(str(file)) as database:
+        if store is not None:
+            database.register_filesystem(store)
         for statement in statements:
             database.execute(statement)
             quoted = statement.replace("'", "''")  # the comment is how a later run knows what the view is
             database.execute(f"COMMENT ON VIEW {statement.split()[2]} IS '{quoted}'")
-    rename_durably(aside, path)
-    return path
 
 
 def _views(path: Path) -> list[str] | None:

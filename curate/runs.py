@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.catalog import Catalog, Sorted, canonical_json, rows_of
+from curate.catalog import Catalog, Sorted, canonical_json, num_rows_of, rows_of
 from curate.schema import RUNS, Table
 
 Part = tuple[Table, str]
@@ -92,7 +92,7 @@ class Step:
         """Compute and publish, unless that is done already."""
         started_at, changed = datetime.now(UTC), not self.is_current
         if not changed:
-            num_rows = sum(pq.read_metadata(self.catalog.path(*part)).num_rows for part in self.publishes)
+            num_rows = sum(num_rows_of(self.catalog.path(*part)) for part in self.publishes)
             row = self._row(num_rows, "finished by a run that died before it took note", None)
             return Done(step=self.name, part=self.part, changed=False, row=row)
         tables, summary = self.compute(self)

@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from curate.catalog import (
     read_parquet,
     rows_of,
     write_batches,
+    write_parquet,
     write_text,
 )
 from curate.errors import CatalogError
@@ -148,6 +150,49 @@ def test_a_vector_keeps_its_fixed_size_on_the_disk(tmp_path):
     found = Catalog(tmp_path).read(EMBEDDINGS)
     assert found.schema.field("vector").type == pa.list_(pa.float32(), 3)
     assert found["vector"].to_pylist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@settings(deadline=None, max_examples=40)
+@given(num=st.integers(1, 9), size=st.integers(1, 4), cuts=st.lists(st.integers(0, 9), max_size=4))
+def test_vectors_that_stream_keep_their_fixed_size_and_are_the_same_bytes_as_a_table(tmp_path_factory, num, size, cuts):
+    ours, rows = Catalog(tmp_path_factory.mktemp("vectors")), vectors(*([float(i)] * size for i in range(num)))
+    ours.publish(EMBEDDINGS, rows, part="table", fingerprint="f")
+    ours.publish(EMBEDDINGS, Sorted(lambda: in_batches(rows, cuts)), part="stream", fingerprint="f")
+    assert ours.read(EMBEDDINGS, "stream").schema.field("vector").type == pa.list_(pa.float32(), size)
+    assert ours.path(EMBEDDINGS, "table").read_bytes() == ours.path(EMBEDDINGS, "stream").read_bytes()
+
+
+def test_vectors_of_two_sizes_in_one_stream_are_refused_and_no_vectors_are_a_part_of_the_schema(tmp_path):
+    ours = Catalog(tmp_path)
+    others = vectors([1, 2]).set_column(0, "utterance_id", pa.array(["b/0"]))
+    told = r"embeddings\.vector: fixed_size_list<.*>\[2\]; expected fixed_size_list<.*>\[3\] as in the rows before"
+    with pytest.raises(ValueError, match=told):
+        ours.publish(
+            EMBEDDINGS, Sorted(lambda: [*in_batches(vectors([1, 2, 3])), *in_batches(others)]), fingerprint="f"
+        )
+    for none in ([], [empty(vectors([1, 2, 3]).schema)]):
+        assert ours.publish(EMBEDDINGS, Sorted(lambda none=none: none), fingerprint="f") == 0
+        assert ours.read(EMBEDDINGS).schema.equals(EMBEDDINGS.arrow())
+
+
+@pytest.mark.parametrize("write", ["a table", "a stream"])
+def test_one_bit_that_a_disk_turned_is_found_where_a_reader_asks_for_it(tmp_path, write):
+    file, rows = tmp_path / "a.parquet", vectors(*np.random.default_rng(0).standard_normal((500, 8)))
+    if write == "a table":
+        write_parquet(file, rows)
+    else:
+        write_batches(file, rows.schema, in_batches(rows, [100]))
+    assert read_parquet(file, verify=True).equals(rows)
+    assert pa.Table.from_batches(read_batches(file, verify=True)).equals(rows)
+    with pq.ParquetFile(file) as parquet:
+        pages = parquet.metadata.row_group(0).column(2)
+    content = bytearray(file.read_bytes())
+    content[pages.dictionary_page_offset + pages.total_compressed_size // 2] ^= 1
+    file.write_bytes(content)
+    assert not read_parquet(file).equals(rows)  # floats as they are: nothing else would tell
+    for read in (read_parquet, lambda path, verify: list(read_batches(path, verify=verify))):
+        with pytest.raises(CatalogError, match=r"^/.*/a\.parquet: [^\n]*CRC[^\n]*expected Parquet[^\n]*$"):
+            read(file, verify=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ batches

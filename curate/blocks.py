@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.catalog import write_parquet
+from curate import whole
+from curate.catalog import read_parquet, write_parquet
 from curate.schema import Reason
 from curate.storage import is_local
 
@@ -99,9 +100,14 @@ class BlockStore:
         write_parquet(self.folder / f"{name}.parquet", pa.table(rows))
         return name
 
+    def read(self, name: str) -> tuple[list[tuple[str, float, float, int]], NDArray[np.float32]]:
+        """The keys of a block and their vectors (N, D)."""
+        rows = read_parquet(self.folder / f"{name}.parquet", [*KEY, "vector"])
+        return list(zip(*(rows[column].to_pylist() for column in KEY), strict=True)), matrix(rows["vector"])
+
     def files(self) -> list[Path]:
         """Of the blocks that there are, in order."""
-        return sorted(self.folder.glob("*.parquet"))
+        return [self.folder / f"{name}.parquet" for name in sorted(whole.stems(self.folder, "parquet"))]
 
     def drop_damaged(self) -> None:
         """Take away what cannot be read whole: it counts as not computed. An object store guards its bytes itself."""

@@ -1,42 +1,47 @@
-"""Which vectors are still to be computed, and the table of those that are: joins on the disk, with little memory.
+"""Which vectors are still to be computed, and the table of those that are, with little memory.
 
-A catalog may have millions of utterances, and their vectors do not fit into memory: DuckDB joins, sorts and spills, and
-rows stream in and out.
+A catalog may have millions of utterances, and neither they nor their vectors fit into memory: DuckDB sorts on the disk,
+and sorted rows are merged as they stream by.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
-from pyarrow import dataset
 
-from curate.blocks import ALL_CHANNELS, BLOCK_SCHEMA, KEY, BlockStore, Stretch
+from curate.blocks import ALL_CHANNELS, BLOCK_SCHEMA, KEY, KEY_SCHEMA, BlockStore, Stretch, fixed_size_lists
 from curate.catalog import Catalog, Sorted, read_batches, write_batches
 from curate.decisions import Author, verdicts
-from curate.describe import quoted, sorting
+from curate.describe import quoted, rows_in, sorting
 from curate.errors import CatalogError
 from curate.schema import DECISIONS, UTTERANCES, Reason, Subject, Verdict
+from curate.storage import is_local
 
 KEYS = ", ".join(KEY)
 ROWS_A_BATCH = 2_000
-PLANNED = pa.schema(
-    [
-        pa.field("corpus", pa.string()),
-        pa.field("path", pa.string()),
-        pa.field("content_sha256", pa.string()),
-        pa.field("start_s", pa.float64()),
-        pa.field("duration_s", pa.float64()),
-        pa.field("channel", pa.int16()),
-    ]
+SORT_MEMORY = "128MB"  # what is more goes to the disk
+DESCRIBED = pa.schema(
+    [UTTERANCES.arrow().field(name) for name in ("utterance_id", "corpus", "path", *KEY_SCHEMA.names)]
 )
+JUDGED = pa.schema([DECISIONS.arrow().field(name) for name in ("subject", "subject_id", "verdict")])
+HEARD = pa.schema([BLOCK_SCHEMA.field(name) for name in (*KEY_SCHEMA.names, "block", "fault")])
+PLACED = pa.schema(
+    [pa.field("utterance_id", pa.string()), *KEY_SCHEMA, pa.field("block", pa.string()), pa.field("place", pa.int64())]
+)
+PLANNED = pa.schema([*KEY_SCHEMA, pa.field("corpus", pa.string()), pa.field("path", pa.string())])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """What is to be computed, as a file: longest first, so that like lengths are neighbours and the last task is short."""
+    """What is to be computed, as a file: longest first, so that like lengths meet and the last task is short."""
 
     file: Path
     roots: dict[str, Path]  # of the corpora
@@ -56,15 +61,16 @@ class Planned:
 def plan(catalog: Catalog, store: BlockStore, roots: dict[str, Path], scratch: Path) -> Planned:
     """What no block holds yet of the utterances that are fit, each stretch of audio once."""
     store.drop_damaged()
-    file = scratch / "planned.parquet"
-    with _joining(catalog, store, scratch) as connection:
+    unsorted, file, audio_s = scratch / "missing.parquet", scratch / "planned.parquet", 0.0
+    with _sorting(catalog, store, scratch) as connection:
+        missing = ((*one.key, *min(one.places)) for one in _compared(connection) if one.block is None)
+        num_stretches = write_batches(unsorted, PLANNED, _in_batches(PLANNED, missing))
         rows = connection.sql(
-            f"SELECT min(corpus) AS corpus, arg_min(path, corpus) AS path, {KEYS} FROM fit "
-            f"ANTI JOIN heard USING ({KEYS}) GROUP BY {KEYS} "
-            "ORDER BY duration_s DESC, content_sha256, start_s, channel"
-        )
-        num_stretches = write_batches(file, PLANNED, rows.to_arrow_reader(ROWS_A_BATCH))
-    audio_s = sum(sum(batch["duration_s"].to_pylist()) for batch in read_batches(file, ["duration_s"]))
+            f"FROM {rows_in(unsorted)} ORDER BY duration_s DESC, content_sha256, start_s, channel"
+        ).to_arrow_reader(ROWS_A_BATCH)
+        write_batches(file, PLANNED, rows)
+    for batch in read_batches(file, ["duration_s"]):
+        audio_s += sum(batch["duration_s"].to_pylist())
     return Planned(file=file, roots=roots, num_stretches=num_stretches, audio_s=audio_s)
 
 
@@ -75,13 +81,24 @@ def embedding_rows(catalog: Catalog, store: BlockStore, *, extractor: str, dimen
     """
 
     def rows() -> Iterator[pa.RecordBatch]:
-        with _joining(catalog, store, scratch) as connection:
-            _require_all(connection, store)
-            yield from connection.sql(
-                f"SELECT utterance_id, {quoted(extractor)} AS extractor, vector::FLOAT[{dimension}] AS vector "
-                f"FROM heard JOIN (SELECT min(utterance_id) AS utterance_id, {KEYS} FROM fit GROUP BY {KEYS}) "
-                f"USING ({KEYS}) JOIN first_block USING ({KEYS}, block) WHERE fault IS NULL ORDER BY utterance_id"
-            ).to_arrow_reader(ROWS_A_BATCH)
+        unsorted, ids, flat = (scratch / name for name in ("found.parquet", "placed.parquet", "vectors.float32"))
+        with _sorting(catalog, store, scratch) as connection:
+            found = ((one.first, *one.key, one.block, 0) for one in _all_heard(connection, store) if not one.fault)
+            write_batches(unsorted, PLACED, _in_batches(PLACED, found))
+            by_id = connection.sql(f"FROM {rows_in(unsorted)} ORDER BY utterance_id").to_arrow_reader(ROWS_A_BATCH)
+            write_batches(ids, PLACED, _numbered(by_id))
+            by_block = connection.sql(f"SELECT block, {KEYS}, place FROM {rows_in(ids)} ORDER BY block, place")
+            _lay_out(by_block.to_arrow_reader(ROWS_A_BATCH), store, flat)
+        with flat.open("rb") as file:
+            for batch in read_batches(ids, ["utterance_id"], rows=ROWS_A_BATCH):
+                vectors = np.fromfile(file, dtype=np.float32, count=batch.num_rows * dimension)
+                columns = [
+                    batch["utterance_id"],
+                    pa.array([extractor] * batch.num_rows),
+                    fixed_size_lists(vectors.reshape(-1, dimension)),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, ["utterance_id", "extractor", "vector"])
+        flat.unlink()
 
     return Sorted(rows)
 
@@ -91,58 +108,128 @@ def without_vector(catalog: Catalog, store: BlockStore, author: Author, scratch:
 
     A duplicate is told as that alone, whatever is heard in it: the one that stays says the rest.
     """
-    with _joining(catalog, store, scratch) as connection:
-        first = f"(SELECT min(utterance_id) AS first, {KEYS} FROM fit GROUP BY {KEYS})"
-        rows = connection.sql(
-            f"SELECT utterance_id, if(utterance_id = first, fault, {quoted(Reason.DUPLICATE)}) AS reason, "
-            f"if(utterance_id != first, first, NULL) AS other_id FROM fit JOIN {first} USING ({KEYS}) "
-            f"JOIN heard USING ({KEYS}) JOIN first_block USING ({KEYS}, block) "
-            "WHERE utterance_id != first OR fault IS NOT NULL ORDER BY utterance_id"
-        ).to_arrow_table()
-    reasons = rows["reason"].to_pylist()
+    told: list[tuple[str, str, str | None]] = []
+    with _sorting(catalog, store, scratch) as connection:
+        for one in _all_heard(connection, store):
+            told += [(copy, Reason.DUPLICATE, one.first) for copy in one.copies]
+            told += [(one.first, one.fault, None)] if one.fault else []
+    told.sort()
+    ids, reasons, others = zip(*told, strict=True) if told else ((), (), ())
     return verdicts(
         author,
         Subject.UTTERANCE,
-        rows["utterance_id"].cast(pa.string()),
+        pa.array(ids, pa.string()),
         verdict=Verdict.DROP,
         reason=reasons,
-        other_ids=rows["other_id"].cast(pa.string()),
+        other_ids=pa.array(others, pa.string()),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """One stretch of audio: the utterances that are it, and where its vector is."""
+
+    key: tuple[str, float, float, int]
+    first: str  # the utterance whose id comes first
+    copies: list[str]
+    places: list[tuple[str, str]]  # corpus and path of each
+    block: str | None
+    fault: str | None
+
+
+def _compared(connection: duckdb.DuckDBPyConnection) -> Iterator[_Compared]:
+    """Every stretch of the fit utterances, in the order of keys, held against what is in blocks.
+
+    Both sides come sorted and are merged here: a join of millions would want memory, sorting spills to the disk.
+    """
+    utterances = _rows(connection, f"SELECT {KEYS}, utterance_id, corpus, path FROM fit ORDER BY {KEYS}, utterance_id")
+    heard = _rows(connection, f"SELECT {KEYS}, block, fault FROM heard ORDER BY {KEYS}, block")
+    one = next(heard, None)
+    for key, group in groupby(utterances, key=itemgetter(0, 1, 2, 3)):
+        while one is not None and one[:4] < key:
+            one = next(heard, None)
+        block, fault = one[4:] if one is not None and one[:4] == key else (None, None)
+        rows = list(group)
+        first, *copies = (row[4] for row in rows)
+        places = [(row[5], row[6]) for row in rows]
+        yield _Compared(key=key, first=first, copies=copies, places=places, block=block, fault=fault)
+
+
+def _all_heard(connection: duckdb.DuckDBPyConnection, store: BlockStore) -> Iterator[_Compared]:
+    """The same. Raises CatalogError for one that is in no block."""
+    for one in _compared(connection):
+        if one.block is None:
+            raise CatalogError(f"{store.folder}: lacks the vector of {one.first}; expected all to be computed before")
+        yield one
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
+    for batch in connection.cursor().sql(sql).to_arrow_reader(ROWS_A_BATCH):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _in_batches(schema: pa.Schema, rows: Iterator[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
+    while chunk := list(islice(rows, ROWS_A_BATCH)):
+        columns = zip(*chunk, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """With the number of the row as its place."""
+    first = 0
+    for batch in batches:
+        places = pa.array(range(first, first + batch.num_rows), pa.int64())
+        yield batch.set_column(batch.num_columns - 1, PLACED.field("place"), places)
+        first += batch.num_rows
+
+
+def _lay_out(by_block: Iterable[pa.RecordBatch], store: BlockStore, flat: Path) -> None:
+    """Write each vector to its place in one plain file: blocks are read once, and no sort has to carry vectors."""
+    rows = (row for batch in by_block for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    with flat.open("wb") as file:
+        for block, placed in groupby(rows, key=itemgetter(0)):
+            keys, vectors = store.read(block)
+            row_of = {key: row for row, key in enumerate(keys)}
+            for _, *key, place in placed:
+                file.seek(place * vectors[0].nbytes)
+                file.write(vectors[row_of[tuple(key)]].tobytes())
 
 
 def count_fit(catalog: Catalog, store: BlockStore, scratch: Path) -> int:
     """How many utterances ingest found fit."""
-    with _joining(catalog, store, scratch) as connection:
+    with _sorting(catalog, store, scratch) as connection:
         return int(connection.sql("SELECT count(*) FROM fit").fetchall()[0][0])
 
 
 @contextmanager
-def _joining(catalog: Catalog, store: BlockStore, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with the utterances that ingest found fit (`fit`), and what is in blocks (`heard`, `first_block`)."""
+def _sorting(catalog: Catalog, store: BlockStore, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with the utterances that ingest found fit (`fit`), and what is in blocks (`heard`)."""
     scratch.mkdir(parents=True, exist_ok=True)
     with sorting(scratch) as connection:
         described = [catalog.path(UTTERANCES, part) for part in catalog.parts(UTTERANCES)]
         judged = [catalog.path(DECISIONS, part) for part in catalog.parts(DECISIONS) if part.startswith("ingest-")]
-        connection.register("utterances", _in_files(described, UTTERANCES.arrow()))
-        connection.register("decisions", _in_files(judged, DECISIONS.arrow()))
+        connection.execute(f"SET memory_limit = '{SORT_MEMORY}'; SET threads = 1; SET preserve_insertion_order = false")
+        for name, files, columns in (
+            ("utterances", described, DESCRIBED),
+            ("decisions", judged, JUDGED),
+            ("heard", store.files(), HEARD),
+        ):
+            _view(connection, name, files, columns, scratch / f"{name}.parquet")
         connection.execute(
             "CREATE VIEW fit AS SELECT utterance_id, corpus, path, content_sha256, start_s, duration_s, "
             f"coalesce(channel, {ALL_CHANNELS})::SMALLINT AS channel FROM utterances WHERE utterance_id NOT IN "
             f"(SELECT subject_id FROM decisions WHERE subject = {quoted(Subject.UTTERANCE)} "
             f"AND verdict = {quoted(Verdict.DROP)})"
         )
-        connection.register("heard", _in_files(store.files(), BLOCK_SCHEMA))
-        # Two runs at one time, with other sizes of blocks, may have computed one stretch twice: the first name counts.
-        connection.execute(f"CREATE VIEW first_block AS SELECT {KEYS}, min(block) AS block FROM heard GROUP BY {KEYS}")
         yield connection
 
 
-def _in_files(files: list[Path], schema: pa.Schema) -> object:
-    """Their rows, read as far as a query asks."""
-    return dataset.dataset(files, schema=schema, format="parquet") if files else schema.empty_table()
-
-
-def _require_all(connection: duckdb.DuckDBPyConnection, store: BlockStore) -> None:
-    missing = connection.sql(f"SELECT count(*) FROM fit ANTI JOIN heard USING ({KEYS})").fetchall()[0][0]
-    if missing:
-        raise CatalogError(f"{store.folder}: lacks {missing} vectors; expected to be run after all are computed")
+def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Path], columns: pa.Schema, aside: Path) -> None:
+    """These columns of all files under one name; of files elsewhere, which DuckDB cannot read, a copy on the disk."""
+    if not files or not all(is_local(file) for file in files):
+        rows = (batch for file in files for batch in read_batches(file, columns.names))
+        write_batches(aside, columns, rows)
+        files = [aside]
+    listed = ", ".join(quoted(escape(str(file))) for file in files)
+    connection.execute(f"CREATE VIEW {name} AS FROM read_parquet([{listed}], hive_partitioning = false)")

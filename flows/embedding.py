@@ -114,4 +114,4 @@ def embedded(pipeline: Pipeline, catalog: Catalog) -> tuple[pa.Table, Vectors]:
 
 
 def _scratch(catalog: Catalog) -> Path:
-    return catalog.root / "cache" / "scratch"
+    return catalog.scratch / "embedding"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate import whole
 from curate.audio import sha256_of
 from curate.catalog import Catalog, Sorted, canonical_json, read_batches
 from curate.config import Pipeline
@@ -21,6 +22,7 @@ from curate.runs import Result, Step, content_fingerprint
 from curate.scan import exclusion_lists, file_of, remarks_of, tables_of
 from curate.scan import scan as scan_corpus
 from curate.schema import CORPORA, DECISIONS, SPLITS, UTTERANCES
+from curate.storage import is_local
 from flows.code import CODE
 
 log = logging.getLogger("voxcurate")  # the command line shows it
@@ -46,13 +48,16 @@ def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
         if num_rows > ROWS_A_CHUNK:  # a short scan says nothing on its way
             log.info("scan %s: %d utterances", name, num_rows)
 
-    memory = catalog.root / "cache" / "files" / f"{name}.sqlite"
-    found = scan_corpus(pipeline.corpus(name), aside(catalog, name), memory, progress=progress)
+    memory, folder = catalog.scratch / "files" / f"{name}.sqlite", catalog.scratch / "scanned" / name
+    found = scan_corpus(pipeline.corpus(name), folder, memory, progress=progress)
+    if not is_local(catalog.root):  # the next step may be done by another machine
+        for file in folder.iterdir():
+            whole.upload(file, aside(catalog, name) / file.name)
     return "\n".join([f"{name}: {found.num_utterances} utterances in {found.num_files} files", *found.remarks])
 
 
 def aside(catalog: Catalog, name: str) -> Path:
-    """Where the scan of a corpus is set aside."""
+    """Where the scan of a corpus is set aside: in the catalog, so that every machine finds it."""
     return catalog.root / "cache" / "scanned" / name
 
 

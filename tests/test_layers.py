@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SPEED = Path("benchmarks/speed")  # measures every layer, and no layer imports it
 MAY_IMPORT = {
     "curate": {"curate"},
     "benchmarks": {"benchmarks", "curate"},
@@ -32,7 +33,8 @@ def imported(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_follow_the_arrows(file):
-    layer = file.relative_to(ROOT).parts[0]
+    is_bench = file.relative_to(ROOT).is_relative_to(SPEED)
+    layer = "flows" if is_bench else file.relative_to(ROOT).parts[0]
     assert imported(file) & MAY_IMPORT.keys() <= MAY_IMPORT[layer]
     assert not imported(file) & FORBIDDEN[layer]
 
@@ -40,6 +42,12 @@ def test_imports_follow_the_arrows(file):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_file_is_a_grab_bag_or_repeats_its_folder(file):
     assert file.stem not in {"utils", "helpers", "common", "base", file.parent.name}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_nothing_is_built_on_a_bench(file):
+    if not file.relative_to(ROOT).is_relative_to(SPEED):
+        assert "benchmarks.speed" not in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def main() -> None:
     query = ["query", "select reason, count(*) from decisions group by 1", "-c", str(catalog)]
     for name, words in (("--help", ["--help"]), ("query", query), ("run, again", ["run", str(pipeline_file)])):
         ours, plain = seconds([CURATE, *words]), seconds([sys.executable, "-c", PLAIN, *words])
-        print(f"{name:<12} {ours:6.2f} s   plain {plain:6.2f} s   {plain / ours:5.1f} x")  # noqa: T201
+        print(f"{name:<12} {ours:6.2f} s   plain {plain:6.2f} s   {plain / ours:5.1f} x")
 
 
 if __name__ == "__main__":

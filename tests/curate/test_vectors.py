@@ -240,7 +240,7 @@ def test_what_is_not_computed_yet_is_no_table(root, toy, store):
     one = toy([row(root, name) for name in "abcd"])
     first, _ = one.planned(root, store).blocks(2)
     embed_block(first, CountingExtractor(), store)
-    with pytest.raises(CatalogError, match="lacks 2 vectors"):
+    with pytest.raises(CatalogError, match="lacks the vector of toy/"):
         one.gathered(store)
     extractor = CountingExtractor()
     one.embed(root, extractor, store)

@@ -1,0 +1,65 @@
+"""What a SIGKILL leaves: no finished block runs again, and the vectors are those of an undisturbed run."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from curate.catalog import Catalog, rows_of
+from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
+
+RATE_HZ, NUM_FILES, NUM_KILLS = 8_000, 48, 20
+SCRIPT = Path(__file__).with_name("killed_embedding.py")
+
+
+def prepare(folder):
+    """Short files of different lengths, and the catalog that a scan makes of them."""
+    rng, rows = np.random.default_rng(5), []
+    (folder / "audio").mkdir(parents=True)
+    for number in range(NUM_FILES):
+        file = folder / "audio" / f"{number:02}.wav"
+        soundfile.write(file, rng.normal(0, 0.1, 400 + 8 * (number % 7)), RATE_HZ)
+        sha = hashlib.sha256(file.read_bytes()).hexdigest()
+        told = {"utterance_id": f"toy/{number:02}", "corpus": "toy", "speaker_id": "toy/x", "path": file.name}
+        rows.append(told | {"content_sha256": sha, "start_s": 0.0, "duration_s": soundfile.info(file).duration})
+    catalog = Catalog(folder / "catalog")
+    catalog.publish(UTTERANCES, rows_of(UTTERANCES, rows), part="toy", fingerprint="1")
+    catalog.publish(DECISIONS, DECISIONS.arrow().empty_table(), part="ingest-toy", fingerprint="1")
+    return folder
+
+
+def embed(folder, number):
+    """Exit code, and the blocks that were told to be done."""
+    done = subprocess.run([sys.executable, SCRIPT, folder, str(number)], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode, done.stdout.split()
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_twenty_kills_over_one_run_lose_nothing_and_repeat_nothing(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    whole, killed = prepare(tmp_path / "whole"), prepare(tmp_path / "killed")
+    assert embed(whole, 0)[0] == 0
+    told, stood, kills = [], {}, 0
+    while kills < NUM_KILLS:
+        code, blocks = embed(killed, int(rng.integers(1, 14)))
+        assert code == -signal.SIGKILL, f"the run ended after {kills} kills: it has too few blocks"
+        kills += 1
+        told += blocks
+        now = {file: file.stat().st_mtime_ns for file in (killed / "blocks").glob("*.parquet")}
+        assert now.items() >= stood.items()  # what is finished is not touched
+        stood = now
+    assert 0 < len(stood) < NUM_FILES // 2
+    code, blocks = embed(killed, 0)
+    told += blocks
+    assert code == 0
+    assert len(told) == len(set(told))
+    assert not set(blocks) & {file.stem for file in stood}
+    assert len(blocks) + len(stood) == NUM_FILES // 2
+    ours, theirs = (Catalog(folder / "catalog").path(EMBEDDINGS, "spectrum") for folder in (killed, whole))
+    assert ours.read_bytes() == theirs.read_bytes()

@@ -1,5 +1,6 @@
 """Probe, decode, resample and hash audio. With `headers` and `m4a`, the only files that know codecs."""
 
+import errno
 import hashlib
 import io
 import math
@@ -7,7 +8,7 @@ import os
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 import soundfile
@@ -15,13 +16,15 @@ import soxr
 from numpy.typing import NDArray
 
 from curate import headers, m4a
-from curate.errors import CorpusError
+from curate.errors import CorpusError, DamagedAudioError
 from curate.headers import HEAD_BYTES, bytes_missing, parse_header
+from curate.storage import BYTES_PER_FETCH, facts, fetch, is_local, seekable, version_of, why
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".sph")
 SOURCES = tuple(Path(str(file)) for file in (__file__, headers.__file__, m4a.__file__))  # what decodes and probes
 FRAMES_PER_BLOCK = 1 << 18  # decoded at once while probing: an hour-long file is held as its bytes, not as its samples
 FRAMES_PER_SMALL_BLOCK = 1 << 10  # to find how far a damaged file goes
+SYSTEM_ERROR = 2  # libsndfile's number for a file that it cannot open or read
 LONG_FILE_BYTES = 1 << 23  # a longer file is hashed once, and then read where a stretch of it lies
 DECODERS = {"libsndfile": soundfile.__libsndfile_version__} | {name: version(name) for name in ("soundfile", "av")}
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
@@ -51,7 +54,11 @@ def probe(path: Path) -> Probe:
 
     Raises CorpusError where the file cannot be opened at all.
     """
-    content = _content(path)
+    return probe_of(_content(path))
+
+
+def probe_of(content: bytes) -> Probe:
+    """The same of the bytes of a file."""
     known: dict[str, Any] = {"content_sha256": hashlib.sha256(content).hexdigest()}
     if not content:
         return Probe(**known, damage="empty", detail="0 bytes")
@@ -105,10 +112,14 @@ def probe_header(path: Path) -> Probe:
     What a header cannot tell, such as a FLAC that was cut, is found where the file is decoded. A kind of file that has
     no plain header is decoded whole. Raises CorpusError where the file cannot be opened at all.
     """
-    content = _content(path)
+    return probe_header_of(_content(path))
+
+
+def probe_header_of(content: bytes) -> Probe:
+    """The same of the bytes of a file."""
     header = parse_header(content[:HEAD_BYTES], len(content))
     if header is None:
-        return probe(path)
+        return probe_of(content)
     cut = f"{header.bytes_missing} bytes that its header announces are not there" if header.bytes_missing else ""
     return Probe(
         content_sha256=hashlib.sha256(content).hexdigest(),
@@ -139,6 +150,8 @@ def _require_hash(path: Path, held: str, content_sha256: str | None) -> None:
 def _content(path: Path) -> bytes:
     """The bytes of a file, by as few calls as can be: of small files, opening is the cost."""
     try:
+        if not is_local(path):
+            return fetched(path, facts(path)["size"])
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(file).st_size
@@ -152,7 +165,15 @@ def _content(path: Path) -> bytes:
         finally:
             os.close(file)
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a readable file") from error
+        raise CorpusError(f"{path}: {why(error)}; expected a readable file") from error
+
+
+def fetched(path: Path, num_bytes: int) -> bytes:
+    """The bytes of a file elsewhere that has so many. Raises OSError, and CorpusError where it has not."""
+    content = fetch(path, num_bytes + 1) if num_bytes else b""
+    if len(content) != num_bytes:
+        raise CorpusError(f"{path} changed while it was read; expected files that hold still: run again")
+    return content
 
 
 def _why_unreadable(content: bytes, error: Exception) -> str:
@@ -195,7 +216,8 @@ def decode(
 ) -> NDArray[np.float32]:
     """Mono float32 samples (N,) at the asked rate, or the file's own; one channel, or all of them averaged.
 
-    Raises CorpusError if the file is unreadable, lacks the channel, or its bytes have another hash than the one given.
+    Raises CorpusError if the file cannot be read, or its bytes have another hash than the one given; DamagedAudioError
+    if they are the right ones, but are no sound or lack the channel.
     """
     samples, rate = read(path, start_s=start_s, duration_s=duration_s, channel=channel, content_sha256=content_sha256)
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
@@ -213,7 +235,7 @@ def read(
     """Float32 samples (N, channels) of all channels, or (N, 1) of one, and their rate. Raises as `decode` does."""
     samples, rate = _samples(path, start_s=start_s, duration_s=duration_s, content_sha256=content_sha256)
     if channel is not None and channel >= samples.shape[1]:
-        raise CorpusError(f"{path}: no channel {channel}; it has {samples.shape[1]}, counted from 0")
+        raise DamagedAudioError(f"{path}: no channel {channel}; it has {samples.shape[1]}, counted from 0")
     return (samples if channel is None else samples[:, channel : channel + 1]), rate
 
 
@@ -228,28 +250,81 @@ def _samples(
 ) -> tuple[NDArray[np.float32], int]:
     """(N, channels) of the stretch, and their rate."""
     try:
-        status = path.stat()
-        if status.st_size > LONG_FILE_BYTES and not _begins_as_m4a(path):
-            held = _hash_of(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            source: Path | io.BytesIO = path
-        else:
-            content = path.read_bytes()  # once: what is decoded is what was hashed
-            held, source = hashlib.sha256(content).hexdigest(), io.BytesIO(content)
-        _require_hash(path, held, content_sha256)
-        if isinstance(source, io.BytesIO) and m4a.is_m4a(content):
+        num_bytes, *state = _state_of(path)
+        if num_bytes > LONG_FILE_BYTES and not _begins_as_m4a(path):
+            _require_hash(path, _hash_of(path, num_bytes, *state), content_sha256)
+            return _stretch_of(path, start_s, duration_s)
+        # once: what is decoded is what was hashed
+        content = path.read_bytes() if is_local(path) else fetched(path, num_bytes)
+        _require_hash(path, hashlib.sha256(content).hexdigest(), content_sha256)
+        if m4a.is_m4a(content):
             return _slice(m4a.decode(content), start_s, duration_s)
-        with soundfile.SoundFile(source) as file:
-            if start_s:
-                file.seek(min(round(start_s * file.samplerate), file.frames))
-            frames = -1 if duration_s is None else round(duration_s * file.samplerate)
-            return file.read(frames, dtype="float32", always_2d=True), file.samplerate
-    except (soundfile.LibsndfileError, m4a.NoSoundError, OSError, TypeError) as error:
-        raise CorpusError(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
+        return _read(io.BytesIO(content), start_s, duration_s)
+    except (soundfile.LibsndfileError, m4a.NoSoundError, TypeError) as error:
+        raise DamagedAudioError(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
+    except OSError as error:
+        raise CorpusError(f"{path}: {why(error)}; expected a readable file") from error
+
+
+def _state_of(path: Path) -> tuple[int, int | str, int | str]:
+    """Its size, and what differs when it was written anew."""
+    if is_local(path):
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    found = facts(path)
+    return found["size"], version_of(found), ""
 
 
 def _begins_as_m4a(path: Path) -> bool:
+    if not is_local(path):
+        return m4a.is_m4a(fetch(path, 8))
     with path.open("rb") as file:
         return m4a.is_m4a(file.read(8))
+
+
+def _read(
+    source: "Path | io.BytesIO | _Watched", start_s: float, duration_s: float | None
+) -> tuple[NDArray[np.float32], int]:
+    with soundfile.SoundFile(source) as file:
+        if start_s:
+            file.seek(min(round(start_s * file.samplerate), file.frames))
+        frames = -1 if duration_s is None else round(duration_s * file.samplerate)
+        return file.read(frames, dtype="float32", always_2d=True), file.samplerate
+
+
+def _stretch_of(path: Path, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:
+    """Of a long file that was hashed; only what is asked for is read. Raises OSError where that fails."""
+    if is_local(path):
+        try:
+            return _read(path, start_s, duration_s)
+        except soundfile.LibsndfileError as error:
+            if error.code == SYSTEM_ERROR:
+                raise OSError(errno.EIO, _words(error), str(path)) from error
+            raise
+    with seekable(path) as file:
+        watched = _Watched(cast(IO[bytes], file))
+        try:
+            return _read(watched, start_s, duration_s)
+        finally:
+            if watched.failure:
+                raise watched.failure
+
+
+class _Watched:
+    """A file elsewhere, as libsndfile reads it: to it a read that fails is the end, so that failures are kept."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.failure: Exception | None = None
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, num_bytes: int) -> bytes:
+        """What is next; nothing after a failure."""
+        try:
+            return b"" if self.failure else self._file.read(num_bytes)
+        except Exception as failure:  # noqa: BLE001  # every client has its own
+            self.failure = failure
+            return b""
 
 
 def _slice(sound: m4a.Decoded, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:
@@ -260,12 +335,12 @@ def _slice(sound: m4a.Decoded, start_s: float, duration_s: float | None) -> tupl
 
 
 @lru_cache(maxsize=256)
-def _hash_of(path: Path, size: int, changed_ns: int, touched_ns: int) -> str:
+def _hash_of(path: Path, num_bytes: int, *state: int | str) -> str:
     """Of a long file that many stretches are read from, as long as it holds still."""
     return sha256_of(path)
 
 
 def sha256_of(path: Path) -> str:
     """Of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with path.open("rb") if is_local(path) else seekable(path, bytes_per_block=BYTES_PER_FETCH) as file:
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()

@@ -17,6 +17,7 @@ from curate.corpora import READERS
 from curate.corpora.described import STRICT, CorpusSettings
 from curate.errors import PipelineError
 from curate.hearing import EmbeddingSection, Ge2e, Hearing
+from curate.storage import Location, is_local
 
 if TYPE_CHECKING:  # every reader's Settings are these and more, and so is what is said of every encoder
     Corpus = CorpusSettings
@@ -114,7 +115,7 @@ class Pipeline:
     """A whole pipeline file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")  # of the benchmark
-    catalog: Path
+    catalog: Location
     seed: int = Field(default=0, ge=0)
     corpora: tuple[Corpus, ...]
     splits: Splits
@@ -175,7 +176,7 @@ def _places(here: Path, corpus: CorpusSettings) -> dict[str, Any]:
 
 
 def _beside(here: Path, path: Path) -> Path:
-    return Path(os.path.normpath(here / path.expanduser()))
+    return Path(os.path.normpath(here / path.expanduser())) if is_local(path) else path
 
 
 def _with_source(here: Path, hearing: Hearing) -> Hearing:

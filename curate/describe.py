@@ -23,6 +23,7 @@ from curate.corpora import READERS
 from curate.corpora.described import NOTHING_SAID, CorpusSettings, Described
 from curate.errors import CatalogError, CorpusError
 from curate.schema import UTTERANCES
+from curate.storage import is_folder, is_there
 
 ROWS_A_CHUNK = 2_000
 SORT_MEMORY = "256MB"  # what is more goes to the disk
@@ -43,12 +44,12 @@ Item = TypeVar("Item")
 
 def require_root(corpus: CorpusSettings) -> None:
     """Raises CorpusError where a corpus is not there at all, or a file that its section brings along."""
-    if not corpus.root.is_dir():
+    if not is_folder(corpus.root):
         raise CorpusError(f"corpus {corpus.name!r}: no folder {corpus.root}; expected the {corpus.reader} layout in it")
     for key in corpus.FILES_BESIDE:
         given = getattr(corpus, key)
         for path in given if isinstance(given, tuple) else filter(None, [given]):
-            if not path.exists():
+            if not is_there(path):
                 raise CorpusError(
                     f"corpus {corpus.name!r}: {key}: {path} is not there; expected what the section names"
                 )

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from curate.audio import SUFFIXES
 from curate.errors import CorpusError
+from curate.storage import read_bytes, why
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def read_exclusions(path: Path, aliases: dict[str, str]) -> Exclusions:
     Raises CorpusError for a list that cannot be read, or has no entry.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a list of what to leave out") from error
+        raise CorpusError(f"{path}: {why(error)}; expected a list of what to leave out") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
     said = (line.strip() for line in lines)

@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from curate.storage import facts, fetch, is_local
+
 HEAD_BYTES = 4096  # of a file; a header that is longer is libsndfile's to read
 STREAMED_RIFF = 0x7FFFF000  # from this length on a WAV header was written before its end was known
 PLAIN_WAV = {1, 3, 6, 7}  # PCM, float, A-law, mu-law: every sample has as many bytes
@@ -28,6 +30,9 @@ class Header(NamedTuple):
 
 def read_header(path: str | Path) -> Header | None:
     """By one read of the first bytes; None for every kind of file that is not described above. Raises OSError."""
+    if not isinstance(path, str) and not is_local(path):
+        num_bytes = facts(path)["size"]
+        return parse_header(fetch(path, HEAD_BYTES) if num_bytes else b"", num_bytes)
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return parse_header(os.pread(file, HEAD_BYTES, 0), os.fstat(file).st_size)

@@ -19,12 +19,15 @@ import pyarrow as pa
 from curate.catalog import read_batches, write_batches, write_text
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings
+from curate.corpora.inventory import listed_once
 from curate.describe import ROWS_A_CHUNK, describe
+from curate.errors import CorpusError
 from curate.exclusions import Exclusions, read_exclusions
 from curate.ingest import Faults, looked_into
 from curate.lists import published_tables, write_lists
 from curate.schema import UTTERANCES, Table
 from curate.seen import remembered
+from curate.storage import UnreachableError, reachable, why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,16 @@ def scan(corpus: CorpusSettings, folder: Path, memory: Path, *, progress: Callab
 
     Raises CorpusError for whatever keeps the corpus from being what its section says.
     """
+    try:
+        with reachable(corpus.root), listed_once(corpus.root):
+            return _scanned(corpus, folder, memory, progress)
+    except UnreachableError as error:
+        raise CorpusError(
+            f"corpus {corpus.name!r}: {error.filename}: {why(error)}; expected a place that answers"
+        ) from error
+
+
+def _scanned(corpus: CorpusSettings, folder: Path, memory: Path, progress: Callable[[int], None]) -> Scanned:
     said, lists, faults = describe(corpus, folder), exclusion_lists(corpus), Faults(corpus)
     with remembered(memory, corpus.look) as looks:
         rows = looked_into(corpus, read_batches(said, rows=ROWS_A_CHUNK), looks, faults)

@@ -6,21 +6,25 @@ import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Semaphore
 from typing import NamedTuple
 
 from curate import audio
 from curate.audio import Probe
 from curate.catalog import canonical_json
 from curate.corpora.described import CorpusSettings
+from curate.corpora.inventory import Held, held_at, inventory_of
 from curate.corpora.places import require_inside
 from curate.errors import CatalogError, CorpusError
 from curate.runs import code_fingerprint
+from curate.storage import is_local, why
 
 FILES_AT_ONCE = 2  # decoding and hashing let go of the interpreter lock
+FETCHES_AT_ONCE = 16  # of files elsewhere: what takes long is the answer
 LONG_FILE_BYTES = 1 << 16  # 0.5 s of WAV is looked into twice as fast by one thread, 10 s of FLAC by two
 NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 DISK_FAULTS = {
@@ -32,18 +36,22 @@ DISK_FAULTS = {
     sqlite3.SQLITE_CANTOPEN,
 }
 COLUMNS = (
-    "num_bytes, changed_ns, touched_ns, content_sha256, sample_rate_hz, num_channels, num_samples, peak_dbfs, damage, "
-    "detail"
+    "num_bytes, changed_ns, touched_ns, version, content_sha256, sample_rate_hz, num_channels, num_samples, peak_dbfs, "
+    "damage, detail"
 )
 
 
 class Seen(NamedTuple):
-    """A probe, and the file's size and times of change by which it is known to hold still."""
+    """A probe, and what the file is known by to hold still: its size and times of change, or elsewhere its version."""
 
     num_bytes: int
     changed_ns: int
     touched_ns: int  # of its inode: `cp -p` sets size and time of change back, but not this
     probe: Probe
+    version: str = ""
+
+
+MISSING = Seen(0, 0, 0, Probe(damage="missing", detail="no such file"))
 
 
 @dataclass(frozen=True)
@@ -61,18 +69,16 @@ class Memory:
             rows = self.connection.execute(query, (self.look, *paths)).fetchall()
         except sqlite3.OperationalError:  # a text that the disk garbled: these are looked into again
             return {}
-        return {
-            path: Seen(num_bytes=a, changed_ns=b, touched_ns=c, probe=_probe(*rest)) for path, a, b, c, *rest in rows
-        }
+        return {path: Seen(a, b, c, _probe(*rest), version) for path, a, b, c, version, *rest in rows}
 
     def keep(self, seen: dict[str, Seen]) -> None:
         """Remember these, all or none."""
         rows = [
-            (path, self.look, one.num_bytes, one.changed_ns, one.touched_ns, *_facts(one.probe))
+            (path, self.look, one.num_bytes, one.changed_ns, one.touched_ns, one.version, *_facts(one.probe))
             for path, one in seen.items()
         ]
         with self.connection:
-            marks = ",".join("?" * 12)
+            marks = ",".join("?" * 13)
             self.connection.executemany(f"INSERT OR REPLACE INTO seen VALUES ({marks})", rows)
 
 
@@ -158,12 +164,13 @@ def look_into(corpus: CorpusSettings, paths: Sequence[str], memory: Memory) -> d
     Raises CorpusError for a link that leads out of the corpus, unless the corpus says that links may.
     """
     known = memory.known(paths)
-    look = partial(_look, corpus, known)
-    if corpus.look == "header" or not _are_long(corpus, paths):
-        seen = dict(zip(paths, map(look, paths), strict=True))
+    if not is_local(corpus.root):
+        seen = _looks_elsewhere(corpus, known, paths)
+    elif corpus.look == "header" or not _are_long(corpus, paths):
+        seen = {path: _look(corpus, known, path) for path in paths}
     else:
         with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
-            seen = dict(zip(paths, threads.map(look, paths), strict=True))
+            seen = dict(zip(paths, threads.map(partial(_look, corpus, known), paths), strict=True))
     news = {path: one for path, one in seen.items() if known.get(path) != one}
     if news:
         memory.keep(news)
@@ -188,7 +195,7 @@ def _look(corpus: CorpusSettings, known: dict[str, Seen], path: str) -> Seen:
     except OSError as error:
         if error.errno not in NOT_THERE:
             raise CorpusError(f"{file}: {error.strerror}; expected a readable file") from error
-        return Seen(num_bytes=0, changed_ns=0, touched_ns=0, probe=Probe(damage="missing", detail="no such file"))
+        return MISSING
     size, changed_ns, touched_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     seen = known.get(path)
     if seen and (seen.num_bytes, seen.changed_ns, seen.touched_ns) == (size, changed_ns, touched_ns):
@@ -197,3 +204,32 @@ def _look(corpus: CorpusSettings, known: dict[str, Seen], path: str) -> Seen:
         raise CorpusError(f"{file}: no plain file; expected audio")
     probe = audio.probe_header(Path(file)) if corpus.look == "header" else audio.probe(Path(file))
     return Seen(num_bytes=size, changed_ns=changed_ns, touched_ns=touched_ns, probe=probe)
+
+
+def _looks_elsewhere(corpus: CorpusSettings, known: dict[str, Seen], paths: Sequence[str]) -> dict[str, Seen]:
+    """The same of files that are fetched, many at once; long ones are few at once, since they are held."""
+    with inventory_of(corpus.root) as inventory:
+        listed = inventory.held(paths)
+    held_long = Semaphore(FILES_AT_ONCE)
+
+    def look(path: str) -> Seen:
+        try:
+            held = listed.get(path) or held_at(corpus.root, path)
+            seen = known.get(path)
+            if held is None:
+                return MISSING
+            if seen and held.version and (seen.num_bytes, seen.version) == held:
+                return seen
+            with held_long if held.num_bytes > audio.LONG_FILE_BYTES else nullcontext():
+                return _fetched(corpus, path, held)
+        except OSError as error:
+            raise CorpusError(f"{corpus.root / path}: {why(error)}; expected a readable file") from error
+
+    with ThreadPoolExecutor(FETCHES_AT_ONCE) as threads:
+        return dict(zip(paths, threads.map(look, paths), strict=True))
+
+
+def _fetched(corpus: CorpusSettings, path: str, held: Held) -> Seen:
+    content = audio.fetched(corpus.root / path, held.num_bytes)
+    probe = audio.probe_header_of(content) if corpus.look == "header" else audio.probe_of(content)
+    return Seen(held.num_bytes, 0, 0, probe, held.version)

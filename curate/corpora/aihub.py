@@ -19,7 +19,6 @@ A value may be several sources, joined by "/"; `<group>` is what that group of `
   speaker ids hold beyond one call is not known, so that a label is call and id: one person may have several.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -31,7 +30,7 @@ from curate.audio import SUFFIXES
 from curate.corpora.aihub_presets import PRESETS, FieldName, Fields
 from curate.corpora.described import STRICT, CorpusSettings, Described
 from curate.corpora.json_paths import ABSENT, look_up, require_path, text_of, told_keys
-from curate.corpora.places import files_below, inside, printable
+from curate.corpora.places import files_below, inside, is_file, printable
 from curate.corpora.sidecars import (
     Encoding,
     Twins,
@@ -184,7 +183,7 @@ def _utterances(reading: _Reading, label: str) -> Iterator[tuple[Any, Any, str]]
 def _audio(root: Path, label: str, said: str, sounds: Twins) -> str | None:
     """Where the file lies that a JSON names: there, or in a folder that is called like the one named."""
     path = PurePosixPath(inside(said, root))
-    if os.path.isfile(root / path):  # not `Path.is_file`, which raises for names that are too long
+    if is_file(root, str(path)):
         return str(path)
     folder = str(path.parent) if path.parent.name else label.rpartition("/")[0]
     return sounds.named(path.stem, folder=folder, near=label)

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
 
 from curate.errors import CorpusError
+from curate.storage import Location, is_local, matching
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 FEMALE, MALE = "female", "male"
@@ -163,10 +164,10 @@ class CorpusSettings:
 
     reader: str
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    root: Path
+    root: Location
     include: tuple[str, ...] = ()  # globs over the relative path; nothing given takes everything
     exclude: tuple[str, ...] = ()
-    exclusions: tuple[Path, ...] = ()  # lists of speakers, sessions and files to leave out
+    exclusions: tuple[Location, ...] = ()  # lists of speakers, sessions and files to leave out
     links: Literal["inside", "anywhere"] = "inside"  # whether links may lead out of the root
     look: Literal["whole", "header"] = "whole"  # decode every file to its end, or trust what its header says
     licence: str | None = None  # instead of what the reader knows
@@ -190,7 +191,9 @@ def one_word(name: str) -> str:
 
 def files_in(folder: Path, *patterns: str) -> list[Path]:
     """What matches, in order, but for folders that are named like files; a link that leads nowhere is a file."""
-    return sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir())
+    if is_local(folder):
+        return sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir())
+    return sorted((path for one in patterns for path in matching(folder, one)), key=lambda path: path.parts)
 
 
 def sex_of(word: str | None) -> str | None:

@@ -34,6 +34,7 @@ from curate.corpora.parquet_audio import audio_column, on_disk, parquet_rows
 from curate.corpora.places import files_below, inside
 from curate.corpora.tabular import read_values, text_in, told_columns
 from curate.errors import CorpusError
+from curate.storage import Location, is_folder
 
 LICENCE = None
 CITATION = None
@@ -92,7 +93,7 @@ class Settings(CorpusSettings):
     reader: Literal["huggingface"]
     fields: dict[FieldName, str] = Field(default_factory=dict)  # our field -> the data set's column
     unpack: Path | None = None
-    data: Path | None = None
+    data: Location | None = None
     tables: tuple[str, ...] = ()  # globs over the paths of metadata and Parquet files; nothing given takes all
 
 
@@ -125,7 +126,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 def _tables(data: Path, settings: Settings) -> list[str]:
     """The metadata tables and Parquet files that are asked for, relative to where the data lie."""
-    if not data.is_dir():
+    if not is_folder(data):
         raise CorpusError(f"{data}: no such folder; expected the files of the data set in it (`data`)")
     found = files_below(data, (*METADATA, ".parquet"), links=settings.links)
     every = [path for path in found if path.endswith(".parquet") or PurePosixPath(path).name in METADATA]

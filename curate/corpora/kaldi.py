@@ -43,6 +43,7 @@ from curate.corpora.listed import MAX_CHARACTERS, sound_of
 from curate.corpora.pipes import Audio, audio_of
 from curate.corpora.sidecars import own_file, sex_at
 from curate.errors import CorpusError
+from curate.storage import Location, is_local, joined
 
 LICENCE = None
 CITATION = None
@@ -58,7 +59,7 @@ class Settings(CorpusSettings):
     """`manifest` is a data directory, or a folder of several, relative to the root or absolute."""
 
     reader: Literal["kaldi"]
-    manifest: Path = Path(".")
+    manifest: Location = Path(".")
     moved_from: str | None = None  # where the root was when `wav.scp` was written
 
 
@@ -89,15 +90,15 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 
 def _directories(root: Path, settings: Settings) -> list[Directory]:
-    where = root / settings.manifest
+    where = joined(root, settings.manifest)
     if (where / "utt2spk").exists() or (where / "wav.scp").exists():
         found = [Directory(where, None)]
     else:
-        folders = sorted(path.parent for path in where.glob("*/utt2spk") if (path.parent / "wav.scp").exists())
+        folders = [path.parent for path in files_in(where, "*/utt2spk") if (path.parent / "wav.scp").exists()]
         found = [Directory(folder, folder.name) for folder in folders]
     if not found:
         raise CorpusError(f"{where}: no data directory; expected `wav.scp` and `utt2spk` in it or in folders of it")
-    for directory in found if not settings.manifest.is_absolute() else ():
+    for directory in found if is_local(root) and not settings.manifest.is_absolute() else ():
         _require_own_files(directory.folder, root, settings)
     return found
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from curate.corpora.places import printable
 from curate.errors import CorpusError
+from curate.storage import opened, why
 
 BLANKS = re.compile(r"[ \t\r\f\v]+")  # what divides for Kaldi; Python would divide at any blank of Unicode
 MAX_LINE_BYTES = 1 << 20  # a longer line says nothing of one utterance; but `spk2utt` has all of a speaker on one
@@ -34,7 +35,7 @@ def lines_in(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[str,
     """The same in one piece, with their places; only a line feed ends a line."""
     name, number = printable(str(path)), 0
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             while line := file.readline(max_bytes):
                 number += 1
                 if len(line) == max_bytes:
@@ -45,7 +46,7 @@ def lines_in(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[str,
                 if text:
                     yield f"{name}:{number}", text
     except OSError as error:
-        raise CorpusError(f"{name}: {error.strerror}; expected lines of a key and what is said of it") from error
+        raise CorpusError(f"{name}: {why(error)}; expected lines of a key and what is said of it") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{name}:{number}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
 

@@ -23,6 +23,7 @@ from curate.corpora.listed import at, by_split, exact, named_file, needed, numbe
 from curate.corpora.places import inside
 from curate.errors import CorpusError
 from curate.headers import Header
+from curate.storage import Location
 
 LICENCE = None
 CITATION = None
@@ -38,9 +39,9 @@ class Settings(CorpusSettings):
     """`recordings` and `supervisions`, or `cuts`: relative to the root, one file or `{ train = ..., test = ... }`."""
 
     reader: Literal["lhotse"]
-    recordings: Path | dict[str, Path] | None = None  # one file may serve several of supervisions
-    supervisions: Path | dict[str, Path] | None = None
-    cuts: Path | dict[str, Path] | None = None
+    recordings: Location | dict[str, Location] | None = None  # one file may serve several of supervisions
+    supervisions: Location | dict[str, Location] | None = None
+    cuts: Location | dict[str, Location] | None = None
     moved_from: str | None = None  # where the root was when the manifests were written
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass as validated
 
 from curate.corpora.described import STRICT, CorpusSettings, Described
-from curate.corpora.places import files_below
+from curate.corpora.places import files_below, is_file
 from curate.corpora.sidecars import lines_of, own_file, pairs_of, sex_at
 from curate.errors import CorpusError
 
@@ -139,7 +139,7 @@ def _chapters(root: Path, settings: Settings) -> Iterator[_Chapter]:
             named = re.match(r"(\d+-\d+)-\d+$", PurePosixPath(path).stem)
             if named and named[1] != f"{reader}-{number}":
                 raise CorpusError(f"{path!r} in {root}: named after {named[1]}; expected {reader}-{number}")
-        transcripts = _transcripts(root / folder / f"{reader}-{number}.trans.txt")  # whose links the walk has met
+        transcripts = _transcripts(root, f"{folder}/{reader}-{number}.trans.txt")  # whose links the walk has met
         yield _Chapter(subset=subset, reader=reader, number=number, files=paths, transcripts=transcripts)
 
 
@@ -159,8 +159,8 @@ def _readers(root: Path, settings: Settings) -> dict[str, tuple[str | None, str]
     return readers
 
 
-def _transcripts(path: Path) -> dict[str, str] | None:
-    if not path.exists():
+def _transcripts(root: Path, path: str) -> dict[str, str] | None:
+    if not is_file(root, path):
         return None
-    pairs = pairs_of(path, "LibriSpeech", expected="an utterance and its text")
+    pairs = pairs_of(root / path, "LibriSpeech", expected="an utterance and its text")
     return {utterance: text for _, utterance, text in pairs}

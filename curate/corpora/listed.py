@@ -7,6 +7,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -16,6 +17,7 @@ from curate.corpora.described import CorpusSettings, age_of, sex_of
 from curate.corpora.places import require_inside
 from curate.errors import CorpusError
 from curate.headers import Header, read_header
+from curate.storage import is_local, joined, opened, why
 
 MAX_CHARACTERS = 1 << 24  # a longer line is no utterance, but a file of another form
 _NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
@@ -34,7 +36,7 @@ def named_file(root: Path, said: Path, settings: CorpusSettings) -> Path:
     """
     if settings.links == "inside" and not said.is_absolute() and ".." not in said.parts:
         require_inside(root, said.as_posix())
-    return root / said
+    return joined(root, said)
 
 
 def some(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
@@ -64,14 +66,19 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}:{number}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
     except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CorpusError(f"{path}: {why}; expected a manifest, plain or gzipped") from error
+        raise CorpusError(f"{path}: {why(error)}; expected a manifest, plain or gzipped") from error
 
 
-def _opened(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with opened(path) as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if is_gzip else path.open("rb")
+        file.seek(0)
+        if is_gzip:
+            with gzip.open(file) as unpacked:
+                yield cast(IO[bytes], unpacked)
+        else:
+            yield file
 
 
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -188,14 +195,18 @@ def sounds(root: Path, settings: CorpusSettings) -> Callable[[str], Header | Non
 
 def sound_of(file: Path) -> Header | None:
     """Rate and length of a sound file; None where there is none. Kinds without a plain header are decoded whole."""
-    if not os.path.isfile(file):
+    if is_local(file) and not os.path.isfile(file):
         return None
     try:
         if header := read_header(file):
             return header
         found = probe(file)
-    except (OSError, CorpusError):
+    except FileNotFoundError:
         return None
+    except (OSError, CorpusError) as error:
+        if is_local(file):
+            return None
+        raise CorpusError(f"{file}: {why(error)}; expected a file that can be read") from error
     if not found.sample_rate_hz or not found.duration_s:
         return None
     rate = found.sample_rate_hz

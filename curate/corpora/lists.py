@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curate.errors import CorpusError
+from curate.storage import why
 
 SIDES = {"a": 0, "b": 1}  # of a call, and the channel that each is recorded on
 
@@ -24,7 +25,7 @@ def lines_of(path: Path, *, expected: str) -> Iterator[tuple[str, str]]:
                 if line.strip():
                     yield f"{path}:{number}", unicodedata.normalize("NFC", line).strip()
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected {expected}") from error
+        raise CorpusError(f"{path}: {why(error)}; expected {expected}") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected {expected}") from error
 

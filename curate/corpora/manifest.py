@@ -17,6 +17,7 @@ from curate.corpora.listed import at, named_file, number, some
 from curate.corpora.places import inside
 from curate.corpora.tabular import read_values, text_in, told_columns
 from curate.errors import CorpusError
+from curate.storage import Location
 
 LICENCE = None
 CITATION = None
@@ -48,7 +49,7 @@ class Settings(CorpusSettings):
     """`manifest` is relative to the root, as the paths in it are."""
 
     reader: Literal["manifest"]
-    manifest: Path
+    manifest: Location
     fields: dict[FieldName, str] = Field(default_factory=dict)  # our field -> the manifest's column
 
 

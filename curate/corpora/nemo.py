@@ -19,6 +19,7 @@ from curate.corpora.listed import at, by_split, exact, named_file, needed, numbe
 from curate.corpora.places import inside
 from curate.errors import CorpusError
 from curate.headers import Header
+from curate.storage import Location
 
 LICENCE = None
 CITATION = None
@@ -34,7 +35,7 @@ class Settings(CorpusSettings):
     """`manifest` is relative to the root: one file, or `{ train = "a.json", test = "b.json" }` by split."""
 
     reader: Literal["nemo"]
-    manifest: Path | dict[str, Path]
+    manifest: Location | dict[str, Location]
     speaker_key: str | None = None  # which key says the speaker; None: `speaker`, else `label`
     moved_from: str | None = None  # where the root was when the manifest was written
 

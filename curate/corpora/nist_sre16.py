@@ -34,6 +34,7 @@ from curate.corpora.places import files_below, printable
 from curate.corpora.sidecars import own_file
 from curate.corpora.tabular import read_cells
 from curate.errors import CorpusError
+from curate.storage import is_folder
 
 LICENCE = "LDC User Agreement"
 CITATION = "Sadjadi et al.: The 2016 NIST Speaker Recognition Evaluation, Interspeech 2017"
@@ -85,7 +86,7 @@ class _Call:
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file of every release. Raises CorpusError for a segment that its segment key lacks."""
     for release in _releases(root, settings):
-        if not (release.folder / "data").is_dir():
+        if not is_folder(release.folder / "data"):
             raise CorpusError(f"{release.folder / 'data'}: no such folder; expected the audio of the release")
         calls = _calls(release)
         data = _relative(release.folder / "data", root)
@@ -150,12 +151,13 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
 
 def _releases(root: Path, settings: Settings) -> list[_Release]:
     """Raises CorpusError where there is none, and for a table that is a link out of the root."""
-    folders = (folder for depth in range(4) for folder in root.glob("*/" * depth + "docs"))
+    tables = files_in(root, *("*/" * depth + "docs/sre16_*_enrollment*.tsv" for depth in range(4)))
+    folders = {path.parent: None for path in tables}
     found = [
         _Release(folder.parent, one)
-        for folder in sorted(folders)
+        for folder in folders
         for one in ("dev", "eval")
-        if any(folder.glob(f"sre16_{one}_enrollment*.tsv"))
+        if any(path.parent == folder and path.name.startswith(f"sre16_{one}_enrollment") for path in tables)
     ]
     if not found:
         raise CorpusError(f"{root}: no docs/sre16_eval_enrollment.tsv and none of dev; expected a release of SRE16")

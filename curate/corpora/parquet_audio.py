@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from curate.audio import SUFFIXES
+from curate.corpora.inventory import held_at
 from curate.corpora.listed import at
-from curate.corpora.places import inside
+from curate.corpora.places import inside, is_file
 from curate.corpora.sidecars import Links, own_file
 from curate.corpora.tabular import parquet, parquet_values
 from curate.errors import CorpusError
+from curate.storage import is_local, put, why
 
 ROWS_AT_ONCE = 16  # of Parquet: as much audio is in memory
 NUM_HASH_DIGITS = 32  # of its SHA-256 name an unpacked file
@@ -102,7 +104,11 @@ def _unpacked(root: Path, content: Any, said: Any, unpack: Path | None, links: L
     path = inside(str(unpack / name[:2] / f"{name}{_suffix(content, said)}"), root)
     target = own_file(root, path, links)
     try:
-        if not target.is_file() or target.stat().st_size != len(content):
+        if not is_local(target):
+            held = held_at(root, path)
+            if held is None or held.num_bytes != len(content):
+                put(target, content)
+        elif not target.is_file() or target.stat().st_size != len(content):
             target.parent.mkdir(parents=True, exist_ok=True)
             aside = target.with_name(f"{target.name}.{os.getpid()}.unfinished")  # a killed run leaves no half of it
             aside.unlink(missing_ok=True)
@@ -110,7 +116,7 @@ def _unpacked(root: Path, content: Any, said: Any, unpack: Path | None, links: L
                 file.write(content)
             aside.replace(target)
     except OSError as error:
-        raise CorpusError(f"{target}: {error.strerror}; expected to write the audio there (`unpack`)") from error
+        raise CorpusError(f"{target}: {why(error)}; expected to write the audio there (`unpack`)") from error
     return path
 
 
@@ -134,12 +140,14 @@ def _in_place(root: Path, folder: Path, data: Path, said: Any) -> str:
             if below == root:
                 raise
             continue
-        if os.path.isfile(root / path):
+        if is_file(root, path):
             return path
     raise CorpusError(f"no bytes, and no file {said[:200]!r} below {root}; expected either")
 
 
 def on_disk(root: Path, path: str) -> str:
     """The same name in the normal form in which it lies there."""
+    if path.isascii():
+        return path  # in any form
     forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
-    return next((form for form in forms if os.path.isfile(root / form)), path)
+    return next((form for form in forms if is_file(root, form)), path)

@@ -6,7 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from curate.corpora.inventory import inventory_of, is_listed
 from curate.errors import CorpusError
+from curate.storage import is_local
 
 MAX_SHOWN = 300  # of a path, in a message
 
@@ -23,12 +25,13 @@ def inside(said: str, root: Path, *, below: Path | None = None, moved_from: str 
     text = said.strip().replace("\\", "/").removeprefix("file://")
     if not text or "\0" in text:
         raise CorpusError(f"path {said[:200]!r}; expected the path of an audio file")
-    if "://" in text:
-        raise CorpusError(f"path {said[:200]!r} is an address; expected a file below {root}")
-    whole = os.path.normpath(os.path.join(below or root, text))
+    is_address = "://" in text
+    whole = os.path.normpath(text if is_address else os.path.join(str(below or root), text))
     if moved_from and _is_below(whole, moved := os.path.normpath(moved_from)):
         whole = os.path.normpath(f"{root}/{whole[len(moved) :]}")
-    home = os.path.normpath(root)
+    home = os.path.normpath(str(root))  # of an address, too: both lose one slash
+    if is_address and not _is_below(whole, home):
+        raise CorpusError(f"path {said[:200]!r} is an address; expected a file below {root}")
     if not _is_below(whole, home):
         moved = ", or by `moved_from` the folder that stood in its place when the list was written"
         hint = "" if moved_from == "" else moved
@@ -48,6 +51,11 @@ def files_below(
     One folder's names are held at once. Links are followed, but not to a folder that the link lies in. Raises
     CorpusError for any link on the way, be it of another kind of file, that leads out of the root, unless links may.
     """
+    if not is_local(root):
+        with inventory_of(root) as inventory:
+            paths = inventory.below(folder, suffixes)
+            yield from (path for path in paths if not path.rpartition("/")[2].startswith("._"))
+        return
     waiting = [(folder, frozenset[tuple[int, int]]())]
     while waiting:
         path, above = waiting.pop()
@@ -71,6 +79,21 @@ def files_below(
                 waiting.append(("\0" + inner, frozenset()))
 
 
+def is_file(root: Path, path: str) -> bool:
+    """Whether there is a file at this place below the root, whatever the name may hold."""
+    if is_local(root):
+        return os.path.isfile(root / path)  # not `Path.is_file`, which raises for names that are too long
+    return is_listed(root, path)
+
+
+def names_in(root: Path, folder: str) -> list[str]:
+    """Of the files in a folder below the root, in order; a link that leads nowhere is a file."""
+    if is_local(root):
+        return sorted(entry.name for entry in os.scandir(root / folder) if not entry.is_dir())
+    with inventory_of(root) as inventory:
+        return inventory.names(folder)
+
+
 def printable(name: str) -> str:
     """A file's name as a message can show it, on one line: of the usual ones, the same."""
     shown = name if name.isprintable() else repr(name)[1:-1]
@@ -79,6 +102,8 @@ def printable(name: str) -> str:
 
 def require_inside(root: Path | str, path: str) -> None:
     """Raises CorpusError where a path below the root, or a folder on the way to it, is a link that leads out."""
+    if not isinstance(root, str) and not is_local(root):
+        return  # no other place has links
     folder, _, name = path.rpartition("/")
     home, real = _real_folder(str(root), "."), _real_folder(str(root), folder)
     whole = os.path.join(real, name)

@@ -1,6 +1,5 @@
 """A corpus' own files of text: where they lie, how they are read, and what the coded words in them mean."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -10,8 +9,9 @@ from typing import Any, Literal
 
 from curate.corpora.described import OLDEST_YEARS, age_of, sex_of
 from curate.corpora.listed import DECODER
-from curate.corpora.places import files_below, printable, require_inside
+from curate.corpora.places import files_below, names_in, printable, require_inside
 from curate.errors import CorpusError
+from curate.storage import read_bytes, why
 
 Links = Literal["inside", "anywhere"]
 Encoding = Literal["utf-8", "utf-16", "cp949", "cp1258"]  # cp949 holds EUC-KR; cp1258 is Vietnamese
@@ -81,8 +81,8 @@ class Twins:
         return folder
 
     def _names_in(self, folder: str) -> dict[str, str]:
-        names = sorted(entry.name for entry in os.scandir(self._root / folder) if not entry.is_dir())
-        return {nfc(name.rpartition(".")[0]): name for name in names if name.lower().endswith(self._suffixes)}
+        names = [name for name in names_in(self._root, folder) if name.lower().endswith(self._suffixes)]
+        return {nfc(name.rpartition(".")[0]): name for name in names}
 
 
 def nfc(text: str) -> str:
@@ -159,11 +159,9 @@ def own_file(root: Path, path: str, links: Links) -> Path:
 def lines_of(path: Path, corpus: str) -> Iterator[tuple[str, str]]:
     """`(place, line)` of each line that is not blank, whatever ends it; letters stay in the normal form they are in."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
-        raise CorpusError(
-            f"{printable(str(path))}: {error.strerror}; expected the file that {corpus} has there"
-        ) from error
+        raise CorpusError(f"{printable(str(path))}: {why(error)}; expected the file that {corpus} has there") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{printable(str(path))}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
     place = printable(str(path))
@@ -188,9 +186,9 @@ def pairs_of(path: Path, corpus: str, *, expected: str) -> Iterator[tuple[str, s
 def read_text(path: Path, encoding: Encoding) -> str:
     """All of a text file, without a byte order mark. Raises CorpusError naming the file."""
     try:
-        return path.read_bytes().decode(encoding).removeprefix("\ufeff")
+        return read_bytes(path).decode(encoding).removeprefix("\ufeff")
     except OSError as error:
-        raise CorpusError(f"{printable(str(path))}: {error.strerror}; expected a readable file") from error
+        raise CorpusError(f"{printable(str(path))}: {why(error)}; expected a readable file") from error
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{printable(str(path))}: byte {error.start} is no {encoding}; expected text in it (`encoding`)"

@@ -30,6 +30,7 @@ from curate.corpora.lists import fields_of, lines_of, stretch
 from curate.corpora.places import files_below, inside
 from curate.corpora.sidecars import own_file, sex_at
 from curate.errors import CorpusError
+from curate.storage import is_folder
 
 LICENCE = "SITW research-only licence of SRI International"
 CITATION = (
@@ -104,7 +105,7 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
 
 def _splits(root: Path, settings: Settings) -> list[str]:
     """Raises CorpusError where there is none, and for a list that is a link out of the root."""
-    found = [split for split in SPLITS if (root / split).is_dir()]
+    found = [split for split in SPLITS if is_folder(root / split)]
     if not found:
         raise CorpusError(f"{root}: no folder dev and none eval; expected one of them")
     for path in (path for split in found for path in files_in(root / split, "keys/*.lst", "lists/*.lst")):

@@ -40,6 +40,7 @@ from curate.corpora.listed import (
 from curate.corpora.places import inside
 from curate.errors import CorpusError
 from curate.headers import Header
+from curate.storage import Location, why
 
 LICENCE = None
 CITATION = None
@@ -60,7 +61,7 @@ class Settings(CorpusSettings):
     """`manifest` is relative to the root: one file, or `{ train = "train.csv", test = "test.csv" }` by split."""
 
     reader: Literal["speechbrain"]
-    manifest: Path | dict[str, Path]
+    manifest: Location | dict[str, Location]
     replacements: dict[str, str] = Field(default_factory=dict)  # { data_root = "." } fills `$data_root`
     moved_from: str | None = None  # where the root was when the manifest was written
 
@@ -165,7 +166,7 @@ def _json(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
                     entry = entry | wav | {"wav": wav.get("file")}
                 yield place, name, entry
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a manifest of SpeechBrain") from error
+        raise CorpusError(f"{path}: {why(error)}; expected a manifest of SpeechBrain") from error
 
 
 class _Members:

@@ -11,6 +11,7 @@ from curate.corpora.lists import fields_of, lines_of, side_of
 from curate.corpora.places import files_below
 from curate.corpora.sidecars import Links, sex_at
 from curate.errors import CorpusError
+from curate.storage import is_local, read_bytes, why
 
 Side = tuple[str, str]  # segment, and a or b; "" where the sides of a call are summed
 Model = tuple[str, str]  # training condition, and model
@@ -118,9 +119,11 @@ def _found(root: Path, links: Links) -> dict[str, list[tuple[str, Path]]]:
 
 def _are_equal(one: Path, other: Path) -> bool:
     try:
-        return filecmp.cmp(one, other, shallow=False)
+        if is_local(one):
+            return filecmp.cmp(one, other, shallow=False)
+        return read_bytes(one) == read_bytes(other)
     except OSError as error:
-        raise CorpusError(f"{error.filename}: {error.strerror}; expected a list that can be read") from error
+        raise CorpusError(f"{error.filename}: {why(error)}; expected a list that can be read") from error
 
 
 def _read_trn(path: Path, training: str, lists: Lists) -> None:

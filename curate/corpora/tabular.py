@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from curate.corpora.json_paths import text_of
 from curate.corpora.listed import objects
 from curate.errors import CorpusError
+from curate.storage import BYTES_PER_FETCH, seekable, why
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 ROWS_AT_ONCE = 10_000  # of Parquet
@@ -76,7 +77,7 @@ def _delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                     raise CorpusError(f"{place}: {len(cells)} fields; expected {len(header)} as in the header")
                 yield place, {key: cell.strip() for key, cell in zip(header, cells, strict=True)}
     except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror}; expected a table of utterances or speakers") from error
+        raise CorpusError(f"{path}: {why(error)}; expected a table of utterances or speakers") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
 
@@ -116,7 +117,10 @@ def parquet_values(
 def parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """An open Parquet file, whose faults become CorpusErrors."""
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BYTES_PER_READ) as file:
+        with (
+            seekable(path, bytes_per_block=BYTES_PER_FETCH) as source,
+            pq.ParquetFile(source, pre_buffer=False, buffer_size=BYTES_PER_READ) as file,
+        ):
             names = file.schema_arrow.names
             if twice := next((name for name in names if names.count(name) > 1), None):
                 raise CorpusError(f"{path}: column {twice[:80]!r} is there twice; expected each once")

@@ -33,6 +33,7 @@ from curate.corpora.sidecars import (
 )
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
+from curate.storage import Location
 
 LICENCE = "VLSP 2020 participation agreement"
 CITATION = "VLSP 2020: Automatic speech recognition for Vietnamese, 7th International Workshop on VLSP, 2020"
@@ -51,7 +52,7 @@ class Settings(CorpusSettings):
 
     reader: Literal["vlsp2020"]
     pattern: str | None = None
-    speakers: Path | None = None
+    speakers: Location | None = None
     words: dict[Literal["sex", "age"], dict[str, str]] = Field(default_factory=dict)  # coded word -> what it means
     encoding: Encoding = "utf-8"
 

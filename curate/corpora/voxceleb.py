@@ -14,7 +14,6 @@ three forms: by commas with blanks, by tabs, and by tabs with names of people. W
 that of the first publication. Nothing tells the language: VoxCeleb2 has many. Ages: `voxceleb_ages`.
 """
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -33,6 +32,7 @@ from curate.corpora.places import files_below
 from curate.corpora.sidecars import own_file, sex_at
 from curate.corpora.voxceleb_ages import table_rows
 from curate.errors import CorpusError
+from curate.storage import Location, is_taken
 
 LICENCE = "CC-BY-4.0; copyright of the videos remains with their owners"
 CITATION = (
@@ -82,9 +82,9 @@ class Settings(CorpusSettings):
     FILES_BESIDE: ClassVar[tuple[str, ...]] = (*CorpusSettings.FILES_BESIDE, "meta", "ages", "trials")
 
     reader: Literal["voxceleb"]
-    meta: tuple[Path, ...] = ()
-    ages: tuple[Path, ...] = ()  # lists of Enrichment and AgeVoxCeleb
-    trials: tuple[Path, ...] = ()  # veri_test.txt and the like
+    meta: tuple[Location, ...] = ()
+    ages: tuple[Location, ...] = ()  # lists of Enrichment and AgeVoxCeleb
+    trials: tuple[Location, ...] = ()  # veri_test.txt and the like
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +215,7 @@ def _speaker(place: str, row: dict[str, str]) -> tuple[str, Speaker]:
 
 
 def _metadata(root: Path, settings: Settings) -> tuple[Path, ...]:
-    found = (name for name in _METADATA if os.path.lexists(root / name))
+    found = (name for name in _METADATA if is_taken(root / name))
     return settings.meta or tuple(own_file(root, name, settings.links) for name in found)
 
 

@@ -27,6 +27,7 @@ from curate.corpora.listed import DECODER
 from curate.corpora.pipes import audio_of
 from curate.corpora.sidecars import own_file
 from curate.errors import CorpusError
+from curate.storage import Location, is_local, joined
 
 LICENCE = None
 CITATION = None
@@ -40,7 +41,7 @@ class Settings(CorpusSettings):
     """`manifest` is a raw list, its folder, or a folder of several, relative to the root or absolute."""
 
     reader: Literal["wespeaker"]
-    manifest: Path = Path(".")
+    manifest: Location = Path(".")
     moved_from: str | None = None  # where the root was when the list was written
 
 
@@ -71,13 +72,13 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 
 
 def _lists(root: Path, settings: Settings) -> list[tuple[Path, str | None]]:
-    where = root / settings.manifest
+    where = joined(root, settings.manifest)
     lists: list[tuple[Path, str | None]] = [(path, path.parent.name) for path in files_in(where, f"*/{RAW}")]
     if where.is_file() or (where / RAW).exists():
         lists = [(where if where.is_file() else where / RAW, None)]
     if not lists:
         raise CorpusError(f"{where}: no {RAW}; expected one in it or in folders of it{_instead(where)}")
-    if not settings.manifest.is_absolute():
+    if is_local(root) and not settings.manifest.is_absolute():
         for file in (file for path, _ in lists for file in (path, *files_in(path.parent, "trials/*.kaldi"))):
             own_file(root, file.relative_to(root).as_posix(), settings.links)
     return lists

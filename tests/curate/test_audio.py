@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 
 from curate import audio
 from curate.audio import Probe, decode, probe, probe_header, sha256_of
-from curate.errors import CorpusError
+from curate.errors import CorpusError, DamagedAudioError
 
 RATE = 16_000
 MEASURED = ("sample_rate_hz", "num_channels", "num_samples")
@@ -349,13 +349,43 @@ def test_a_stretch_beyond_the_end_is_empty_at_any_rate(file):
         assert len(decode(file(noise(100)), sample_rate_hz=rate, start_s=1.0)) == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"no sound", FLAC[: len(FLAC) // 2], None])
-def test_what_cannot_be_decoded_is_an_error_that_names_it(tmp_path, content):
+@pytest.mark.parametrize("is_long", [False, True])
+@pytest.mark.parametrize("content", [b"", b"no sound", FLAC[: len(FLAC) // 2]])
+def test_what_cannot_be_decoded_is_damage_that_names_it(tmp_path, content, is_long, monkeypatch):
     path = tmp_path / "a.flac"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(CorpusError, match=rf"^{path}: cannot be decoded \([^\n]+\); expected a sound file$"):
-        decode(path, sample_rate_hz=RATE)
+    path.write_bytes(content)
+    monkeypatch.setattr(audio, "LONG_FILE_BYTES", -1 if is_long else 1 << 20)
+    with pytest.raises(DamagedAudioError, match=rf"^{path}: cannot be decoded \([^\n]+\); expected a sound file$"):
+        decode(path, sample_rate_hz=RATE, content_sha256=sha256_of(path))
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_channel_that_is_not_there_is_damage(file, is_long, monkeypatch):
+    path = file(noise(100))
+    monkeypatch.setattr(audio, "LONG_FILE_BYTES", -1 if is_long else 1 << 20)
+    with pytest.raises(DamagedAudioError, match=rf"^{path}: no channel 1; it has 1, counted from 0$"):
+        decode(path, channel=1)
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_what_another_try_may_read_is_no_damage(file, tmp_path, is_long, monkeypatch):
+    """A file that is not there, is a folder, is of other bytes, or vanishes between its hash and its sound."""
+    monkeypatch.setattr(audio, "LONG_FILE_BYTES", -1 if is_long else 1 << 20)
+    for path in (tmp_path / "none.wav", tmp_path):
+        with pytest.raises(CorpusError, match=rf"^{path}: [^\n]+; expected a readable file$") as told:
+            decode(path)
+        assert isinstance(told.value.__cause__, OSError)
+        assert type(told.value) is CorpusError
+    path = file(noise(100))
+    with pytest.raises(CorpusError, match="changed since it was scanned") as told:
+        decode(path, content_sha256="0" * 64)
+    assert type(told.value) is CorpusError
+    if is_long:
+        monkeypatch.setattr(audio, "_require_hash", lambda path, *_: path.unlink())
+        with pytest.raises(CorpusError, match=rf"^{path}: [^\n]+; expected a readable file$") as told:
+            decode(path)
+        assert isinstance(told.value.__cause__, OSError)
+        assert type(told.value) is CorpusError
 
 
 def test_a_file_is_decoded_only_where_its_bytes_have_the_hash_that_is_asked_for(file):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from curate.config import Cleaning, Pipeline, Trials, load_pipeline
 from curate.corpora import READERS
 from curate.errors import PipelineError
+from curate.storage import location
 
 GOOD = {
     "name": "toy",
@@ -110,6 +111,42 @@ def test_paths_are_relative_to_the_file_and_not_to_where_one_stands(folder, monk
         pipeline = load_pipeline(given_as)
         assert pipeline.catalog == folder.resolve() / "cat"
         assert [corpus.root for corpus in pipeline.corpora] == [folder.resolve() / "deep" / "speech", Path("/abs")]
+
+
+def test_addresses_of_other_places_stay_as_they_are_and_lists_may_lie_there(folder):
+    elsewhere = changed(("corpora", 1, "root"), "s3://bucket/corpus") | {"catalog": "s3://bucket/catalog"}
+    elsewhere["corpora"][1]["exclusions"] = ["lists/a.txt", "memory://lists/b.txt", "file:///data/c.txt"]
+    pipeline = load_pipeline(as_file(folder, elsewhere))
+    assert pipeline.catalog == location("s3://bucket/catalog")
+    assert [str(corpus.root) for corpus in pipeline.corpora] == [str(folder.resolve() / "speech"), "s3://bucket/corpus"]
+    beside = [str(folder.resolve() / "lists/a.txt"), "memory://lists/b.txt", "/data/c.txt"]
+    assert [str(path) for path in pipeline.corpora[1].exclusions] == beside
+    assert pipeline.corpora[1].manifest == Path("m.csv")  # within the root
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "s9://bucket/x",
+            "corpora[1].root: s9://bucket/x: unknown scheme 's9'; expected a path, or one such as s3 or gs",
+        ),
+        ("s3://", "corpora[1].root: 's3://': no plain address; expected one such as s3://bucket/folder, without `..`"),
+        (3, "corpora[1].root: '3'; expected a path, or an address such as s3://bucket/folder"),
+    ],
+)
+def test_an_address_that_cannot_be_is_named_with_its_key(folder, text, told):
+    file = as_file(folder, changed(("corpora", 1, "root"), text))
+    with pytest.raises(PipelineError) as error:
+        load_pipeline(file)
+    assert str(error.value) == f"{file}: {told}"
+
+
+def test_a_secret_in_an_address_is_not_repeated(folder):
+    file = as_file(folder, changed(("corpora", 1, "root"), "s3://key:hush@bucket/x"))
+    with pytest.raises(PipelineError, match=r"corpora\[1\].root: s3:// with a key or password in it") as told:
+        load_pipeline(file)
+    assert "hush" not in str(told.value)
 
 
 def test_a_tilde_is_the_home_folder(folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""Waveforms that may share a batch: padding would change what a network without masks hears."""
+"""Waveforms that may share a batch: of one length, or under masks of like length."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -25,3 +25,17 @@ def by_equal_length(
             chosen = same[start : start + size]
             rows |= zip(chosen, embed(np.stack([waveforms[i] for i in chosen])), strict=True)
     return np.stack([rows[i] for i in range(len(waveforms))])
+
+
+def of_like_length(lengths: Sequence[int], max_samples: int) -> list[list[int]]:
+    """The places of the waveforms in batches, the shortest first, so that little is padding.
+
+    A batch has `max_samples` at most when it is padded; one waveform at least.
+    """
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batches and (len(batches[-1]) + 1) * lengths[i] <= max_samples:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches

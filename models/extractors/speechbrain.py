@@ -22,7 +22,7 @@ from torch import Tensor
 
 from curate.errors import ExtractorError
 from curate.hearing import SpeechBrain, name_of
-from models.common import ecapa, ecapa_onednn, features, onednn
+from models.common import ecapa, ecapa_onednn, features, onednn, processor
 from models.extractors import batches, speechbrain_ecapa, speechbrain_hyperparams, speechbrain_modules
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
@@ -32,7 +32,7 @@ from models.extractors.speechbrain_modules import Description, Modules, Sharing,
 MIN_S = 0.1
 BATCH_S_CPU, BATCH_S_GPU = 10.0, 120.0
 CODE = (batches, speechbrain_ecapa, speechbrain_hyperparams, speechbrain_modules)
-OWN_CODE = (ecapa, ecapa_onednn, features, onednn)
+OWN_CODE = (ecapa, ecapa_onednn, features, onednn, processor)
 
 Waveform = NDArray[np.float32]
 
@@ -62,22 +62,13 @@ class SpeechBrainEncoder:
         heard = [waveform if len(waveform) >= least else np.resize(waveform, least) for waveform in waveforms]
         max_samples = 0 if self._encoder.sharing is Sharing.NOBODY else round(self.batch_s * self.sample_rate_hz)
         if self._encoder.sharing is Sharing.LIKE_LENGTHS:
-            return self._of_like_length(heard, max_samples)
+            vectors = np.zeros((len(heard), self.dimension), dtype=np.float32)
+            for chosen in batches.of_like_length([len(waveform) for waveform in heard], max_samples):
+                vectors[chosen] = self._vectors(*features.batch([heard[i] for i in chosen]))
+            return vectors
         return batches.by_equal_length(
             heard, lambda same: self._vectors(torch.from_numpy(same)), max_samples=max_samples
         )
-
-    def _of_like_length(self, waveforms: Sequence[Waveform], max_samples: int) -> NDArray[np.float32]:
-        """Shortest first, so that little of a batch is padding."""
-        vectors = np.zeros((len(waveforms), self.dimension), dtype=np.float32)
-        order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
-        while order:
-            size = 1
-            while size < len(order) and (size + 1) * len(waveforms[order[size]]) <= max_samples:
-                size += 1
-            chosen, order = order[:size], order[size:]
-            vectors[chosen] = self._vectors(*features.batch([waveforms[i] for i in chosen]))
-        return vectors
 
     @torch.inference_mode()
     def _vectors(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> NDArray[np.float32]:

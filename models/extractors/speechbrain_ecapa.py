@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from curate.errors import ExtractorError
 from models.common.ecapa import Ecapa, ecapa_from_speechbrain
-from models.common.ecapa_onednn import FastEcapa
 from models.common.features import SpeechBrainFbank
+from models.common.processor import for_processor
 from models.extractors.speechbrain_hyperparams import Part
 from models.extractors.speechbrain_modules import Description, Sharing, tensors
 
@@ -56,7 +56,7 @@ class OneByOne:
 
     def __init__(self, num_bands: int, network: Ecapa, device: torch.device, dtype: torch.dtype) -> None:
         self._features = SpeechBrainFbank(num_bands).to(device)
-        self._network = FastEcapa(network, dtype)
+        self._network = for_processor(network, dtype)
 
     def __call__(self, wave_1N: Tensor) -> Tensor:
         """(1, D) in float32."""
@@ -72,7 +72,7 @@ class Padded:
 
     def __init__(self, num_bands: int, network: Ecapa, device: torch.device, dtype: torch.dtype) -> None:
         self._features = SpeechBrainFbank(num_bands).to(device)
-        self._network = _in_dtype(network, dtype).to(device)
+        self._network = network.products_in(dtype).to(device)
 
     def __call__(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
         """(B, D) in float32, of so many valid samples each; None: of all."""
@@ -95,15 +95,6 @@ def own_ecapa(description: Description, device: torch.device, dtype: torch.dtype
     if not _is_as_said(ecapa, num_bands, network.kwargs):
         return None
     return (Padded if device.type == "cuda" else OneByOne)(num_bands, ecapa, device, dtype)
-
-
-def _in_dtype(network: Ecapa, dtype: torch.dtype) -> Ecapa:
-    """Its large products in this type; normalisation, pooling and the last layer stay in float32."""
-    for part in (network.blocks, network.mfa, network.asp.conv):
-        for layer in part.modules():
-            if isinstance(layer, nn.Conv1d):
-                layer.to(dtype)
-    return network
 
 
 def _is_our_fbank(part: Part) -> bool:

@@ -156,7 +156,7 @@ class Modules:
 
 def _leave_nothing_to_chance(modules: nn.Module) -> None:
     """SpeechBrain adds noise of 1e-5 to the means that an x-vector pools: a vector must not depend on chance."""
-    from speechbrain.nnet.pooling import StatisticsPooling  # type: ignore[import-untyped]
+    from speechbrain.nnet.pooling import StatisticsPooling
 
     for layer in modules.modules():
         if isinstance(layer, StatisticsPooling):
@@ -215,7 +215,7 @@ def _forget_old_names() -> None:
 
 def load(module: nn.Module, file: Path) -> None:
     """Put the file's weights into the module. Raises ExtractorError where they are another network's."""
-    from speechbrain.utils.checkpoints import (  # type: ignore[import-untyped]
+    from speechbrain.utils.checkpoints import (
         hook_on_loading_state_dict_checkpoint,
     )
 

@@ -1,0 +1,88 @@
+"""Networks of `models/` that training has kept, as encoders: clean a corpus with a model that was trained on it.
+
+On a processor utterances go one at a time through the form of the network that is made for it; on a GPU those of like
+length share a batch, under masks. A waveform shorter than the network can hear is repeated until it is long enough.
+
+Shape letters: B batch, N samples, D embedding.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curate.hearing import Checkpoint, name_of
+from models import checkpoint
+from models.checkpoint import DESCRIPTION, WEIGHTS, Network
+from models.common import ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn
+from models.common.ecapa_onednn import FastEcapa
+from models.common.features import FEATURES, SAMPLE_RATE_HZ, batch
+from models.common.processor import for_processor
+from models.common.resnet_onednn import FastResNet
+from models.extractors import batches
+from models.extractors.batches import of_like_length
+from models.extractors.device import device_of
+from models.extractors.fingerprint import fingerprint
+
+BATCH_S_GPU = 600.0
+CODE = (checkpoint, batches, ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn)
+
+Waveform = NDArray[np.float32]
+
+
+@final
+class CheckpointEncoder:
+    """The encoder as `curate.embed` wants it."""
+
+    sample_rate_hz = SAMPLE_RATE_HZ
+
+    def __init__(self, hearing: Checkpoint) -> None:
+        """Raises ExtractorError for a folder that holds no checkpoint, or a device that is not there."""
+        folder = Path(hearing.source)
+        self._device = device_of(hearing.device)
+        loaded = checkpoint.load(folder)
+        description = loaded.description
+        self.name = name_of(hearing)
+        self.dimension = description.dimension
+        self.min_same_person, self.min_one_person = description.min_same_person, description.min_one_person
+        self.fingerprint = fingerprint(
+            "checkpoint",
+            weights=[folder / WEIGHTS, folder / DESCRIPTION],
+            code=[Path(__file__), *(Path(str(module.__file__)) for module in CODE)],
+            packages=("torch", "numpy"),
+            settings={"precision": hearing.precision},
+        )
+        self._features = FEATURES[description.features](loaded.network.settings.num_bands).to(self._device)
+        self._min_samples = self._features.min_samples(loaded.network.settings.min_frames)
+        self._max_samples = 0
+        dtype = torch.bfloat16 if hearing.precision == "bfloat16" else torch.float32
+        if self._device.type == "cuda":
+            self._max_samples = round(BATCH_S_GPU * SAMPLE_RATE_HZ)
+            self._network: Network | FastEcapa | FastResNet = loaded.network.products_in(dtype).to(self._device)
+        else:
+            self._network = for_processor(loaded.network, dtype)
+        self.batch_s = self._max_samples / SAMPLE_RATE_HZ
+
+    def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
+        """(N, D) for N waveforms at 16 kHz of any lengths above 0. May be called by several threads at once."""
+        least = self._min_samples
+        heard = [waveform if len(waveform) >= least else np.resize(waveform, least) for waveform in waveforms]
+        vectors = np.zeros((len(heard), self.dimension), dtype=np.float32)
+        for chosen in of_like_length([len(waveform) for waveform in heard], self._max_samples):
+            vectors[chosen] = self._vectors(*batch([heard[i] for i in chosen]))
+        return vectors
+
+    @torch.inference_mode()
+    def _vectors(self, wave_BN: Tensor, samples_B: Tensor | None) -> NDArray[np.float32]:
+        """(B, D)."""
+        lengths = None if samples_B is None else samples_B.to(self._device)
+        feats_BTM, length_B = self._features(wave_BN.to(self._device), lengths)
+        if isinstance(self._network, FastEcapa | FastResNet):
+            vector_D: NDArray[np.float32] = self._network(feats_BTM[0]).numpy()
+            return vector_D[None]
+        vectors: NDArray[np.float32] = self._network(feats_BTM, length_B).cpu().numpy()
+        return vectors

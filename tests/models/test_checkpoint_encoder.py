@@ -1,0 +1,146 @@
+"""What the encoder of our own checkpoints promises: one by one, in batches and in threads the same vectors."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate import audio
+from curate.errors import ExtractorError
+from curate.hearing import Checkpoint
+from models import checkpoint
+from models.common import onednn
+from models.common.ecapa import Ecapa, EcapaSettings
+from models.common.features import FEATURES
+from models.common.resnet import ResNet, ResNetSettings
+from models.extractors.batches import of_like_length
+from models.extractors.checkpoint import CheckpointEncoder
+
+FILES = (
+    "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
+    "LibriSpeech/train-clean-100/19/198/19-198-0000.flac",
+    "emodb/wav/03a01Fa.wav",
+    "emodb/wav/14a02Tb.wav",
+    "fsdd/recordings/4_lucas_2.wav",
+)
+MADE = {
+    "ecapa-of-speechbrain": (
+        Ecapa, EcapaSettings(channels=64, pooled_channels=96, attention_channels=16, se_channels=16), "speechbrain",
+    ),
+    "resnet-of-kaldi": (ResNet, ResNetSettings(num_bands=40, channels=8, blocks=(1, 1, 1, 1), dimension=64), "kaldi"),
+}  # fmt: skip
+EACH = pytest.mark.parametrize("which", sorted(MADE))
+
+
+def noise(seed, num_samples):
+    return (0.1 * np.random.default_rng(seed).normal(size=num_samples)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A checkpoint of each, which has heard a little, so that its normalisations are not those of the start."""
+    found = {}
+    for name, (new, settings, features) in MADE.items():
+        torch.manual_seed(0)
+        network = new(settings)
+        for seed in range(3):
+            network(FEATURES[features](settings.num_bands)(torch.from_numpy(noise(seed, 16_000)).reshape(4, -1))[0])
+        found[name] = tmp_path_factory.mktemp("checkpoints") / name
+        checkpoint.save(found[name], network, features=features, min_same_person=0.7)
+    return found
+
+
+@pytest.fixture(scope="module")
+def speech(corpora):
+    return [audio.decode(corpora / file, sample_rate_hz=16_000)[:64_000] for file in FILES]
+
+
+def encoder(folder, **settings):
+    return CheckpointEncoder(Checkpoint(extractor="checkpoint", source=str(folder), device="cpu", **settings))
+
+
+def cosines(one, other):
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+
+
+def in_batches(encoder, folder):
+    """As on a GPU: the network under masks, up to 20 s a batch."""
+    encoder._network, encoder._max_samples = checkpoint.load(folder).network, 20 * 16_000
+    return encoder
+
+
+@pytest.mark.real
+@EACH
+def test_vectors_are_the_same_in_any_order_in_batches_and_in_threads(which, folders, speech):
+    alone = encoder(folders[which])
+    expected = np.concatenate([alone.embed([waveform]) for waveform in speech])
+    assert expected.shape == (len(speech), alone.dimension)
+    assert expected.dtype == np.float32
+    batched = in_batches(encoder(folders[which]), folders[which])
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        order = rng.permutation(len(speech))
+        shuffled = [speech[i] for i in order]
+        assert cosines(alone.embed(shuffled), expected[order]).min() >= 0.99999
+        assert cosines(batched.embed(shuffled), expected[order]).min() >= 0.99999
+    with ThreadPoolExecutor(3) as pool:
+        threaded = np.concatenate(list(pool.map(lambda waveform: alone.embed([waveform]), speech)))
+    assert cosines(threaded, expected).min() >= 0.99999
+    away = expected - expected.mean(axis=0)
+    assert cosines(away, np.roll(away, 1, axis=0)).max() < 0.99  # else all would be alike whatever is heard
+
+
+@EACH
+def test_a_waveform_too_short_is_repeated(which, folders):
+    found = encoder(folders[which])
+    for num_samples in (1, 7, 399):
+        waveform = noise(num_samples, num_samples)
+        vector = found.embed([waveform])
+        assert np.isfinite(vector).all()
+        np.testing.assert_array_equal(vector, found.embed([np.resize(waveform, found._min_samples)]))
+    together = in_batches(encoder(folders[which]), folders[which]).embed([noise(1, 1), noise(2, 5000)])
+    assert cosines(together, found.embed([noise(1, 1), noise(2, 5000)])).min() >= 0.99999
+
+
+@EACH
+def test_it_says_what_its_checkpoint_says(which, folders):
+    found = encoder(folders[which])
+    assert (found.name, found.sample_rate_hz, found.batch_s) == (which, 16_000, 0.0)
+    assert (found.min_same_person, found.min_one_person) == (0.7, None)
+    assert found.dimension == MADE[which][1].dimension
+    assert encoder(folders[which], name="mine").name == "mine"
+
+
+def test_its_fingerprint_follows_weights_and_precision(folders, tmp_path):
+    one, other = (encoder(folder).fingerprint for folder in folders.values())
+    lowered = encoder(folders["resnet-of-kaldi"], precision="bfloat16").fingerprint
+    assert len({one, other, lowered}) == 3
+    assert all(found.startswith("checkpoint-") for found in (one, other, lowered))
+    assert encoder(folders["resnet-of-kaldi"]).fingerprint == other
+
+
+@EACH
+def test_bfloat16_agrees_with_float32_and_says_where_it_is_not_to_be_had(which, folders, caplog):
+    waveforms = [noise(seed, 16_000) for seed in range(2)]
+    with caplog.at_level(logging.WARNING, logger="voxcurate"):
+        lowered = encoder(folders[which], precision="bfloat16")
+    assert bool(caplog.records) != onednn.has_bfloat16()
+    assert cosines(lowered.embed(waveforms), encoder(folders[which]).embed(waveforms)).min() >= 0.9999
+
+
+def test_a_folder_without_a_checkpoint_is_told_in_one_line(tmp_path):
+    with pytest.raises(ExtractorError, match=r"^[^\n]*model\.json: cannot be read [^\n]*; expected[^\n]*$"):
+        encoder(tmp_path)
+
+
+@given(lengths=st.lists(st.integers(1, 50), max_size=12), max_samples=st.integers(0, 100))
+def test_batches_hold_each_waveform_once_and_no_more_than_they_may(lengths, max_samples):
+    batches = of_like_length(lengths, max_samples)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= max_samples

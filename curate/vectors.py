@@ -27,7 +27,6 @@ from curate.storage import is_local
 
 KEYS = ", ".join(KEY)
 ROWS_A_BATCH = 2_000
-SORT_MEMORY = "128MB"  # what is more goes to the disk
 DESCRIBED = pa.schema(
     [UTTERANCES.arrow().field(name) for name in ("utterance_id", "corpus", "path", *KEY_SCHEMA.names)]
 )
@@ -209,7 +208,7 @@ def _sorting(catalog: Catalog, store: BlockStore, scratch: Path) -> Iterator[duc
     with sorting(scratch) as connection:
         described = [catalog.path(UTTERANCES, part) for part in catalog.parts(UTTERANCES)]
         judged = [catalog.path(DECISIONS, part) for part in catalog.parts(DECISIONS) if part.startswith("ingest-")]
-        connection.execute(f"SET memory_limit = '{SORT_MEMORY}'; SET threads = 1; SET preserve_insertion_order = false")
+        connection.execute("SET threads = 1; SET preserve_insertion_order = false")  # each thread wants memory
         for name, files, columns in (
             ("utterances", described, DESCRIBED),
             ("decisions", judged, JUDGED),

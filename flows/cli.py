@@ -6,6 +6,7 @@ What only reads imports neither torch nor Prefect: those are imported within the
 import atexit
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 
 from curate.errors import CorpusError, VoxcurateError
 from curate.export import FORMS
+from curate.storage import location
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
@@ -29,18 +31,25 @@ app = typer.Typer(
 
 GUARDS: list[subprocess.Popen[bytes]] = []  # kept: their pipes close when the process ends, not before
 
-CatalogOption = Annotated[Path, typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog folder.")]
+Place = {"parser": location, "metavar": "PLACE"}  # a folder, or an address such as s3://bucket/catalog
+CatalogOption = Annotated[
+    Path, typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", **Place)
+]
 
 
 @app.command()
 def run(
     pipeline: Annotated[Path, typer.Argument(help="The pipeline file (TOML); examples/real.toml shows one.")],
+    runner: Annotated[
+        str | None,
+        typer.Option(help="threads, dask or ray, or with an address, dask:tcp://host:8786; in place of `[runner]`."),
+    ] = None,
 ) -> None:
     """Curate the corpora of a pipeline file into its catalog; what is complete is not done again.
 
     Example: curate run examples/real.toml
     """
-    typer.echo(curate_file(pipeline))
+    typer.echo(curate_file(pipeline, runner))
 
 
 @app.command()
@@ -124,7 +133,8 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
 def corpora(
     reader: Annotated[str | None, typer.Argument(help="Tell all about this one: layout, terms, keys.")] = None,
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", "-c", help="Say what the corpora of this catalog were found to tell.")
+        Path | None,
+        typer.Option("--catalog", "-c", help="Say what the corpora of this catalog were found to tell.", **Place),
     ] = None,
     archives: Annotated[Path | None, typer.Option(help="Hold downloaded archives against published checksums.")] = None,
 ) -> None:
@@ -153,7 +163,7 @@ def corpora(
 
 @app.command()
 def export(
-    catalog: Annotated[Path, typer.Argument(help="The catalog folder.")],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **Place)],
     out: Annotated[Path, typer.Argument(help="Where to write; must not be there, or be empty.")],
     to: Annotated[str, typer.Option(help=f"The form: {', '.join(FORMS)}.")],
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
@@ -197,13 +207,15 @@ def export(
     typer.echo(summary)
 
 
-def curate_file(pipeline_file: Path) -> str:
+def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     """Run a pipeline file to its end, and say so in one line."""
     from curate.catalog import Catalog
     from curate.config import load_pipeline
+    from flows import runners
 
     show_progress()
     pipeline = load_pipeline(pipeline_file)  # the usual slips are told before anything slow is imported or started
+    runners.require(pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner))
     require_roots(pipeline)
     from flows import steps
 
@@ -216,12 +228,12 @@ def curate_file(pipeline_file: Path) -> str:
         if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
             steps.finish(pipeline, catalog)
             return f"Nothing to do: {catalog.root} is complete."
-    quiet_prefect(catalog.root)
+    quiet_prefect(catalog.scratch / "prefect")
     end_children_with_us()
     require_prefect_server()
     from flows.pipeline import run as run_flow
 
-    run_flow(pipeline_file)
+    run_flow(pipeline_file, runner)
     return f"The catalog is complete: {catalog.root}"
 
 
@@ -265,12 +277,12 @@ def show_progress() -> None:
         progress.propagate = False
 
 
-def quiet_prefect(catalog: Path) -> None:
-    """Prefect's files beside the catalog's, nothing sent, and our lines in place of its log.
+def quiet_prefect(home: Path) -> None:
+    """Prefect's files in this folder, nothing sent, and our lines in place of its log.
 
     Prefect reads these settings when it is imported, and wants its folder to be there.
     """
-    home = catalog.absolute() / "cache" / "prefect"
+    home = home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -279,16 +291,32 @@ def quiet_prefect(catalog: Path) -> None:
 
 
 def end_children_with_us() -> None:
-    """Have Prefect's server end with this process at any moment, also if it is killed and can clean up nothing.
+    """Have Prefect's server and a local cluster end with this process at any moment, also if it is killed.
 
     A shell waits at the end of a pipe that closes when we are no more, and then ends whatever carries our mark in its
-    environment. It reads /proc; without one, a killed run leaves the server behind.
+    environment, or logs to a Ray session of ours: Ray's agents write over their environment. It reads /proc; without
+    one, a killed run leaves them behind. Ctrl-C reaches all of them: the shell does not hear it.
     """
-    mark = f"VOXCURATE_RUN={os.getpid()}"
-    ending = f"read _; for p in /proc/[0-9]*; do grep -qs '{mark}$' -z $p/environ && kill ${{p#/proc/}}; done"
-    guard = subprocess.Popen(["sh", "-c", ending], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    us = os.getpid()
+    marked = f"grep -qs 'VOXCURATE_RUN={us}$' -z $p/environ"
+    of_ray = f"ls -l $p/fd | grep -q '/session_[^/]*_{us}/logs/'"
+    end = f"if {marked}; then kill ${{p#/proc/}}; elif {of_ray}; then kill -9 ${{p#/proc/}}; fi"
+    ending = f"read _; for p in /proc/[0-9]*; do {end}; done"
+    guard = subprocess.Popen(
+        ["sh", "-c", ending], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     GUARDS.append(guard)
-    os.environ["VOXCURATE_RUN"] = str(os.getpid())  # after the shell has started: it shall not end itself
+    os.environ["VOXCURATE_RUN"] = str(us)  # after the shell has started: it shall not end itself
+    signal.signal(signal.SIGINT, end_at_once)
+
+
+def end_at_once(_signal: int, _frame: object) -> None:
+    """Ctrl-C is a kill, which loses no more than what is being computed: Prefect would try for a minute to tell it.
+
+    Its server has heard the Ctrl-C as well, and answers no more.
+    """
+    os.write(2, b"\ncurate: interrupted; run it again, and it goes on from there\n")
+    os._exit(130)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class Progress:
         self._num_done += block.num_utterances
         self._done_s += block.audio_s
         taken_s = max(time.monotonic() - self._started, 1e-9)
-        left_s = (self._planned.audio_s - self._done_s) * taken_s / max(self._done_s, 1e-9)
+        left_s = max(self._planned.audio_s - self._done_s, 0.0) * taken_s / max(self._done_s, 1e-9)
         line = (
             f"embed: block {block.block}: {self._num_done} of {self._planned.num_stretches} utterances, "
             f"{self._num_done / taken_s:.1f}/s, {self._done_s / taken_s:.0f} x real time, {left_s:.0f} s left"

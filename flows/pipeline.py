@@ -1,58 +1,60 @@
 """The whole pipeline as a Prefect flow: order, retries and parallelism.
 
-Tasks carry paths and names, never tables; one task a corpus, a block of utterances or a step, never one an utterance.
-What is complete is the catalog's to say: Prefect's own caching is off. Serve or deploy it as any flow:
+Tasks carry settings, paths and names, never tables; one task a corpus, a block of utterances or a step, never one an
+utterance. Scans and blocks go to the workers (flows/runners.py), everything else is done where the flow is. What is
+complete is the catalog's to say: Prefect's own caching is off. Serve or deploy it as any flow:
 `prefect flow serve flows/pipeline.py:curate_corpora`.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
-from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.utilities.annotations import quote
 
+from curate.blocks import Stretch
 from curate.catalog import Catalog
 from curate.config import Pipeline, load_pipeline
-from curate.embed import Stretch, embed_block
+from curate.embed import Embedded, embed_block
 from curate.errors import CorpusError, VoxcurateError
 from curate.runs import Done, take_note
-from flows import reading, steps
+from flows import embedding, reading, runners, steps
+from flows.runners import Sealed, Workers
 
 log = logging.getLogger("voxcurate")  # the command line shows it; Prefect's own log says the rest
-Job = TypeVar("Job")
+LASTING = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 
 
 def _may_pass(_task: object, _run: object, state: object) -> bool:
-    """Whether trying again can help: not with what the user gave."""
+    """Whether trying again can help: not with what the user gave, but where a disk or a network failed below it."""
     error = state.result(raise_on_failure=False)  # type: ignore[attr-defined]
-    return isinstance(error, OSError) and not isinstance(error, VoxcurateError)
+    if isinstance(error, VoxcurateError):
+        return isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, LASTING)
+    return isinstance(error, OSError)
 
 
 @task(task_run_name="scan-{corpus}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
-def scan(pipeline_file: str, corpus: str) -> str:
+def scan(sealed: Sealed[Pipeline], corpus: str) -> str:
     """Read one corpus and look into its files."""
-    pipeline, catalog = opened(pipeline_file)
-    return reading.scan(pipeline, catalog, corpus)
+    pipeline = sealed.value
+    return reading.scan(pipeline, drafts(pipeline), corpus)
 
 
 @task(task_run_name="embed-{number}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
-def embed(pipeline_file: str, number: int, block: Any) -> int:
-    """Embed one block, a list of Stretch that Prefect must not look into; its file appears whole or not at all."""
-    pipeline, catalog = opened(pipeline_file)
-    embed_block(block, steps.encoder(pipeline), steps.block_store(pipeline, catalog))
-    return len(block)
+def embed(sealed: Sealed[Pipeline], number: int, block: Sealed[list[Stretch]]) -> Embedded:
+    """Embed one block; its file appears whole or not at all."""
+    pipeline = sealed.value
+    runners.share_cores(pipeline.runner)
+    store, decoders = embedding.block_store(pipeline, drafts(pipeline)), pipeline.embedding.decoders
+    return embed_block(block.value, embedding.encoder(pipeline), store, decoders=decoders)
 
 
 @task(task_run_name="{name}-{part}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
-def carry_out(pipeline_file: str, name: str, part: str = "all") -> Done:
+def carry_out(sealed: Sealed[Pipeline], name: str, part: str = "all") -> Done:
     """One step; `part` is the corpus to ingest."""
-    pipeline, catalog = opened(pipeline_file)
+    pipeline = sealed.value
+    catalog = drafts(pipeline)
     if name == "register":
         return reading.register(pipeline, catalog).carry_out()
     if name == "ingest":
@@ -60,32 +62,38 @@ def carry_out(pipeline_file: str, name: str, part: str = "all") -> Done:
     return steps.AFTER_INGEST[name](pipeline, catalog).carry_out()
 
 
-def opened(pipeline_file: str) -> tuple[Pipeline, Catalog]:
-    """The pipeline file and its catalog: a task may run in a process that has neither."""
-    pipeline = load_pipeline(Path(pipeline_file))
-    return pipeline, Catalog(pipeline.catalog, drafts=True)
+def drafts(pipeline: Pipeline) -> Catalog:
+    """The catalog as a run sees it."""
+    return Catalog(pipeline.catalog, drafts=True)
 
 
 @flow(name="curate-corpora")
-def curate_corpora(pipeline_file: str) -> list[Done]:
-    """From raw corpora to a scored benchmark and its card; a step that is complete is not done again."""
-    pipeline, catalog = opened(pipeline_file)
+def curate_corpora(pipeline_file: str, runner: str | None = None) -> list[Done]:
+    """From raw corpora to a scored benchmark and its card; a step that is complete is not done again.
+
+    `runner`, in place of the `[runner]` of the file: threads, dask or ray, or with an address as in
+    dask:tcp://host:8786.
+    """
+    pipeline = load_pipeline(Path(pipeline_file))
+    if runner is not None:
+        pipeline = replace(pipeline, runner=runners.chosen(runner, pipeline.runner))
+    catalog = drafts(pipeline)
     reading.require_own_catalog(pipeline, catalog)
-    names = [corpus.name for corpus in pipeline.corpora]
     done: list[Done] = []
 
     def step(name: str, part: str = "all") -> None:
-        done.append(carry_out(pipeline_file, name, part))
+        done.append(carry_out(Sealed(pipeline), name, part))
         take_note(catalog, done[-1])
         log.info(in_words(done[-1]))
 
     with catalog.locked():
-        scan_all(pipeline_file)
-        steps.forget_others(pipeline, catalog)
-        step("register")
-        for name in names:
-            step("ingest", name)
-        embed_missing(pipeline_file)
+        with runners.started(pipeline.runner) as workers:
+            scan_all(pipeline, workers)
+            steps.forget_others(pipeline, catalog)
+            step("register")
+            for corpus in pipeline.corpora:
+                step("ingest", corpus.name)
+            embed_missing(pipeline, catalog, workers)
         for name in steps.AFTER_INGEST:
             step(name)
         catalog.publish_drafts()
@@ -94,46 +102,29 @@ def curate_corpora(pipeline_file: str) -> list[Done]:
     return done
 
 
-def at_most(workers: int, submit: Callable[[Job], PrefectFuture[Any]], jobs: Iterable[Job]) -> Iterator[Any]:
-    """Futures as they complete, no more than `workers` under way: the runner of a served flow knows no limit."""
-    under_way: set[PrefectFuture[Any]] = set()
-    for job in jobs:
-        if len(under_way) == workers:
-            first = next(as_completed(list(under_way)))
-            under_way.remove(first)
-            yield first
-        under_way.add(submit(job))
-    yield from as_completed(list(under_way))
-
-
-def scan_all(pipeline_file: str) -> None:
+def scan_all(pipeline: Pipeline, workers: Workers) -> None:
     """Scan every corpus. Raises one CorpusError that tells the faults of all."""
-    pipeline, _ = opened(pipeline_file)
-    names = [corpus.name for corpus in pipeline.corpora]
     faults: list[str] = []
-    for future in at_most(pipeline.runner.workers, lambda name: scan.submit(pipeline_file, name), names):
+    jobs = ({"sealed": Sealed(pipeline), "corpus": corpus.name} for corpus in pipeline.corpora)
+    for outcome in workers.outcomes(scan, jobs):
         try:
-            log.info("scan " + future.result().replace("\n", "\n  "))
+            log.info("scan " + outcome().replace("\n", "\n  "))
         except CorpusError as error:
             faults.append(str(error))
     if faults:
         raise CorpusError("; ".join(sorted(faults)))  # sorted: scans end in any order
 
 
-def embed_missing(pipeline_file: str) -> None:
+def embed_missing(pipeline: Pipeline, catalog: Catalog, workers: Workers) -> None:
     """Embed what no block holds yet, saying how far it is."""
-    pipeline, catalog = opened(pipeline_file)
-    blocks = steps.blocks_to_embed(pipeline, catalog)
-    total, finished, started = sum(map(len, blocks)), 0, time.monotonic()
-
-    def submit(numbered: tuple[int, list[Stretch]]) -> PrefectFuture[Any]:
-        number, block = numbered
-        return embed.submit(pipeline_file, number, quote(block))
-
-    for future in at_most(pipeline.runner.workers, submit, enumerate(blocks)):
-        finished += future.result()
-        rate = finished / (time.monotonic() - started)
-        log.info(f"embed: {finished} of {total} utterances, {rate:.0f}/s, {(total - finished) / rate:.0f} s left")
+    planned = embedding.blocks_to_embed(pipeline, catalog)
+    if planned is None:
+        return
+    progress = embedding.Progress(planned)
+    blocks = enumerate(planned.blocks(pipeline.embedding.utterances_per_block))
+    jobs = ({"sealed": Sealed(pipeline), "number": number, "block": Sealed(block)} for number, block in blocks)
+    for outcome in workers.outcomes(embed, jobs, on_gpu=pipeline.embedding.device != "cpu"):
+        log.info(progress.after(outcome()))
 
 
 def in_words(done: Done) -> str:
@@ -142,9 +133,7 @@ def in_words(done: Done) -> str:
     return f"{name}: {done.summary}" if done.changed else f"{name}: nothing to do"
 
 
-def run(pipeline_file: Path) -> list[Done]:
-    """Run the flow in this process, on as many threads as the pipeline asks for. Raises VoxcurateError."""
-    workers = load_pipeline(pipeline_file).runner.workers
-    runner: Any = ThreadPoolTaskRunner(max_workers=workers)
-    done: list[Done] = curate_corpora.with_options(task_runner=runner)(str(pipeline_file))
+def run(pipeline_file: Path, runner: str | None = None) -> list[Done]:
+    """Run the flow in this process. Raises VoxcurateError."""
+    done: list[Done] = curate_corpora(str(pipeline_file), runner)
     return done

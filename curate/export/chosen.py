@@ -1,6 +1,7 @@
 """The utterances of a benchmark as rows on their way out: what nothing dropped, under people, with its split."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from curate.catalog import Catalog
 from curate.errors import ExportError
 from curate.export.outgoing import Export, Outgoing, Trial
 from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.storage import is_local, location
 
 ROWS_AT_ONCE = 4_096
 ABOUT_AUDIO = (  # what converting changes
@@ -43,10 +45,13 @@ def outgoing_rows(
 ) -> pa.Table:
     """One row an utterance that goes out, in the order of ids.
 
-    Raises ExportError where none is of such a length, and where the catalog's tables are not of one run.
+    Raises ExportError where none is of such a length, and where the catalog's tables are not of one run; LocationError
+    for a root that is no place.
     """
     utterances = catalog.read(UTTERANCES).rename_columns({"licence": "row_licence"})
-    roots = catalog.read(CORPORA).select(["corpus", "root"])
+    corpora = catalog.read(CORPORA)
+    places = pa.array([str(location(root)) for root in corpora["root"].to_pylist()], pa.string())
+    roots = pa.table({"corpus": corpora["corpus"], "root": places})
     splits = catalog.read(SPLITS, benchmark)
     rows = splits.join(utterances, "utterance_id", join_type="inner")
     rows = rows.join(roots, "corpus", join_type="inner").sort_by("utterance_id")
@@ -76,8 +81,8 @@ def described(row: dict[str, object]) -> Outgoing:
         speaker=row["identity_id"],  # type: ignore[arg-type]
         label=row["speaker_id"],  # type: ignore[arg-type]
         session=row["session_id"],  # type: ignore[arg-type]
-        file=Path(str(row["file"])),
-        readable=Path(str(row["readable"])),
+        file=_place(str(row["file"]), row),
+        readable=_place(str(row["readable"]), row),
         file_rate_hz=row["sample_rate_hz"],  # type: ignore[arg-type]
         file_num_samples=row["num_samples"],  # type: ignore[arg-type]
         file_num_channels=row["num_channels"],  # type: ignore[arg-type]
@@ -89,6 +94,19 @@ def described(row: dict[str, object]) -> Outgoing:
         content_sha256=row["content_sha256"],  # type: ignore[arg-type]
         **{name: row[name] for name in plain},  # type: ignore[arg-type]
     )
+
+
+def _place(file: str, row: dict[str, object]) -> Path:
+    """Of the audio: below its root, which may be elsewhere, or on this machine, where it was converted."""
+    root = _root(str(row["root"]))
+    if is_local(root) or not file.startswith(f"{row['root']}/"):
+        return Path(file)
+    return root / str(row["path"])
+
+
+@lru_cache(maxsize=256)
+def _root(text: str) -> Path:
+    return location(text)
 
 
 def in_order(rows: pa.Table) -> Iterator[Outgoing]:

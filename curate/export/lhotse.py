@@ -5,6 +5,9 @@ Lhotse names its own, and `trials.txt` (`1 enrol test`, of supervisions, whose i
 utterance with all that is needed to load it, so that samplers can stream them; one of several channels is a MultiCut.
 What Lhotse has no field for stands in the supervision's `custom`. A recording bears the id of its first utterance.
 Times are those of whole samples. Source: `lhotse/qa.py` and the `to_dict` of lhotse 1.33.
+
+Audio in a store is a source of type `url`, which Lhotse opens by `smart_open`, with the credentials of the store's own
+client. It fetches a file whole for every cut of it: `AudioSource` in `lhotse/audio/source.py`.
 """
 
 import gzip
@@ -17,8 +20,10 @@ from typing import IO, TextIO, cast
 
 from curate.export.beside import beside, write_trials
 from curate.export.outgoing import TOLD, Export, Outgoing
+from curate.storage import is_local
 
 CAN_HOLD = (*TOLD, "channel", "stretch", "split", "trials")
+OPENS = ("s3", "s3a", "gs", "gcs")  # schemes of stores that `smart_open` spells as fsspec does
 KINDS = ("recordings", "supervisions", "cuts")
 
 
@@ -59,7 +64,7 @@ def _recording(one: Outgoing, name: str) -> dict[str, object]:
     channels = list(range(one.file_num_channels))
     return {
         "id": name,
-        "sources": [{"type": "file", "channels": channels, "source": str(one.file)}],
+        "sources": [{"type": "file" if is_local(one.file) else "url", "channels": channels, "source": str(one.file)}],
         "sampling_rate": one.file_rate_hz,
         "num_samples": one.file_num_samples,
         "duration": one.file_duration_s,

@@ -37,7 +37,7 @@ class Outgoing:
     label: str  # its speaker_id: what its corpus calls the speaker
     corpus: str
     split: str  # of the benchmark
-    file: Path  # absolute
+    file: Path  # absolute, or an address
     file_rate_hz: int
     file_num_samples: int  # in each channel
     file_num_channels: int

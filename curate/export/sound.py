@@ -19,8 +19,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from curate import audio
-from curate.errors import ExportError
+from curate.errors import CorpusError, ExportError
 from curate.export.outgoing import Outgoing
+from curate.storage import BYTES_PER_BLOCK, UnreachableError, is_local, opened, reachable, why
 
 FILES_AT_ONCE = 256
 BITS = (16, 24)
@@ -60,8 +61,8 @@ def converted(
 ) -> Iterator[Outgoing]:
     """Write the audio of each utterance below `folder`, which shall be `final`; in their order.
 
-    A file that is there already is kept: it appears whole or not at all. Raises CorpusError for audio that is not what
-    was scanned.
+    A file that is there already is kept: it appears whole or not at all. Audio may lie in a store; what it is made into
+    lies here. Raises CorpusError for audio that is not what was scanned.
     """
     work = partial(_convert, conversion, folder, final)
     with ThreadPoolExecutor(workers) as threads:
@@ -118,10 +119,22 @@ def file_name(utterance: str) -> str:
 
 
 def _copy(one: Outgoing, path: Path) -> None:
-    shutil.copyfile(one.file, path)
+    if is_local(one.file):
+        shutil.copyfile(one.file, path)
+    else:
+        _fetch(one.file, path)
     if audio.sha256_of(path) != one.content_sha256:
         path.unlink()
         raise ExportError(f"{one.file} is not what was scanned; expected `curate run` after a change of the audio")
+
+
+def _fetch(file: Path, path: Path) -> None:
+    """However long it is, a block of it is in memory. Raises CorpusError where its place does not give it."""
+    try:
+        with reachable(file), opened(file) as source, path.open("wb") as copy:
+            shutil.copyfileobj(source, copy, BYTES_PER_BLOCK)
+    except (UnreachableError, FileNotFoundError) as error:
+        raise CorpusError(f"{file}: {why(error)}; expected a readable file") from error
 
 
 def _write(one: Outgoing, conversion: Conversion, path: Path, suffix: str) -> None:

@@ -1,25 +1,40 @@
-"""Write a benchmark in one form: into a folder beside, which takes its name when all is there."""
+"""Write a benchmark in one form: into a folder beside, which takes its name when all is there.
+
+The catalog and the corpora may lie in a store; the export lies on this machine.
+"""
 
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.audio import DECODERS, SOURCES
 from curate.catalog import Catalog, canonical_json, rename_durably
+from curate.corpora.inventory import inventory_of
 from curate.errors import ExportError
 from curate.export import form, sound
-from curate.export.chosen import as_export, benchmark_of, in_order, outgoing_rows, trials_among, with_audio
+from curate.export.chosen import (
+    ROWS_AT_ONCE,
+    as_export,
+    benchmark_of,
+    in_order,
+    outgoing_rows,
+    trials_among,
+    with_audio,
+)
 from curate.export.outgoing import AUDIO
 from curate.export.sound import Conversion, converted
 from curate.runs import code_fingerprint, content_fingerprint
 from curate.schema import CORPORA, SPLITS, TRIALS
+from curate.storage import is_local, location, renewed
 
 
 def export_benchmark(
@@ -37,13 +52,15 @@ def export_benchmark(
 
     Raises ExportError where something is at `out`, where nothing is chosen, and where the form cannot hold what is.
     """
-    target, out = form(to), out.absolute()
+    target, out = form(to), here(out)
     refuse_taken(out)
     refuse_within(out, catalog)
     if not 0 <= min_duration_s <= max_duration_s:
         raise ExportError(f"lengths from {min_duration_s} to {max_duration_s} s; expected the least first, from 0 on")
     name = benchmark_of(catalog, benchmark)
     rows = outgoing_rows(catalog, name, min_duration_s=min_duration_s, max_duration_s=max_duration_s)
+    if conversion is None:
+        refuse_unopened(rows, target, to)
     refuse_missing(rows)
     trials = trials_among(catalog, name, rows)
     num_all, num_trials = len(catalog.read(SPLITS, name)), len(catalog.read(TRIALS, name))
@@ -121,6 +138,13 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
+def here(out: Path) -> Path:
+    """The folder as an absolute path. Raises ExportError for an address: a store renames no folder."""
+    if not is_local(out):
+        raise ExportError(f"{out}: an address; expected a folder of this machine, to be uploaded when it is written")
+    return out.absolute()
+
+
 def refuse_taken(out: Path) -> None:
     """Raises ExportError where there is something already."""
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
@@ -130,17 +154,38 @@ def refuse_taken(out: Path) -> None:
 def refuse_within(out: Path, catalog: Catalog) -> None:
     """Raises ExportError where the export would be taken for a part of the catalog, or of a corpus."""
     roots = catalog.read(CORPORA)["root"].to_pylist() if catalog.parts(CORPORA) else []
-    for folder in (catalog.root.absolute(), *map(Path, roots)):
+    for folder in map(Path.absolute, filter(is_local, (catalog.root, *map(location, roots)))):
         if out.is_relative_to(folder):
             raise ExportError(f"{out} is within {folder}; expected a folder outside of the catalog and of all corpora")
 
 
+def refuse_unopened(rows: pa.Table, target: ModuleType, to: str) -> None:
+    """Raises ExportError where the form would name audio in a store that its tools cannot open; `OPENS` of it says."""
+    if getattr(target, "HOLDS_AUDIO", False):
+        return
+    for root in rows["root"].unique().to_pylist():
+        scheme, mark, _ = root.partition("://")
+        if mark and scheme not in getattr(target, "OPENS", ()):
+            raise ExportError(f"{root}: audio there is out of reach for what reads {to}; expected a copy: `--audio`")
+
+
 def refuse_missing(rows: pa.Table) -> None:
-    """Raises ExportError naming the first file that is not where the catalog says."""
-    for row in rows.select(["file", "corpus"]).to_batches():
-        for file, corpus in zip(row["file"].to_pylist(), row["corpus"].to_pylist(), strict=True):
-            if not os.path.exists(file):
-                raise ExportError(
-                    f"{file} is not there; expected the audio of corpus {corpus!r} where the catalog says (after a "
-                    "move, `curate run` with the new root)"
-                )
+    """Raises ExportError naming the first file that is not where the catalog says; CorpusError where nobody answers."""
+    for root in rows["root"].unique().to_pylist():
+        of_root = rows.filter(pc.equal(rows["root"], root))
+        for file, corpus in _missing(location(root), of_root.select(["path", "file", "corpus"])):
+            raise ExportError(
+                f"{file} is not there; expected the audio of corpus {corpus!r} where the catalog says (after a "
+                "move, `curate run` with the new root)"
+            )
+
+
+def _missing(root: Path, rows: pa.Table) -> Iterator[tuple[str, str]]:
+    """Files that are not there, with their corpus. A store is listed: it takes as long to say it of one file."""
+    with nullcontext() if is_local(root) else inventory_of(renewed(root)) as inventory:
+        for some in rows.to_batches(max_chunksize=ROWS_AT_ONCE):
+            paths, files, corpora = (column.to_pylist() for column in some.columns)
+            there = map(os.path.exists, files) if inventory is None else map(inventory.held(paths).__contains__, paths)
+            for is_there, file, corpus in zip(there, files, corpora, strict=True):
+                if not is_there:
+                    yield file, corpus

@@ -164,7 +164,9 @@ def corpora(
 @app.command()
 def export(
     catalog: Annotated[Path, typer.Argument(help="The catalog.", **Place)],
-    out: Annotated[Path, typer.Argument(help="Where to write; must not be there, or be empty.")],
+    out: Annotated[
+        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **Place)
+    ],
     to: Annotated[str, typer.Option(help=f"The form: {', '.join(FORMS)}.")],
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
     audio: Annotated[bool, typer.Option("--audio", help="Take the audio along: copied, or cut and converted.")] = False,
@@ -175,7 +177,7 @@ def export(
     telephone: Annotated[bool, typer.Option("--telephone", help="8 kHz, mono, 16 bits.")] = False,
     min_s: Annotated[float, typer.Option(help="Leave out what is shorter.")] = 0.0,
     max_s: Annotated[float, typer.Option(help="Leave out what is longer.")] = float("inf"),
-    workers: Annotated[int, typer.Option(min=1, help="Files converted at once.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Files fetched or converted at once.")] = 2,
 ) -> None:
     """Write a benchmark in the form that another tool reads: what was kept, under the people found, with its splits.
 
@@ -217,8 +219,9 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     pipeline = load_pipeline(pipeline_file)  # the usual slips are told before anything slow is imported or started
     runners.require(pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner))
     require_roots(pipeline)
-    from flows import steps
+    from flows import embedding, steps
 
+    embedding.require_thresholds(pipeline)
     catalog = Catalog(pipeline.catalog)
     with catalog.locked():
         try:
@@ -299,7 +302,7 @@ def end_children_with_us() -> None:
     """
     us = os.getpid()
     marked = f"grep -qs 'VOXCURATE_RUN={us}$' -z $p/environ"
-    of_ray = f"ls -l $p/fd | grep -q '/session_[^/]*_{us}/logs/'"
+    of_ray = f"[ $p != /proc/{us} ] && ls -l $p/fd | grep -q '/session_[^/]*_{us}/logs/'"  # the pipe closes before us
     end = f"if {marked}; then kill ${{p#/proc/}}; elif {of_ray}; then kill -9 ${{p#/proc/}}; fi"
     ending = f"read _; for p in /proc/[0-9]*; do {end}; done"
     guard = subprocess.Popen(

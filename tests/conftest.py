@@ -1,7 +1,10 @@
-"""What every test shares: where the real speech lies, and fixed threads."""
+"""What every test shares: where the real speech lies, fixed threads, and a server that speaks S3."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,3 +18,31 @@ def corpora() -> Path:
     """The real speech. Where it is missing, tests that need it fail: a pass would say nothing."""
     assert (CORPORA / "LibriSpeech").is_dir(), f"no real speech in {CORPORA}: set VOXCURATE_CORPORA"
     return CORPORA
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[Any]:
+    """A server that speaks S3, on this machine, and the environment that leads to it; it starts without buckets."""
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    serving = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    serving.start()
+    host, port = serving.get_host_and_port()
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()  # a client goes on with the server that it met first
+        yield serving
+        S3FileSystem.clear_instance_cache()
+    serving.stop()

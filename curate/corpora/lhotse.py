@@ -203,8 +203,8 @@ def _recording(row: Mapping[str, Any]) -> Recording:
 
 def _source(name: str, source: object) -> tuple[tuple[int, ...], str]:
     kind = source.get("type") if isinstance(source, dict) else source
-    if not isinstance(source, dict) or kind != "file":
-        raise CorpusError(f"recording {name[:80]!r} has a source of type {str(kind)[:40]!r}; expected `file`")
+    if not isinstance(source, dict) or kind not in ("file", "url"):
+        raise CorpusError(f"recording {name[:80]!r} has a source of type {str(kind)[:40]!r}; expected `file` or `url`")
     return _channels(source, "channels"), needed(source, "source")
 
 

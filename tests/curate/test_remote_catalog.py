@@ -18,7 +18,6 @@ import pytest
 import s3fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from curate import catalog as catalogs
@@ -35,31 +34,13 @@ from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SPLITS, UT
 from curate.storage import location
 
 BUCKET = "shelf"
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
 ONE_LINE = r"^[^\n]*$"
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A server that speaks S3 on loopback, and the environment that leads to it."""
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}).items():
-            patch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()  # a client goes on with the server that it met first
-        location(f"s3://{BUCKET}").mkdir()
-        yield moto
-        s3fs.S3FileSystem.clear_instance_cache()
-    moto.stop()
+def server(s3_server):
+    location(f"s3://{BUCKET}").mkdir()
+    return s3_server
 
 
 @pytest.fixture

@@ -263,7 +263,7 @@ def _source(**keys):
         ),
         (
             _source(type="url", source="https://x"),
-            "r.jsonl:1: recording 'r' has a source of type 'url'; expected `file`",
+            "path 'https://x' is an address; expected a file below",
         ),
         (_source(type="memory"), "r.jsonl:1: recording 'r' has a source of type 'memory'; expected `file`"),
         ({"sources": ["x"]}, "r.jsonl:1: recording 'r' has a source of type 'x'; expected `file`"),

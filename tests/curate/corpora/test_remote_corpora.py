@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import hashlib
-import logging
 import re
 import uuid
 
@@ -67,25 +66,14 @@ def test_a_corpus_elsewhere_is_scanned_as_the_same_here(name, corpus_of, section
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A server that speaks S3, on this machine; it lists two files a request."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    serving = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    serving.start()
+def server(s3_server):
+    """It lists two files a request."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "a")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*serving.get_host_and_port()))
         patch.setenv("AWS_MAX_ATTEMPTS", "1")
         patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
         patch.setattr(S3FileSystem, "retries", 1)
         S3FileSystem.clear_instance_cache()
-        yield serving
-        S3FileSystem.clear_instance_cache()
-    serving.stop()
+        yield s3_server
 
 
 @pytest.fixture

@@ -22,9 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import ExtractorError
+from models.extractors.hub import folder_of
 from models.extractors.speechbrain_hyperparams import Hyperparams, Part
-from models.extractors.speechbrain_source import file_of
 
+HYPERPARAMS = "hyperparams.yaml"
+EXAMPLE = "speechbrain/spkrec-ecapa-voxceleb"
 ROLES = ("compute_features", "mean_var_norm", "embedding_model")
 LAYERS = re.compile(
     r"torch\.nn\.modules\.\w+|torchaudio\.transforms\.\w+"
@@ -60,15 +62,17 @@ class Description:
 
 def described(source: str) -> Description:
     """Of the folder, or the model of this name at the hub. Raises ExtractorError where there is no encoder."""
-    hyperparams = Hyperparams(file_of(source, "hyperparams.yaml"))
+    hyperparams = Hyperparams(folder_of(source, [HYPERPARAMS], example=EXAMPLE) / HYPERPARAMS)
     roles = {role: hyperparams.get("modules", role) for role in ROLES}
     for role, part in roles.items():
         if not isinstance(part, Part) or not part.is_made:
             raise ExtractorError(
-                f"{source}: hyperparams.yaml makes no `{role}` among its modules; expected an `EncoderClassifier` with"
+                f"{source}: {HYPERPARAMS} makes no `{role}` among its modules; expected an `EncoderClassifier` with"
                 f" {', '.join(ROLES)}"
             )
-    weights = tuple((part, file_of(source, name)) for part, name in _loaded(hyperparams, list(roles.values())))
+    loaded = list(_loaded(hyperparams, list(roles.values())))
+    folder = folder_of(source, [HYPERPARAMS, *(name for _, name in loaded)], example=EXAMPLE)
+    weights = tuple((part, folder / name) for part, name in loaded)
     if not any(roles["embedding_model"] in _parts(part) for part, _ in weights):
         raise ExtractorError(
             f"{source}: no weights for its embedding_model; expected it among the loadables of `pretrainer`"
@@ -228,9 +232,9 @@ def load(module: nn.Module, file: Path) -> None:
         missing = module.load_state_dict(hook_on_loading_state_dict_checkpoint(state), strict=False).missing_keys
     except (RuntimeError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ExtractorError(f"{file}: {reason}; expected weights of what hyperparams.yaml describes") from error
+        raise ExtractorError(f"{file}: {reason}; expected weights of what {HYPERPARAMS} describes") from error
     if missing:
-        raise ExtractorError(f"{file}: lacks {missing[0]}; expected weights of what hyperparams.yaml describes")
+        raise ExtractorError(f"{file}: lacks {missing[0]}; expected weights of what {HYPERPARAMS} describes")
 
 
 def tensors(file: Path) -> dict[str, Any]:

@@ -17,7 +17,6 @@ processor without instructions for bfloat16 is slower with it than without.
 Shape letters: B batch, S samples, D embedding.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +32,10 @@ from curate.hearing import Transformers, name_of
 from models.extractors import batches
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
+from models.extractors.hub import folder_of
 
 KINDS = ("wav2vec2", "hubert", "wavlm", "unispeech-sat")  # as `model_type` in config.json calls them
 CUDA_BATCH_S = 60.0
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 CONFIGS = ("config.json", "preprocessor_config.json")
 SAFE, PICKLED = "model*.safetensors*", "pytorch_model*.bin*"
 
@@ -49,7 +48,7 @@ class MeanOfLayer:
 
     def __init__(self, hearing: Transformers) -> None:
         device = device_of(hearing.device)
-        folder = _folder(hearing.source)
+        folder = folder_of(hearing.source, CONFIGS, (SAFE, PICKLED), example="microsoft/wavlm-base")
         self._is_bfloat16 = hearing.precision == "bfloat16"
         with _one_line(hearing.source), _quiet():
             self._features = _feature_extractor(folder)
@@ -149,56 +148,6 @@ def _network(folder: Path, layer: int) -> Any:
 def _weights(folder: Path) -> list[Path]:
     """The files that `transformers` reads weights from."""
     return sorted(folder.glob(SAFE)) or sorted(folder.glob(PICKLED))
-
-
-def _folder(source: str) -> Path:
-    """Where the files of the network lie."""
-    if (folder := Path(source)).is_dir():
-        lacks = [name for name in CONFIGS if not (folder / name).is_file()]
-        if lacks or not _weights(folder):
-            raise ExtractorError(f"{source}: no {lacks[0] if lacks else 'model.safetensors'} in it; {_bring('NAME')}")
-        return folder
-    if not HUB_NAME.fullmatch(source):
-        raise ExtractorError(
-            f"{source}: no such folder; expected one with config.json, or a name at the Hugging Face hub"
-            ' such as "microsoft/wavlm-base"'
-        )
-    return _from_hub(source)
-
-
-def _from_hub(name: str) -> Path:
-    """What the cache of Hugging Face holds is taken as it is, without asking the hub for anything newer.
-
-    A file of the hub at a time would be asked for again and again where there is no network; a snapshot is not.
-    """
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        if _weights(folder) and all((folder / config).is_file() for config in CONFIGS):
-            return folder
-    except LocalEntryNotFoundError:
-        pass
-    why = "no weights for PyTorch"
-    try:
-        for weights in (SAFE, PICKLED):
-            folder = Path(snapshot_download(name, allow_patterns=[*CONFIGS, weights]))
-            if _weights(folder):
-                return _folder(str(folder))
-    except (OSError, httpx.HTTPError) as error:
-        why = type(error).__name__
-    raise ExtractorError(
-        f"{name}: not whole in the cache of Hugging Face, nor to be had from the hub ({why}); {_bring(name)}"
-    )
-
-
-def _bring(name: str) -> str:
-    return (
-        f"expected a folder as `hf download {name} --local-dir FOLDER` leaves it where there is network, "
-        'then source = "FOLDER"'
-    )
 
 
 @contextmanager

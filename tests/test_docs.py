@@ -1,8 +1,8 @@
 """What is written about the project is true of it."""
 
 import re
-import tomllib
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest

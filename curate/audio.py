@@ -334,7 +334,7 @@ def _slice(sound: m4a.Decoded, start_s: float, duration_s: float | None) -> tupl
     return sound.samples[start:stop], rate
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1 << 16)  # stretches come by their length: recordings in any order
 def _hash_of(path: Path, num_bytes: int, *state: int | str) -> str:
     """Of a long file that many stretches are read from, as long as it holds still."""
     return sha256_of(path)

@@ -5,6 +5,7 @@ stretch of it. Audio may move, tables may change and the utterances be cut into 
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 
 from curate import whole
 from curate.catalog import read_parquet, write_parquet
+from curate.errors import CatalogError
 from curate.schema import Reason
 from curate.storage import is_local
+
+log = logging.getLogger("voxcurate")
 
 ALL_CHANNELS = -1  # averaged: a key must not be null
 KEY = ("content_sha256", "start_s", "duration_s", "channel")
@@ -97,7 +101,8 @@ class BlockStore:
             "detail": pa.array([fault and fault.detail for fault in told], pa.string()),
             "vector": fixed_size_lists(vectors),
         }
-        write_parquet(self.folder / f"{name}.parquet", pa.table(rows))
+        # A worker that was thought dead may be at the same block: it has the same bytes, and a file of its own aside.
+        write_parquet(self.folder / f"{name}.parquet", pa.table(rows), alone=False)
         return name
 
     def read(self, name: str) -> tuple[list[tuple[str, float, float, int]], NDArray[np.float32]]:
@@ -113,15 +118,34 @@ class BlockStore:
         """Take away what cannot be read whole: it counts as not computed. An object store guards its bytes itself."""
         if not is_local(self.folder):
             return
+        for unfinished in self.folder.glob("*.new"):
+            unfinished.unlink(missing_ok=True)
         for file in self.files():
-            try:
-                with pq.ParquetFile(file, page_checksum_verification=True) as block:
-                    if not set(BLOCK_SCHEMA.names) <= set(block.schema_arrow.names):
-                        raise pa.ArrowInvalid("a block of an earlier version")
-                    for _ in block.iter_batches():
-                        pass
-            except (OSError, pa.ArrowInvalid):
+            if not _is_whole(file):
+                log.warning("%s: damaged, or of an earlier version; its vectors are computed again", file)
                 file.unlink()
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a block can be read to its end, checksums and all. Raises CatalogError where the disk is at fault."""
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as block:
+            vector = block.schema_arrow.field("vector").type
+            plain = block.schema_arrow.remove_metadata()
+            known = plain.set(plain.get_field_index("vector"), BLOCK_SCHEMA.field("vector"))
+            num_rows = sum(batch.num_rows for batch in block.iter_batches())
+            return bool(
+                pa.types.is_fixed_size_list(vector)
+                and known.names == BLOCK_SCHEMA.names
+                and known.types == BLOCK_SCHEMA.types
+                and num_rows == block.metadata.num_rows > 0
+            )
+    except OSError as error:
+        if error.errno:  # not what the file holds: a good block must not be lost to too many open files
+            raise CatalogError(f"{file}: {error.strerror}; expected a readable file") from error
+        return False
+    except (pa.ArrowException, ValueError, KeyError):
+        return False
 
 
 def fixed_size_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -283,9 +283,9 @@ def _parquet_expected(path: Path) -> Iterator[None]:
         raise CatalogError(f"{path}: {words}; {hint}") from error
 
 
-def write_parquet(path: Path, rows: pa.Table) -> None:
-    """Write one file: after a crash the old one or the new one is there, whole."""
-    with whole.written(path) as file:
+def write_parquet(path: Path, rows: pa.Table, *, alone: bool = True) -> None:
+    """Write one file: after a crash the old one or the new one is there, whole. `alone` as in `whole.written`."""
+    with whole.written(path, alone=alone) as file:
         pq.write_table(rows, file, row_group_size=rows_per_group(rows.schema), **AS_WRITTEN)
 
 

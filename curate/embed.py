@@ -155,7 +155,7 @@ def _hear(place: int, stretch: Stretch, sample_rate_hz: int) -> Heard:
 
 def _fault_of(waveform: NDArray[np.float32], duration_s: float, sample_rate_hz: int) -> Fault | None:
     missing_s = duration_s - len(waveform) / sample_rate_hz
-    if missing_s > MAX_MISSING_S or not len(waveform):
+    if missing_s > min(MAX_MISSING_S, duration_s / 2) or not len(waveform):
         return Fault(reason=Reason.TRUNCATED, detail=f"ends {missing_s:.2f} s before its {duration_s:.2f} s")
     if not np.isfinite(waveform).all():
         return Fault(reason=Reason.UNREADABLE, detail="holds samples that are not finite numbers")

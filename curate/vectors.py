@@ -88,16 +88,18 @@ def embedding_rows(catalog: Catalog, store: BlockStore, *, extractor: str, dimen
             write_batches(ids, PLACED, _numbered(by_id))
             by_block = connection.sql(f"SELECT block, {KEYS}, place FROM {rows_in(ids)} ORDER BY block, place")
             _lay_out(by_block.to_arrow_reader(ROWS_A_BATCH), store, flat)
-        with flat.open("rb") as file:
-            for batch in read_batches(ids, ["utterance_id"], rows=ROWS_A_BATCH):
-                vectors = np.fromfile(file, dtype=np.float32, count=batch.num_rows * dimension)
-                columns = [
-                    batch["utterance_id"],
-                    pa.array([extractor] * batch.num_rows),
-                    fixed_size_lists(vectors.reshape(-1, dimension)),
-                ]
-                yield pa.RecordBatch.from_arrays(columns, ["utterance_id", "extractor", "vector"])
-        flat.unlink()
+        try:
+            with flat.open("rb") as file:
+                for batch in read_batches(ids, ["utterance_id"], rows=ROWS_A_BATCH):
+                    vectors = np.fromfile(file, dtype=np.float32, count=batch.num_rows * dimension)
+                    columns = [
+                        batch["utterance_id"],
+                        pa.array([extractor] * batch.num_rows),
+                        fixed_size_lists(vectors.reshape(-1, dimension)),
+                    ]
+                    yield pa.RecordBatch.from_arrays(columns, ["utterance_id", "extractor", "vector"])
+        finally:
+            flat.unlink()
 
     return Sorted(rows)
 

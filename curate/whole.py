@@ -13,6 +13,7 @@ import errno
 import io
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from curate.errors import CatalogError, VoxcurateError
-from curate.storage import is_local
+from curate.storage import UnreachableError, is_local
 
 AT_ONCE = 2**20  # bytes that one request asks for at least: the footer and the columns after one another
 IN_ONE_REQUEST = 2**25  # an upload up to this size is held in memory
@@ -34,12 +35,14 @@ def reaching(place: Path) -> Iterator[None]:
         yield
     except VoxcurateError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # each client has exceptions of its own
         words = " ".join(str(error).split()) or type(error).__name__
         hint = (
             "expected a place that can be reached (is it spelt so, and are there credentials and an endpoint for it?)"
         )
-        raise CatalogError(f"{place}: {words}; {hint}") from error
+        # what may pass when tried again is told by an OSError below
+        cause = error if isinstance(error, OSError) else UnreachableError(words)
+        raise CatalogError(f"{place}: {words}; {hint}") from cause
 
 
 def code_of(error: OSError) -> str:
@@ -123,11 +126,14 @@ def move(place: Path, to: Path) -> None:
 
 
 @contextmanager
-def written(place: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which becomes current at `place` when the block ends, and never where the block raises."""
+def written(place: Path, *, alone: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write, which becomes current at `place` when the block ends, and never where the block raises.
+
+    Who is not alone in writing it writes aside under a name of his own; what a crash leaves of that, nobody replaces.
+    """
     if is_local(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside = place.with_name(place.name + ".new")
+        aside = place.with_name(place.name + (".new" if alone else f".{uuid.uuid4().hex}.new"))
         with aside.open("wb") as file:
             yield file
             file.flush()

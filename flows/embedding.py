@@ -4,7 +4,9 @@ Blocks are computed by tasks of the flow, wherever its runner puts them; the ste
 """
 
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +16,7 @@ from curate.catalog import Catalog
 from curate.config import Pipeline
 from curate.decisions import Author
 from curate.embed import Embedded, Extractor
-from curate.errors import PipelineError
+from curate.errors import ExtractorError, PipelineError
 from curate.runs import Result, Step
 from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES, Reason
 from curate.similarity import Vectors
@@ -35,11 +37,29 @@ def require_thresholds(pipeline: Pipeline) -> None:
         "cleaning.min_speaker_similarity": (pipeline.cleaning.min_speaker_similarity, listener.min_one_person),
         "identities.min_similarity": (pipeline.identities.min_similarity, listener.min_same_person),
     }
-    for key, (given, measured) in asked.items():
-        if given == "extractor" and measured is None:
-            raise PipelineError(
-                f"{key}: 'extractor', but nobody has measured the thresholds of {listener.name}; expected a cosine"
-            )
+    keys = [key for key, (given, measured) in asked.items() if given == "extractor" and measured is None]
+    if keys:
+        hearing = pipeline.embedding
+        raise PipelineError(
+            f"{' and '.join(keys)}: nobody has measured thresholds of {listener.name} with speech = "
+            f'"{hearing.speech}" and part = "{hearing.part}"; expected a cosine for each'
+        )
+
+
+def require_same_encoder(pipeline: Pipeline, fingerprint: str) -> None:
+    """Raises ExtractorError where this process hears otherwise than the run that it works for."""
+    listener = encoder(pipeline)
+    if listener.fingerprint != fingerprint:
+        raise ExtractorError(
+            f"{listener.name}: {listener.fingerprint} on this worker, {fingerprint} where the run is; expected the "
+            "same weights and versions on both, and workers begun after these were put there"
+        )
+
+
+def _as_heard(pipeline: Pipeline) -> dict[str, Any]:
+    """What a reader of `runs` wants to know of the encoder, beside its fingerprint."""
+    told = asdict(pipeline.embedding)
+    return {key: value for key, value in told.items() if key not in ("device", "utterances_per_block", "decoders")}
 
 
 def ingested(catalog: Catalog) -> list[str]:
@@ -97,7 +117,7 @@ def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
         catalog=catalog,
         name="embed",
         part=listener.name,
-        settings={"extractor": listener.fingerprint},
+        settings={"fingerprint": listener.fingerprint} | _as_heard(pipeline),
         code=CODE,
         reads=[UTTERANCES, *((DECISIONS, part) for part in ingested(catalog))],
         publishes=[(EMBEDDINGS, listener.name), (DECISIONS, "embed")],

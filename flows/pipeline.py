@@ -42,9 +42,10 @@ def scan(sealed: Sealed[Pipeline], corpus: str) -> str:
 
 
 @task(task_run_name="embed-{number}", cache_policy=NO_CACHE, retries=2, retry_condition_fn=_may_pass)
-def embed(sealed: Sealed[Pipeline], number: int, block: Sealed[list[Stretch]]) -> Embedded:
-    """Embed one block; its file appears whole or not at all."""
+def embed(sealed: Sealed[Pipeline], number: int, block: Sealed[list[Stretch]], expected: str) -> Embedded:
+    """Embed one block; its file appears whole or not at all. `expected` is the fingerprint of the run's own encoder."""
     pipeline = sealed.value
+    embedding.require_same_encoder(pipeline, expected)
     runners.share_cores(pipeline.runner)
     store, decoders = embedding.block_store(pipeline, drafts(pipeline)), pipeline.embedding.decoders
     return embed_block(block.value, embedding.encoder(pipeline), store, decoders=decoders)
@@ -79,6 +80,7 @@ def curate_corpora(pipeline_file: str, runner: str | None = None) -> list[Done]:
         pipeline = replace(pipeline, runner=runners.chosen(runner, pipeline.runner))
     catalog = drafts(pipeline)
     reading.require_own_catalog(pipeline, catalog)
+    embedding.require_thresholds(pipeline)
     done: list[Done] = []
 
     def step(name: str, part: str = "all") -> None:
@@ -122,7 +124,8 @@ def embed_missing(pipeline: Pipeline, catalog: Catalog, workers: Workers) -> Non
         return
     progress = embedding.Progress(planned)
     blocks = enumerate(planned.blocks(pipeline.embedding.utterances_per_block))
-    jobs = ({"sealed": Sealed(pipeline), "number": number, "block": Sealed(block)} for number, block in blocks)
+    same = {"sealed": Sealed(pipeline), "expected": embedding.encoder(pipeline).fingerprint}
+    jobs = (same | {"number": number, "block": Sealed(block)} for number, block in blocks)
     for outcome in workers.outcomes(embed, jobs, on_gpu=pipeline.embedding.device != "cpu"):
         log.info(progress.after(outcome()))
 

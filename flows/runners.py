@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 from urllib.parse import urlsplit
@@ -26,10 +27,12 @@ from curate.config import Runner
 from curate.errors import VoxcurateError
 
 if TYPE_CHECKING:  # Prefect takes seconds to import: not to find that there is nothing to do
+    from distributed import Client
     from prefect import Task
     from prefect.futures import PrefectFuture
     from prefect.task_runners import TaskRunner
 
+log = logging.getLogger("voxcurate")  # the command line shows it
 T = TypeVar("T")
 Job = TypeVar("Job")
 PACKAGES = {"threads": (), "dask": ("prefect_dask", "distributed"), "ray": ("prefect_ray", "ray")}
@@ -185,7 +188,8 @@ def started(runner: Runner) -> Iterator[Workers]:
             tasks = stack.enter_context(_tasks(runner))
         except (OSError, RuntimeError, ValueError) as error:
             told = " ".join(str(error).split())[:300]
-            raise VoxcurateError(f"{_place(runner)}: cannot be used ({told}); expected a running cluster") from error
+            hint = " (does it ask for a token? then RAY_AUTH_MODE=token)" if runner.kind == "ray" else ""
+            raise VoxcurateError(f"{_place(runner)}: {told}; expected a running cluster{hint}") from error
         yield Workers(runner, tasks)
 
 
@@ -204,17 +208,39 @@ def _dask(runner: Runner) -> "Iterator[TaskRunner[Any]]":
     """A process a worker, which does one thing at a time."""
     from prefect_dask.task_runners import DaskTaskRunner
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    local: dict[str, Any] = {"n_workers": runner.workers, "threads_per_worker": 1, "dashboard_address": None}
-    local["preload"] = ["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"]  # Ctrl-C is for who started it
+    for name in ("distributed", "distributed.client", "distributed.gc"):  # the last two have levels of their own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    local = {
+        "n_workers": runner.workers,
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",  # any free port, also where it is not shown
+        "scheduler_kwargs": {"dashboard": False},
+        "preload": ["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],  # Ctrl-C is for who started it
+    }
     tasks = (
         DaskTaskRunner(cluster_kwargs=local)
         if runner.address is None
         else DaskTaskRunner(address=runner.address, client_kwargs={"timeout": ANSWER_S})
     )
     with tasks:
-        _ = tasks.client  # connects: not only when the first task is submitted
+        client = tasks.client  # connects: not only when the first task is submitted
+        if runner.address is not None:
+            _require_package(runner, client)
         yield tasks
+
+
+def _require_package(runner: Runner, client: "Client") -> None:
+    """Raises VoxcurateError for a worker without our package: it would end itself over the first task, told nowhere."""
+    for package in ("voxcurate", "prefect-dask"):
+        here = version(package)
+        for worker, there in client.run(version, package, on_error="return").items():
+            if isinstance(there, Exception) or (package == "voxcurate" and there != here):
+                found = "no" if isinstance(there, Exception) else there
+                raise VoxcurateError(
+                    f"{_place(runner)}: worker {worker} has {found} {package}; expected voxcurate[dask] {here} on each"
+                )
+    if not client.scheduler_info()["workers"]:
+        log.info(f"{_place(runner)}: no worker is there yet; waiting for the first")
 
 
 def _ray(runner: Runner) -> "AbstractContextManager[TaskRunner[Any]]":
@@ -230,7 +256,7 @@ def _ray(runner: Runner) -> "AbstractContextManager[TaskRunner[Any]]":
 @contextmanager
 def _environment(runner: Runner) -> Iterator[None]:
     """What the processes of a local cluster are born with, those too that take the place of dead ones."""
-    threads = str(cores_each(runner.workers))
+    threads = os.environ.get("OMP_NUM_THREADS", str(cores_each(runner.workers)))
     wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     wanted |= {"DASK_LOGGING__DISTRIBUTED": "critical", "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL"}
     wanted |= {"RAY_USAGE_STATS_ENABLED": "0"}

@@ -23,12 +23,14 @@ def corpora() -> Path:
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[Any]:
     """A server that speaks S3, on this machine, and the environment that leads to it; it starts without buckets."""
+    from moto.moto_api._internal.models import moto_api_backend
     from moto.server import ThreadedMotoServer
     from s3fs import S3FileSystem
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     serving = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     serving.start()
+    moto_api_backend.reset()  # servers of one process share their buckets
     host, port = serving.get_host_and_port()
     environment = {
         "AWS_ACCESS_KEY_ID": "test",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from curate.hearing import Checkpoint, name_of
 from models import checkpoint
-from models.checkpoint import DESCRIPTION, WEIGHTS, Network
+from models.checkpoint import WEIGHTS, Network
 from models.common import ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn
 from models.common.ecapa_onednn import FastEcapa
 from models.common.features import FEATURES, SAMPLE_RATE_HZ, batch
@@ -51,10 +51,15 @@ class CheckpointEncoder:
         self.min_same_person, self.min_one_person = description.min_same_person, description.min_one_person
         self.fingerprint = fingerprint(
             "checkpoint",
-            weights=[folder / WEIGHTS, folder / DESCRIPTION],
+            weights=[folder / WEIGHTS],
             code=[Path(__file__), *(Path(str(module.__file__)) for module in CODE)],
             packages=("torch", "numpy"),
-            settings={"precision": hearing.precision},
+            settings={  # not the thresholds: to measure them, one must have embedded
+                "precision": hearing.precision,
+                "architecture": description.architecture,
+                "network": description.settings,
+                "features": description.features,
+            },
         )
         self._features = FEATURES[description.features](loaded.network.settings.num_bands).to(self._device)
         self._min_samples = self._features.min_samples(loaded.network.settings.min_frames)

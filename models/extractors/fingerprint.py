@@ -5,11 +5,9 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from curate import audio
+from curate import audio, embed
 from curate.catalog import canonical_json
 from curate.runs import code_fingerprint
-
-DECODING = ("soxr", "soundfile", "av")
 
 
 def fingerprint(
@@ -26,8 +24,10 @@ def fingerprint(
     """
     made_from = {
         "weights": {file.name: audio.sha256_of(file) for file in weights},
-        "code": code_fingerprint(*code, *audio.SOURCES),
-        "versions": {name: importlib.metadata.version(name) for name in (*packages, *DECODING)},
+        "code": code_fingerprint(*code, Path(embed.__file__), *audio.SOURCES),
+        # without the label of a build: torch for processors and torch for GPUs are of one version
+        "versions": {name: importlib.metadata.version(name).partition("+")[0] for name in (*packages, "soxr")},
+        "decoders": audio.DECODERS,
         "settings": dict(settings or {}),
     }
     return f"{kind}-{hashlib.sha256(canonical_json(made_from).encode()).hexdigest()[:24]}"

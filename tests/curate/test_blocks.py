@@ -1,13 +1,16 @@
 """What `curate.blocks` promises: files that are whole or not there, found again by what they were computed from."""
 
+import errno
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.blocks import BLOCK_SCHEMA, BlockStore, Fault, Stretch, fixed_size_lists, matrix, name_of_block
+from curate.errors import CatalogError
 from curate.schema import Reason
 
 VECTORS = np.float32([[1, 2, 3], [4, 5, 6], [0, 0, 0]])
@@ -68,11 +71,57 @@ def test_a_file_that_moved_has_the_key_it_had(tmp_path):
     assert here.key == there.key
 
 
-def test_a_block_that_was_being_written_when_the_power_failed_is_none(store):
+def test_a_block_that_was_being_written_when_the_power_failed_is_none_and_is_cleared_away(store):
     store.add(BLOCK, VECTORS)
     (block,) = store.files()
-    block.rename(block.with_name(block.name + ".new"))
+    block.rename(block.with_name(block.name + ".1234.new"))
     assert store.files() == []
+    store.drop_damaged()
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_fault_of_the_disk_costs_no_block(store, monkeypatch):
+    store.add(BLOCK, VECTORS)
+
+    def too_many(*_arguments, **_options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "ParquetFile", too_many)
+        with pytest.raises(CatalogError, match=r"\.parquet: Too many open files; expected"):
+            store.drop_damaged()
+    assert len(store.files()) == 1
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_block_with_any_bit_turned_is_told_damaged_or_read_as_it_was(tmp_path_factory, data):
+    store = BlockStore(tmp_path_factory.mktemp("blocks"))
+    store.add(BLOCK, VECTORS)
+    (file,) = store.files()
+    content = bytearray(file.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    file.write_bytes(bytes(content))
+    store.drop_damaged()
+    if store.files():
+        keys, vectors = store.read(file.stem)
+        assert keys == [stretch.key for stretch in BLOCK]
+        np.testing.assert_array_equal(vectors, VECTORS)
+
+
+def test_two_workers_at_one_block_do_not_write_into_one_file(store, monkeypatch):
+    """The second begins while the first is writing, and the first ends later."""
+    write_table = pq.write_table
+
+    def with_another(rows, file, **options):
+        monkeypatch.setattr(pq, "write_table", write_table)
+        store.add(BLOCK, VECTORS)
+        write_table(rows, file, **options)
+
+    monkeypatch.setattr(pq, "write_table", with_another)
+    store.add(BLOCK, VECTORS)
+    (block,) = store.folder.iterdir()
+    assert [row["vector"] for row in pq.read_table(block).to_pylist()] == VECTORS.tolist()
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "flipped"])

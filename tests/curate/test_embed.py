@@ -1,8 +1,10 @@
 """What `curate.embed` promises: a block is whole or not there, and one bad file costs the others nothing."""
 
 import hashlib
+import itertools
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -184,6 +186,22 @@ def test_a_stretch_of_a_file_is_heard_alone(root, store):
     np.testing.assert_array_equal([row["vector"] for row in filed(store)], expected)
 
 
+def test_a_channel_of_a_file_is_heard_alone(root, store):
+    both = np.random.default_rng(2).uniform(-0.5, 0.5, size=(400, 2)).astype(np.float32)
+    soundfile.write(root / "two.wav", both, RATE_HZ, subtype="FLOAT")
+    (whole,) = block_of(root, "two")
+    embed_block([replace(whole, channel=channel) for channel in (0, 1, None)], CountingExtractor(), store)
+    expected = CountingExtractor().embed([both[:, 0], both[:, 1], both.mean(axis=1)])
+    np.testing.assert_allclose([row["vector"] for row in filed(store)], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("promised_s", "fault"), [(0.199, None), (0.33, "truncated"), (0.26, "truncated")])
+def test_a_stretch_may_end_a_little_early_but_not_by_half(root, store, promised_s, fault):
+    """`short` has 0.125 s."""
+    embed_block(block_of(root, "short", short=promised_s), CountingExtractor(), store)
+    assert [row["fault"] for row in filed(store)] == [fault]
+
+
 def test_decoding_runs_beside_the_network(root, store, monkeypatch):
     """The network waits in its first call until the next file has been decoded: one thread would wait for ever."""
     decoded, plain = threading.Semaphore(0), embed.audio.decode
@@ -242,7 +260,7 @@ def test_batches_hold_every_waveform_once_in_order_and_no_more_than_was_asked(le
     for batch in batches:
         total = sum(len(waveform) for _, waveform in batch)
         assert len(batch) == 1 or total <= most + 1e-6
-    for one, two in zip(batches, batches[1:], strict=False):
+    for one, two in itertools.pairwise(batches):
         assert sum(len(waveform) for _, waveform in one) + len(two[0][1]) > most
 
 

@@ -13,7 +13,7 @@ import soundfile
 from curate.catalog import Catalog, rows_of
 from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
 
-RATE_HZ, NUM_FILES, NUM_KILLS = 8_000, 48, 20
+RATE_HZ, NUM_FILES, NUM_KILLS = 8_000, 96, 20
 SCRIPT = Path(__file__).with_name("killed_embedding.py")
 
 
@@ -47,7 +47,7 @@ def test_twenty_kills_over_one_run_lose_nothing_and_repeat_nothing(tmp_path, see
     assert embed(whole, 0)[0] == 0
     told, stood, kills = [], {}, 0
     while kills < NUM_KILLS:
-        code, blocks = embed(killed, int(rng.integers(1, 14)))
+        code, blocks = embed(killed, int(rng.integers(1, 25)))
         assert code == -signal.SIGKILL, f"the run ended after {kills} kills: it has too few blocks"
         kills += 1
         told += blocks

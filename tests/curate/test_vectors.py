@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import soundfile
 from hypothesis import given, settings
@@ -75,6 +76,9 @@ class Toy:
         told = rows_of(UTTERANCES, rows).sort_by("utterance_id")
         self.catalog.publish(UTTERANCES, told, part="toy", fingerprint="1")
         judged = Author(rule="limits", step="ingest", run_id="1")
+        ids = pa.array([one["utterance_id"] for one in rows], pa.string())
+        noted = verdicts(judged, Subject.UTTERANCE, ids, verdict=Verdict.KEEP, reason=Reason.AGE_CONFLICT)
+        of_speakers = verdicts(judged, Subject.SPEAKER, ids, verdict=Verdict.DROP, reason=Reason.INCOHERENT_SPEAKER)
         unfit = verdicts(
             judged,
             Subject.UTTERANCE,
@@ -82,7 +86,10 @@ class Toy:
             verdict=Verdict.DROP,
             reason=Reason.TOO_SHORT,
         )
-        self.catalog.publish(DECISIONS, unfit, part="ingest-toy", fingerprint="1")
+        everything = pa.concat_tables([unfit, noted.filter(pc.invert(pc.is_in(ids, pa.array(dropped, pa.string()))))])
+        self.catalog.publish(DECISIONS, pa.concat_tables([everything, of_speakers]), part="ingest-toy", fingerprint="1")
+        later = verdicts(judged, Subject.UTTERANCE, ids, verdict=Verdict.DROP, reason=Reason.BELOW_RANGE)
+        self.catalog.publish(DECISIONS, later, part="clean", fingerprint="1")  # of the run before: not ingest's
 
     def planned(self, root, store):
         return plan(self.catalog, store, {"toy": root}, self.folder / "scratch")

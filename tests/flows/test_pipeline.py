@@ -20,7 +20,8 @@ from curate.embed import embed_block
 from curate.explain import explain
 from curate.runs import last_done
 from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCES
-from flows.pipeline import at_most, curate_corpora, run
+from flows.pipeline import curate_corpora, run
+from flows.runners import at_most
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
@@ -166,10 +167,10 @@ def test_a_served_flow_keeps_to_the_workers_of_its_pipeline_file(tmp_path, write
     """Served, it has the runner of Prefect's choice, not the one that `run` gives it."""
     crowd = Crowd()
 
-    def slowly(*arguments):
+    def slowly(*arguments, **options):
         with crowd:
             time.sleep(0.2)
-            embed_block(*arguments)
+            return embed_block(*arguments, **options)
 
     monkeypatch.setattr(flows.pipeline, "embed_block", slowly)
     curate_corpora(str(write_pipeline(tmp_path)))
@@ -207,8 +208,8 @@ def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(tmp_path, wri
     assert said == f"{expected} variable unset"
 
 
-def test_the_flow_can_be_served_under_its_entrypoint_with_the_pipeline_file_as_its_only_parameter():
+def test_the_flow_can_be_served_under_its_entrypoint_with_the_pipeline_file_and_a_runner_as_parameters():
     flow = load_flow_from_entrypoint(f"{Path(__file__).parents[2] / 'flows' / 'pipeline.py'}:curate_corpora")
     deployment = flow.to_deployment("nightly")
     assert deployment.entrypoint.endswith("pipeline.py:curate_corpora")
-    assert list(flow.parameters.properties) == ["pipeline_file"]
+    assert list(flow.parameters.properties) == ["pipeline_file", "runner"]

@@ -228,10 +228,22 @@ def test_the_fingerprint_differs_with_the_weights(ours, tmp_path, monkeypatch):
     assert GE2E().fingerprint != ours.fingerprint
 
 
-@pytest.mark.parametrize("package", ["torch", "torchaudio", "soxr", "soundfile", "webrtcvad", "scipy"])
+@pytest.mark.parametrize("package", ["torch", "torchaudio", "soxr", "webrtcvad", "scipy"])
 def test_the_fingerprint_differs_with_the_version_of_what_computes(package, ours, monkeypatch):
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version(name) + ".1" * (name == package))
+    assert GE2E().fingerprint != ours.fingerprint
+
+
+def test_a_build_of_torch_is_the_version_that_it_is_a_build_of(ours, monkeypatch):
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version(name) + "+cu128" * (name == "torch"))
+    assert GE2E().fingerprint == ours.fingerprint
+
+
+@pytest.mark.parametrize("decoder", audio.DECODERS)
+def test_the_fingerprint_differs_with_what_decodes(decoder, ours, monkeypatch):
+    monkeypatch.setitem(audio.DECODERS, decoder, "0")
     assert GE2E().fingerprint != ours.fingerprint
 
 

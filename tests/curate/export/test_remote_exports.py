@@ -6,8 +6,6 @@
 import gzip
 import importlib
 import json
-import logging
-import os
 import uuid
 
 import numpy as np
@@ -313,32 +311,9 @@ def test_a_file_is_there_under_any_name_and_missed_when_it_is_gone(chosen, data)
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A server that speaks S3, on this machine, and the environment that leads clients to it."""
-    import s3fs
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    serving = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    serving.start()
-    host, port = serving.get_host_and_port()
-    said = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in said.items():
-            patch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()  # a client goes on with the server that it met first
-        location("s3://shelf").mkdir()
-        yield serving
-        s3fs.S3FileSystem.clear_instance_cache()
-    serving.stop()
+def server(s3_server):
+    location("s3://shelf").mkdir()
+    return s3_server
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class Hearing:
     extractor: str
     source: str | None = None
     name: Name | None = None  # what its vectors are filed under
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")  # auto: a GPU where there is one
+    device: str = "auto"  # a GPU where there is one; or cpu, cuda, cuda:1
     precision: Literal["float32", "bfloat16"] = "float32"
     speech: Literal["all", "energy", "silero"] = "all"  # what is cut away before: nothing, or what is no speech
     part: Literal["whole", "first", "windows"] = "whole"  # of what is left
@@ -35,6 +35,10 @@ class Hearing:
     def __post_init__(self) -> None:
         if self.precision == "bfloat16" and not self.HAS_BFLOAT16:
             raise ValueError(f"precision 'bfloat16': {self.extractor} computes in float32 only; expected 'float32'")
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", self.device):
+            raise ValueError(f"device {self.device!r}; expected 'auto', 'cpu', 'cuda' or one such as 'cuda:1'")
+        if self.hop_s is not None and self.hop_s > self.part_s:
+            raise ValueError(f"hop_s {self.hop_s} leaves out what is between windows; expected at most part_s")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)

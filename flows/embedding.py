@@ -87,6 +87,11 @@ class Progress:
         self._planned, self._started = planned, time.monotonic()
         self._num_done, self._done_s = 0, 0.0
 
+    def before(self, extractor: str) -> str:
+        """What there is to do."""
+        planned = self._planned
+        return f"embed: {planned.num_stretches} utterances, {planned.audio_s / 3600:.2f} h, to be heard by {extractor}"
+
     def after(self, block: Embedded) -> str:
         """One line when a block is done, and one for each of its utterances that has no vector."""
         self._num_done += block.num_utterances

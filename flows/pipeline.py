@@ -123,6 +123,7 @@ def embed_missing(pipeline: Pipeline, catalog: Catalog, workers: Workers) -> Non
     if planned is None:
         return
     progress = embedding.Progress(planned)
+    log.info(progress.before(embedding.encoder(pipeline).name))
     blocks = enumerate(planned.blocks(pipeline.embedding.utterances_per_block))
     same = {"sealed": Sealed(pipeline), "expected": embedding.encoder(pipeline).fingerprint}
     jobs = (same | {"number": number, "block": Sealed(block)} for number, block in blocks)

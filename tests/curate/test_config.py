@@ -194,6 +194,22 @@ def test_a_limit_may_be_infinite(folder):
         (changed(("name",), "A b"), "name: 'A b'; expected text that matches '^[a-z0-9]"),
         (changed(("corpora", 0, "name"), "../x"), "corpora[0].name: '../x'; expected text that matches"),
         (changed(("seed",), -1), "seed: -1; expected greater than or equal to 0"),
+        (
+            changed(("embedding", "device"), "gpu"),
+            "embedding: device 'gpu'; expected 'auto', 'cpu', 'cuda' or one such as 'cuda:1'",
+        ),
+        (
+            changed(("embedding", "hop_s"), 5.0),
+            "embedding: hop_s 5.0 leaves out what is between windows; expected at most part_s",
+        ),
+        (
+            changed(("embedding", "precision"), "bfloat16"),
+            "embedding: precision 'bfloat16': ge2e computes in float32 only; expected 'float32'",
+        ),
+        (
+            changed(("runner", "address"), "tcp://host:1"),
+            "runner: address 'tcp://host:1': threads have none; expected `kind` to be dask or ray",
+        ),
         (changed(("runner", "workers"), 0), "runner.workers: 0; expected greater than or equal to 1"),
         (
             changed(("embedding", "extractor"), "ecapa"),

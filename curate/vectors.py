@@ -104,19 +104,24 @@ def embedding_rows(catalog: Catalog, store: BlockStore, *, extractor: str, dimen
     return Sorted(rows)
 
 
-def without_vector(catalog: Catalog, store: BlockStore, author: Author, scratch: Path) -> pa.Table:
-    """A verdict for each fit utterance that has no row in `embeddings`: why not, or whose duplicate it is.
+def without_vector(catalog: Catalog, store: BlockStore, author: Author, scratch: Path) -> tuple[pa.Table, int]:
+    """A verdict for each fit utterance that has no row in `embeddings`, and how many have one.
 
-    A duplicate is told as that alone, whatever is heard in it: the one that stays says the rest.
+    It says why there is no vector, or whose duplicate it is. A duplicate is told as that alone, whatever is heard in
+    it: the one that stays says the rest.
     """
     told: list[tuple[str, str, str | None]] = []
+    num_embedded = 0
     with _sorting(catalog, store, scratch) as connection:
         for one in _all_heard(connection, store):
             told += [(copy, Reason.DUPLICATE, one.first) for copy in one.copies]
-            told += [(one.first, one.fault, None)] if one.fault else []
+            if one.fault:
+                told.append((one.first, one.fault, None))
+            else:
+                num_embedded += 1
     told.sort()
     ids, reasons, others = zip(*told, strict=True) if told else ((), (), ())
-    return verdicts(
+    rows = verdicts(
         author,
         Subject.UTTERANCE,
         pa.array(ids, pa.string()),
@@ -124,6 +129,7 @@ def without_vector(catalog: Catalog, store: BlockStore, author: Author, scratch:
         reason=reasons,
         other_ids=pa.array(others, pa.string()),
     )
+    return rows, num_embedded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,12 +201,6 @@ def _lay_out(by_block: Iterable[pa.RecordBatch], store: BlockStore, flat: Path) 
             for _, *key, place in placed:
                 file.seek(place * vectors[0].nbytes)
                 file.write(vectors[row_of[tuple(key)]].tobytes())
-
-
-def count_fit(catalog: Catalog, store: BlockStore, scratch: Path) -> int:
-    """How many utterances ingest found fit."""
-    with _sorting(catalog, store, scratch) as connection:
-        return int(connection.sql("SELECT count(*) FROM fit").fetchall()[0][0])
 
 
 @contextmanager

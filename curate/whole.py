@@ -21,8 +21,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from curate.errors import CatalogError, VoxcurateError
-from curate.storage import UnreachableError, is_local
+from curate.errors import CatalogError
+from curate.storage import is_local, reachable, why
 
 AT_ONCE = 2**20  # bytes that one request asks for at least: the footer and the columns after one another
 IN_ONE_REQUEST = 2**25  # an upload up to this size is held in memory
@@ -30,19 +30,15 @@ IN_ONE_REQUEST = 2**25  # an upload up to this size is held in memory
 
 @contextmanager
 def reaching(place: Path) -> Iterator[None]:
-    """Tell in one line, as a CatalogError, whatever a store's client raises: each has exceptions of its own."""
+    """Tell in one line, as a CatalogError, whatever a store's client raises."""
     try:
-        yield
-    except VoxcurateError:
-        raise
-    except Exception as error:  # noqa: BLE001  # each client has exceptions of its own
-        words = " ".join(str(error).split()) or type(error).__name__
+        with reachable(place):
+            yield
+    except OSError as error:
         hint = (
             "expected a place that can be reached (is it spelt so, and are there credentials and an endpoint for it?)"
         )
-        # what may pass when tried again is told by an OSError below
-        cause = error if isinstance(error, OSError) else UnreachableError(words)
-        raise CatalogError(f"{place}: {words}; {hint}") from cause
+        raise CatalogError(f"{place}: {why(error)}; {hint}") from error
 
 
 def code_of(error: OSError) -> str:

@@ -20,7 +20,7 @@ from curate.errors import ExtractorError, PipelineError
 from curate.runs import Result, Step
 from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES, Reason
 from curate.similarity import Vectors
-from curate.vectors import Planned, count_fit, embedding_rows, plan, without_vector
+from curate.vectors import Planned, embedding_rows, plan, without_vector
 from flows.code import CODE
 from models.extractors import extractor
 
@@ -113,10 +113,10 @@ def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
         author = Author(rule=f"extractor {listener.name}", step="embed", run_id=step.run_id)
         store, scratch = block_store(pipeline, catalog), _scratch(catalog)
         rows = embedding_rows(catalog, store, extractor=listener.name, dimension=listener.dimension, scratch=scratch)
-        without = without_vector(catalog, store, author, scratch)
+        without, num = without_vector(catalog, store, author, scratch)
         copies = pc.sum(pc.equal(without["reason"], Reason.DUPLICATE)).as_py() or 0
-        num, unheard = count_fit(catalog, store, scratch) - len(without), len(without) - copies
-        return [rows, without], f"{num} embeddings, {unheard} utterances that have none, {copies} duplicates"
+        told = f"{num} embeddings, {len(without) - copies} utterances that have none, {copies} duplicates"
+        return [rows, without], told
 
     return Step(
         catalog=catalog,

@@ -1,4 +1,4 @@
-"""The form of a network that is fastest on a processor."""
+"""The form of a network that is fastest on a processor, and the type that it multiplies in."""
 
 import logging
 
@@ -13,9 +13,15 @@ from models.common.resnet_onednn import FastResNet
 log = logging.getLogger("voxcurate")
 
 
-def for_processor(network: Ecapa | ResNet, dtype: torch.dtype) -> FastEcapa | FastResNet:
-    """The network through oneDNN, its products in this type, or in float32 where the processor has no such products."""
-    fastest = onednn.fastest(dtype)
-    if fastest != dtype:
+def dtype_on(device: torch.device, precision: str) -> torch.dtype:
+    """What our networks compute in there where this precision is asked for: a processor may not have it."""
+    asked = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    used = onednn.fastest(asked) if device.type == "cpu" else asked
+    if used != asked:
         log.warning("bfloat16: this processor does not multiply it; float32 is faster here and is what it computes in")
-    return FastEcapa(network, fastest) if isinstance(network, Ecapa) else FastResNet(network, fastest)
+    return used
+
+
+def for_processor(network: Ecapa | ResNet, dtype: torch.dtype) -> FastEcapa | FastResNet:
+    """The network through oneDNN, its products in this type."""
+    return FastEcapa(network, dtype) if isinstance(network, Ecapa) else FastResNet(network, dtype)

@@ -21,14 +21,14 @@ from models.checkpoint import WEIGHTS, Network
 from models.common import ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn
 from models.common.ecapa_onednn import FastEcapa
 from models.common.features import FEATURES, SAMPLE_RATE_HZ, batch
-from models.common.processor import for_processor
+from models.common.processor import dtype_on, for_processor
 from models.common.resnet_onednn import FastResNet
 from models.extractors import batches
 from models.extractors.batches import of_like_length
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
 
-BATCH_S_GPU = 600.0
+BATCH_S_GPU = 240.0  # several make a block, so that one is decoded while another is heard
 CODE = (checkpoint, batches, ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn)
 
 Waveform = NDArray[np.float32]
@@ -49,28 +49,28 @@ class CheckpointEncoder:
         self.name = name_of(hearing)
         self.dimension = description.dimension
         self.min_same_person, self.min_one_person = description.min_same_person, description.min_one_person
-        self.fingerprint = fingerprint(
-            "checkpoint",
-            weights=[folder / WEIGHTS],
-            code=[Path(__file__), *(Path(str(module.__file__)) for module in CODE)],
-            packages=("torch", "numpy"),
-            settings={  # not the thresholds: to measure them, one must have embedded
-                "precision": hearing.precision,
-                "architecture": description.architecture,
-                "network": description.settings,
-                "features": description.features,
-            },
-        )
         self._features = FEATURES[description.features](loaded.network.settings.num_bands).to(self._device)
         self._min_samples = self._features.min_samples(loaded.network.settings.min_frames)
         self._max_samples = 0
-        dtype = torch.bfloat16 if hearing.precision == "bfloat16" else torch.float32
+        dtype = dtype_on(self._device, hearing.precision)
         if self._device.type == "cuda":
             self._max_samples = round(BATCH_S_GPU * SAMPLE_RATE_HZ)
             self._network: Network | FastEcapa | FastResNet = loaded.network.products_in(dtype).to(self._device)
         else:
             self._network = for_processor(loaded.network, dtype)
         self.batch_s = self._max_samples / SAMPLE_RATE_HZ
+        self.fingerprint = fingerprint(
+            "checkpoint",
+            weights=[folder / WEIGHTS],
+            code=[Path(__file__), *(Path(str(module.__file__)) for module in CODE)],
+            packages=("torch", "numpy"),
+            settings={  # not the thresholds: to measure them, one must have embedded
+                "precision": str(dtype),  # that it computes in
+                "architecture": description.architecture,
+                "network": description.settings,
+                "features": description.features,
+            },
+        )
 
     def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         """(N, D) for N waveforms at 16 kHz of any lengths above 0. May be called by several threads at once."""

@@ -18,12 +18,13 @@ def fingerprint(
     packages: Iterable[str],
     settings: Mapping[str, object] | None = None,
 ) -> str:
-    """Of the files of weights, the code and packages that compute, decode and resample, and of the settings.
+    """Of the weights, the code and packages that compute, decode and resample, and of the settings.
 
-    The device is not among them: a GPU rounds otherwise than a processor, and so does another processor.
+    Of weights the content counts, in the order of the files. The device is not among them: a GPU rounds otherwise
+    than a processor, and so does another processor.
     """
     made_from = {
-        "weights": {file.name: audio.sha256_of(file) for file in weights},
+        "weights": [audio.sha256_of(file) for file in weights],  # not their names: a file may be renamed
         "code": code_fingerprint(*code, Path(embed.__file__), *audio.SOURCES),
         # without the label of a build: torch for processors and torch for GPUs are of one version
         "versions": {name: importlib.metadata.version(name).partition("+")[0] for name in (*packages, "soxr")},

@@ -256,5 +256,6 @@ def _line(error: Exception) -> str:
 
 
 def _weights(file: Path) -> list[Path]:
-    """The file, and those beside it that its name begins: a large network keeps its weights in `NAME.onnx.data`."""
-    return sorted(other for other in file.parent.iterdir() if other.is_file() and other.name.startswith(file.name))
+    """The file, and what a large network keeps its weights in, beside it."""
+    beside = (file.with_name(file.name + end) for end in (".data", "_data"))
+    return [file, *(other for other in beside if other.is_file())]

@@ -52,9 +52,11 @@ class SpeechBrainEncoder:
         self.name = name_of(hearing)
         self.sample_rate_hz = description.sample_rate_hz
         self.batch_s = BATCH_S_GPU if self._device.type == "cuda" else BATCH_S_CPU
-        self._encoder = own_ecapa(description, self._device, dtype) or Modules(description, self._device, dtype)
+        self._encoder = own_ecapa(description, self._device, hearing.precision) or Modules(
+            description, self._device, dtype
+        )
         self.dimension = self._probed(hearing.source)
-        self.fingerprint = _fingerprint(description, hearing.precision, own=not isinstance(self._encoder, Modules))
+        self.fingerprint = _fingerprint(description, self._encoder.dtype, own=not isinstance(self._encoder, Modules))
 
     def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         """(N, D) for N waveforms. Those of like length share a batch; of one length where there are no masks."""
@@ -94,7 +96,7 @@ class SpeechBrainEncoder:
         return int(vectors[0].shape[1])
 
 
-def _fingerprint(description: Description, precision: str, *, own: bool) -> str:
+def _fingerprint(description: Description, dtype: torch.dtype, *, own: bool) -> str:
     return fingerprint(
         "speechbrain",
         weights=[file for _, file in description.weights],
@@ -103,6 +105,6 @@ def _fingerprint(description: Description, precision: str, *, own: bool) -> str:
         settings={
             "modules": {role: plain(part) for role, part in description.roles.items()},
             "sample_rate_hz": description.sample_rate_hz,
-            "precision": precision,
+            "precision": str(dtype),  # that it computes in
         },
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from curate.errors import ExtractorError
 from models.common.ecapa import Ecapa, ecapa_from_speechbrain
 from models.common.features import SpeechBrainFbank
-from models.common.processor import for_processor
+from models.common.processor import dtype_on, for_processor
 from models.extractors.speechbrain_hyperparams import Part
 from models.extractors.speechbrain_modules import Description, Sharing, tensors
 
@@ -55,6 +55,7 @@ class OneByOne:
     sharing = Sharing.NOBODY
 
     def __init__(self, num_bands: int, network: Ecapa, device: torch.device, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         self._features = SpeechBrainFbank(num_bands).to(device)
         self._network = for_processor(network, dtype)
 
@@ -71,6 +72,7 @@ class Padded:
     sharing = Sharing.LIKE_LENGTHS
 
     def __init__(self, num_bands: int, network: Ecapa, device: torch.device, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         self._features = SpeechBrainFbank(num_bands).to(device)
         self._network = network.products_in(dtype).to(device)
 
@@ -80,7 +82,7 @@ class Padded:
         return vectors
 
 
-def own_ecapa(description: Description, device: torch.device, dtype: torch.dtype) -> OneByOne | Padded | None:
+def own_ecapa(description: Description, device: torch.device, precision: str) -> OneByOne | Padded | None:
     """The encoder on our own network; None where it is another, or has settings that ours does not."""
     features, norm, network = description.roles.values()
     file = description.weights_of("embedding_model")
@@ -94,7 +96,8 @@ def own_ecapa(description: Description, device: torch.device, dtype: torch.dtype
         return None  # SpeechBrain itself then says what is wrong with the weights, or takes them
     if not _is_as_said(ecapa, num_bands, network.kwargs):
         return None
-    return (Padded if device.type == "cuda" else OneByOne)(num_bands, ecapa, device, dtype)
+    kind = Padded if device.type == "cuda" else OneByOne
+    return kind(num_bands, ecapa, device, dtype_on(device, precision))
 
 
 def _is_our_fbank(part: Part) -> bool:

@@ -7,7 +7,6 @@ Shape letters: B batch, N samples, D embedding.
 """
 
 import importlib
-import pickle
 import re
 import sys
 import warnings
@@ -34,16 +33,6 @@ LAYERS = re.compile(
 )
 OLD_NAMES = "DeprecatedModuleRedirect"
 DEFAULT_SAMPLE_RATE_HZ = 16_000
-NOT_WEIGHTS = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OSError,
-    EOFError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +136,13 @@ class Modules:
             module.to(device)  # each by its own `to`: some have tensors that torch does not know of
         mixes = any(getattr(module, "norm_type", None) == "batch" for module in self._modules)
         self.sharing = Sharing.NOBODY if mixes else Sharing.EQUAL_LENGTHS
-        self._dtype = dtype
+        self.dtype = dtype
 
     def __call__(self, wave_BN: Tensor) -> Tensor:
         """(B, D)."""
         features, norm, network = self._modules
         length_B = wave_BN.new_ones(len(wave_BN))
-        with torch.autocast(wave_BN.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+        with torch.autocast(wave_BN.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             vectors: Tensor = network(norm(features(wave_BN), length_B), length_B)
         return vectors.float().flatten(1)
 
@@ -243,7 +232,7 @@ def tensors(file: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd pickles, which it then refuses
             state = torch.load(file, map_location="cpu", weights_only=True)
-    except NOT_WEIGHTS as error:
+    except Exception as error:  # a damaged pickle raises whatever its bytes lead to
         raise ExtractorError(
             f"{file}: damaged, or a pickle that holds more than weights and was not run; expected tensors alone"
         ) from error

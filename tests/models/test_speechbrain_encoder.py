@@ -103,7 +103,7 @@ def test_bfloat16_agrees_with_float32(kind, speechbrain_folders, encoders, speec
     assert cosines(vectors, encoders[kind].embed(speech)).min() >= 0.999
     is_float32 = kind == "ecapa" and not has_bfloat16()  # ours asks the processor, SpeechBrain's modules do not
     assert np.array_equal(vectors, encoders[kind].embed(speech)) == is_float32  # else it did compute otherwise
-    assert half.fingerprint != encoders[kind].fingerprint
+    assert (half.fingerprint == encoders[kind].fingerprint) == is_float32
 
 
 @pytest.mark.parametrize("kind", DIMENSIONS)
@@ -230,7 +230,6 @@ def test_the_fingerprint_is_of_what_the_vectors_depend_on(
     edit(folder, "pretrained_path: speechbrain/spkrec-ecapa-voxceleb", "# of ours\npretrained_path: elsewhere")
     (folder / "classifier.ckpt").unlink()
     assert encoder_of(folder).fingerprint == before
-    assert encoder_of(folder, precision="bfloat16").fingerprint != before
     assert encoder_of(edit(folder, "std_norm: False\n\nemb", "std_norm: True\n\nemb")).fingerprint != before
     text = (speechbrain_folders["ecapa"] / "hyperparams.yaml").read_text()
     assert encoder_of(save_speechbrain(tmp_path, text, seed=1)).fingerprint != before

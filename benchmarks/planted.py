@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from curate.decisions import dropped
-from curate.schema import Subject
+from curate.reasons import Subject
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from curate import whole
 from curate.catalog import read_parquet, write_parquet
 from curate.errors import CatalogError
-from curate.schema import Reason
+from curate.reasons import Reason
 from curate.storage import is_local
 
 log = logging.getLogger("voxcurate")

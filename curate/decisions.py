@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.schema import DECISIONS, MEANING, Reason, Subject, Verdict
+from curate.reasons import MEANING, Reason, Subject, Verdict
+from curate.schema import DECISIONS
 
 Numbers = NDArray[np.float64] | float | None
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate import audio
 from curate.blocks import BlockStore, Fault, Stretch
 from curate.errors import DamagedAudioError
-from curate.schema import Reason
+from curate.reasons import Reason
 
 MAX_MISSING_S = 0.2  # by which a stretch may end early: headers of compressed audio are not exact
 

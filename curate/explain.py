@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 from curate.catalog import Catalog, rows_of
 from curate.decisions import in_words
 from curate.errors import CatalogError
-from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES, Subject, Table
+from curate.reasons import Subject
+from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
 
 
 def explain(catalog: Catalog, subject_id: str) -> list[str]:

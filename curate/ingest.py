@@ -18,7 +18,8 @@ from curate.corpora.places import printable
 from curate.decisions import Author, verdicts
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
-from curate.schema import DECISIONS, UTTERANCES, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import DECISIONS, UTTERANCES
 from curate.seen import Memory, Seen, look_into
 
 MAX_BEYOND_S = 0.1  # how far a stretch may go past the end of its file: times are rounded

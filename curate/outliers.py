@@ -16,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.decisions import Author, verdicts
-from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES
 from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
 
 QUARTILES = (0.25, 0.75)

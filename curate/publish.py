@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from curate.config import Pipeline
 from curate.decisions import counts, kept
-from curate.schema import MEANING, Verdict
+from curate.reasons import MEANING, Verdict
 
 SIZES = (
     (1_000, "n<1K"),

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.decisions import Author, verdicts
-from curate.schema import IDENTITIES, SPEAKER_PAIRS, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import IDENTITIES, SPEAKER_PAIRS
 from curate.similarity import Indices, Scores, SimilarPairs, Vectors, mean_vectors, similar_pairs, unit
 
 VIETSV_MIN_SIMILARITY = 0.7  # the paper's, for its own encoder

@@ -22,7 +22,8 @@ from curate.catalog import Catalog, Sorted, read_batches, write_batches
 from curate.decisions import Author, verdicts
 from curate.describe import quoted, rows_in, sorting
 from curate.errors import CatalogError
-from curate.schema import DECISIONS, UTTERANCES, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import DECISIONS, UTTERANCES
 from curate.storage import is_local
 
 KEYS = ", ".join(KEY)

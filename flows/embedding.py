@@ -17,8 +17,9 @@ from curate.config import Pipeline
 from curate.decisions import Author
 from curate.embed import Embedded, Extractor
 from curate.errors import ExtractorError, PipelineError
+from curate.reasons import Reason
 from curate.runs import Result, Step
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES, Reason
+from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
 from curate.similarity import Vectors
 from curate.vectors import Planned, embedding_rows, plan, without_vector
 from flows.code import CODE

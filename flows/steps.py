@@ -23,6 +23,7 @@ from curate.decisions import Author, dropped, kept
 from curate.outliers import clean_vietsv
 from curate.publish import card
 from curate.query import write_database
+from curate.reasons import Subject, Verdict
 from curate.runs import Part, Result, Step
 from curate.scan import tables_of
 from curate.schema import (
@@ -40,8 +41,6 @@ from curate.schema import (
     TRIALS,
     UTTERANCE_SCORES,
     UTTERANCES,
-    Subject,
-    Verdict,
 )
 from curate.similarity import unit
 from curate.speakers import VIETSV_MIN_SIMILARITY, speaker_table, unify

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from curate.config import load_pipeline
 from curate.corpora import READERS
 from curate.export import FORMS
-from curate.schema import MEANING, TABLES, Reason, as_markdown
+from curate.reasons import MEANING, Reason
+from curate.schema import TABLES, as_markdown
 from flows.cli import app
 
 ROOT = Path(__file__).parent.parent

@@ -4,7 +4,8 @@ import pyarrow as pa
 
 from benchmarks.planted import Planted, account, false_alarms
 from curate.decisions import Author, verdicts
-from curate.schema import IDENTITIES, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import IDENTITIES
 
 AUTHOR = Author(rule="rule", step="clean", run_id="0")
 PLANTED = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.blocks import BLOCK_SCHEMA, BlockStore, Fault, Stretch, fixed_size_lists, matrix, name_of_block
 from curate.errors import CatalogError
-from curate.schema import Reason
+from curate.reasons import Reason
 
 VECTORS = np.float32([[1, 2, 3], [4, 5, 6], [0, 0, 0]])
 

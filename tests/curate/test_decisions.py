@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from curate.catalog import conform
 from curate.decisions import Author, counts, dropped, in_words, kept, verdicts
-from curate.schema import DECISIONS, MEANING, Reason, Subject, Verdict
+from curate.reasons import MEANING, Reason, Subject, Verdict
+from curate.schema import DECISIONS
 
 AUTHOR = Author(rule="a rule", step="clean", run_id="0123456789ab")
 kinds = st.sampled_from([Verdict.KEEP, Verdict.DROP])

@@ -17,7 +17,7 @@ from curate import embed
 from curate.blocks import BlockStore, Fault, Stretch
 from curate.embed import Heard, embed_block, in_batches, unheard
 from curate.errors import CorpusError
-from curate.schema import Reason
+from curate.reasons import Reason
 
 RATE_HZ = 8_000
 

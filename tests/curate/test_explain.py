@@ -7,18 +7,8 @@ from curate.catalog import Catalog, rows_of
 from curate.decisions import Author, verdicts
 from curate.errors import CatalogError
 from curate.explain import explain
-from curate.schema import (
-    AGE_LABELS,
-    DECISIONS,
-    IDENTITIES,
-    MEANING,
-    SPEAKER_PAIRS,
-    SPLITS,
-    UTTERANCES,
-    Reason,
-    Subject,
-    Verdict,
-)
+from curate.reasons import MEANING, Reason, Subject, Verdict
+from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES
 
 CLEAN = Author(rule="vietsv", step="clean", run_id="c1ea0")
 UNIFY = Author(rule="threshold", step="unify", run_id="0a1f1")

@@ -29,8 +29,9 @@ from curate.explain import explain
 from curate.lease import LEASE_S, RENEW_S, WATCH_S, Clock, Lease, held, keep_renewing
 from curate.overview import what_was_filled
 from curate.query import ask, view_statements, write_database
+from curate.reasons import Reason, Subject, Verdict
 from curate.runs import Step, last_done, take_note
-from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCES, Reason, Subject, Verdict
+from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCES
 from curate.storage import location
 
 BUCKET = "shelf"

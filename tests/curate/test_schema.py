@@ -5,7 +5,8 @@ import re
 import pyarrow as pa
 import pytest
 
-from curate.schema import MEANING, TABLES, Column, Reason, Subject, Table, Verdict, as_markdown
+from curate.reasons import MEANING, Reason, Subject, Verdict
+from curate.schema import TABLES, Column, Table, as_markdown
 
 UNITLESS = {
     "channel",

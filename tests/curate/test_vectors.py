@@ -17,7 +17,8 @@ from curate.catalog import Catalog, conform, rows_of
 from curate.decisions import Author, verdicts
 from curate.embed import embed_block
 from curate.errors import CatalogError
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
 from curate.similarity import unit
 from curate.vectors import embedding_rows, plan, without_vector
 

@@ -18,7 +18,8 @@ from curate.catalog import Catalog, rows_of
 from curate.decisions import Author, verdicts
 from curate.embed import embed_block
 from curate.hearing import Ge2e, SpeechBrain
-from curate.schema import DECISIONS, UTTERANCES, Reason, Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import DECISIONS, UTTERANCES
 from curate.vectors import embedding_rows, plan
 from models.extractors import extractor
 

@@ -1,0 +1,73 @@
+"""What can be decided, about what, and why: closed lists, so that a reader of `decisions` knows every word of it."""
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What was decided."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    MERGE = "merge"
+    RELABEL = "relabel"
+
+
+class Subject(StrEnum):
+    """What a decision is about."""
+
+    UTTERANCE = "utterance"
+    SPEAKER = "speaker"
+    PAIR = "pair"
+
+
+class Reason(StrEnum):
+    """Why: the closed list. `MEANING` says each in words."""
+
+    OK = "ok"
+    TOO_FEW_TO_JUDGE = "too_few_to_judge"
+    AGE_CONFLICT = "age_conflict"
+    LISTED = "listed"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    SILENT = "silent"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    NO_SPEECH = "no_speech"
+    NOT_FINITE = "not_finite"
+    DUPLICATE = "duplicate"
+    INCOHERENT_SPEAKER = "incoherent_speaker"
+    INVALID_SPEAKER = "invalid_speaker"
+    BELOW_RANGE = "below_range"
+    ABOVE_RANGE = "above_range"
+    SAME_PERSON = "same_person"
+    SEX_CONFLICT = "sex_conflict"
+    LANGUAGE_CONFLICT = "language_conflict"
+    INCOMPLETE_LINK = "incomplete_link"
+
+
+MEANING: dict[Reason, str] = {
+    Reason.OK: "nothing speaks against it",
+    Reason.TOO_FEW_TO_JUDGE: "too few utterances, or too little speech, to judge by; kept",
+    Reason.AGE_CONFLICT: "its sources of ages disagree by score years; its age is the range that they span",
+    Reason.LISTED: "named by an exclusion list of its corpus",
+    Reason.MISSING: "the corpus names a file that is not there",
+    Reason.UNREADABLE: "no audio could be decoded from the file",
+    Reason.TRUNCATED: "the file ends before the audio that its header announces",
+    Reason.EMPTY: "the file holds no samples",
+    Reason.SILENT: "its loudest sample is below the limit of its corpus",
+    Reason.TOO_SHORT: "shorter than the limit of its corpus",
+    Reason.TOO_LONG: "longer than the limit of its corpus",
+    Reason.NO_SPEECH: "the extractor found no speech in it",
+    Reason.NOT_FINITE: "the extractor gave no finite vector for it",
+    Reason.DUPLICATE: "the same audio, byte for byte, as other_id",
+    Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
+    Reason.INVALID_SPEAKER: "its speaker was dropped",
+    Reason.BELOW_RANGE: "less like its speaker's other utterances than the valid range allows",
+    Reason.ABOVE_RANGE: "more like its speaker's other utterances than the valid range allows",
+    Reason.SAME_PERSON: "the two labels sound like one person",
+    Reason.SEX_CONFLICT: "similar enough, but labelled with different sexes",
+    Reason.LANGUAGE_CONFLICT: "similar enough, but labelled with different languages",
+    Reason.INCOMPLETE_LINK: "similar enough, but one of them may not be somebody who was merged with the other",
+}

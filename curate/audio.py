@@ -30,6 +30,10 @@ DECODERS = {"libsndfile": soundfile.__libsndfile_version__} | {name: version(nam
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
 
 
+class TruncatedAudioError(DamagedAudioError):
+    """The file begins as it should, and what it announces cannot be decoded to its end: to `probe` it is truncated."""
+
+
 class Probe(NamedTuple):
     """What one look into a file found. `damage` is None for a sound file; `detail` says it in words."""
 
@@ -217,7 +221,7 @@ def decode(
     """Mono float32 samples (N,) at the asked rate, or the file's own; one channel, or all of them averaged.
 
     Raises CorpusError if the file cannot be read, or its bytes have another hash than the one given; DamagedAudioError
-    if they are the right ones, but are no sound or lack the channel.
+    if they are the right ones, but are no sound or lack the channel, and TruncatedAudioError if the sound breaks off.
     """
     samples, rate = read(path, start_s=start_s, duration_s=duration_s, channel=channel, content_sha256=content_sha256)
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
@@ -261,7 +265,9 @@ def _samples(
             return _slice(m4a.decode(content), start_s, duration_s)
         return _read(io.BytesIO(content), start_s, duration_s)
     except (soundfile.LibsndfileError, m4a.NoSoundError, TypeError) as error:
-        raise DamagedAudioError(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
+        was_opened = getattr(error, "prefix", None) == ""  # soundfile puts words before what it cannot open
+        kind = TruncatedAudioError if was_opened else DamagedAudioError
+        raise kind(f"{path}: cannot be decoded ({_words(error)}); expected a sound file") from error
     except OSError as error:
         raise CorpusError(f"{path}: {why(error)}; expected a readable file") from error
 

@@ -53,6 +53,7 @@ class Stretch:
     start_s: float
     duration_s: float
     channel: int | None = None
+    utterance_id: str | None = None  # as which a fault in it is told; no part of the key
 
     @property
     def key(self) -> tuple[str, float, float, int]:

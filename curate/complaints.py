@@ -58,7 +58,9 @@ def _fault(problem: Any, whole: type) -> str:
         near = difflib.get_close_matches(problem["loc"][-1], known, n=1)
         return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; expected one of {', '.join(known)}"
     if kind.startswith("missing"):
-        return "missing; expected a value"
+        return f"missing; expected {_described(problem['loc'], whole) or 'a value'}"
+    if kind == "string_too_short" and (wanted := _described(problem["loc"], whole)):
+        return f"{problem['input']!r}; expected {wanted}"
     if kind.startswith("union_tag"):
         key, kinds = KINDS[problem["loc"][0]]
         given = f"{key} {problem['ctx']['tag']!r}" if "tag" in problem["ctx"] else f"no {key}"
@@ -70,10 +72,21 @@ def _fault(problem: Any, whole: type) -> str:
 
 def _keys_beside(where: tuple[int | str, ...], whole: type) -> list[str]:
     """The keys that the section of an unknown key may hold."""
+    return [field.name for field in fields(_section(where, whole))]
+
+
+def _described(where: tuple[int | str, ...], whole: type) -> str | None:
+    """What is expected of a key, where its field says so; what is no key of a section, but within one, has no field."""
+    field = getattr(_section(where, whole), "__dataclass_fields__", {}).get(where[-1])
+    return getattr(field and field.default, "description", None)
+
+
+def _section(where: tuple[int | str, ...], whole: type) -> Any:
+    """The class of the section that a key stands in."""
     section: Any = whole
     for i, part in enumerate(where[:-1]):
         if _is_tag(where, i):
             section = KINDS[str(where[0])][1][str(part)]
         elif isinstance(part, str) and part not in KINDS:
             section = section.__dataclass_fields__[part].type
-    return [field.name for field in fields(section)]
+    return section

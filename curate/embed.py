@@ -67,7 +67,8 @@ def embed_block(block: Sequence[Stretch], extractor: Extractor, store: BlockStor
     started, waited = time.monotonic(), 0.0
     vectors = np.zeros((len(block), extractor.dimension), dtype=np.float32)
     faults: dict[int, Fault] = {}
-    with ThreadPoolExecutor(decoders) as threads:
+    threads = ThreadPoolExecutor(decoders)
+    try:
         batches = in_batches(_decoded(block, extractor, threads, decoders), faults, extractor)
         while True:
             asked = time.monotonic()
@@ -77,13 +78,17 @@ def embed_block(block: Sequence[Stretch], extractor: Extractor, store: BlockStor
                 break
             places, waveforms = zip(*batch, strict=True)
             vectors[list(places)] = extractor.embed(waveforms)
+    finally:
+        threads.shutdown(cancel_futures=True)  # after an error nobody wants what is not yet decoded
     faults |= unheard(vectors, faults)
     vectors[list(faults)] = 0
     return Embedded(
         block=store.add(block, vectors, faults),
         num_utterances=len(block),
         audio_s=sum(stretch.duration_s for stretch in block),
-        faults=tuple(f"{block[place].file}: {faults[place].detail}" for place in sorted(faults)),
+        faults=tuple(
+            f"{block[place].utterance_id or block[place].file}: {faults[place].detail}" for place in sorted(faults)
+        ),
         seconds=time.monotonic() - started,
         waited_s=waited,
     )
@@ -149,7 +154,8 @@ def _hear(place: int, stretch: Stretch, sample_rate_hz: int) -> Heard:
         )
     except DamagedAudioError as error:
         detail = str(error).removeprefix(f"{stretch.file}: ")
-        return Heard(place, Fault(reason=Reason.UNREADABLE, detail=detail))
+        reason = Reason.TRUNCATED if isinstance(error, audio.TruncatedAudioError) else Reason.UNREADABLE
+        return Heard(place, Fault(reason=reason, detail=detail))
     return Heard(place, _fault_of(waveform, stretch.duration_s, sample_rate_hz) or waveform)
 
 

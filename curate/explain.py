@@ -27,6 +27,11 @@ def explain(catalog: Catalog, subject_id: str) -> list[str]:
     raise CatalogError(f"{subject_id!r}: neither an utterance nor a speaker of {catalog.root}; {hint}")
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 speaker` or `2 speakers`; `many` is how several are called where that is not `one` with an s."""
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
 def _on_utterance(catalog: Catalog, row: dict[str, Any]) -> list[str]:
     utterance, speaker = row["utterance_id"], row["speaker_id"]
     length = "no audio" if row["duration_s"] is None else f"{row['duration_s']:.2f} s at {row['sample_rate_hz']} Hz"
@@ -53,7 +58,7 @@ def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[st
     of_speaker = pc.is_in(decisions["subject_id"], value_set=utterances["utterance_id"].combine_chunks())
     about = decisions.filter(pc.and_(of_speaker, pc.equal(decisions["subject"], Subject.UTTERANCE)))
     counts = about.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")]).sort_by("reason").to_pylist()
-    lines = [f"Speaker {speaker}: {len(utterances)} utterance{'' if len(utterances) == 1 else 's'}."]
+    lines = [f"Speaker {speaker}: {counted(len(utterances), 'utterance')}."]
     lines += [f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}" for row in counts]
     lines += [_sentence("The speaker", decision) for decision in _decisions_on_speaker(catalog, speaker)]
     for column, other in (("speaker_id", "other_id"), ("other_id", "speaker_id")):

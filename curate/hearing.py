@@ -13,10 +13,16 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
+def _at_hub(example: str) -> str:
+    """What is expected of a source that may lie at the hub; `description` of a field is what its faults ask for."""
+    return f'a name at the Hugging Face hub such as "{example}", or a folder'
+
+
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Hearing:
     """What is said of every encoder alike."""
 
+    TAKES_SOURCE: ClassVar[bool] = True
     SOURCE_IS_FILE: ClassVar[bool] = True  # else it may be a name at a hub, too
     HAS_BFLOAT16: ClassVar[bool] = True
 
@@ -33,6 +39,12 @@ class Hearing:
     decoders: int = Field(default=2, ge=1)  # threads that decode beside the network, for each block in work
 
     def __post_init__(self) -> None:
+        if self.source is not None and not self.TAKES_SOURCE:
+            others = ", ".join(name for name, kind in EXTRACTORS.items() if kind.TAKES_SOURCE)
+            raise ValueError(
+                f"source {self.source!r}: {self.extractor} takes none; "
+                f"expected no `source`, or `extractor` to be one of {others}"
+            )
         if self.precision == "bfloat16" and not self.HAS_BFLOAT16:
             raise ValueError(f"precision 'bfloat16': {self.extractor} computes in float32 only; expected 'float32'")
         if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", self.device):
@@ -45,10 +57,10 @@ class Hearing:
 class Ge2e(Hearing):
     """The GE2E encoder on the weights that the package `resemblyzer` carries."""
 
+    TAKES_SOURCE: ClassVar[bool] = False
     HAS_BFLOAT16: ClassVar[bool] = False
 
     extractor: Literal["ge2e"] = "ge2e"
-    source: None = None
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -58,7 +70,7 @@ class SpeechBrain(Hearing):
     SOURCE_IS_FILE: ClassVar[bool] = False
 
     extractor: Literal["speechbrain"]
-    source: str = Field(min_length=1)
+    source: str = Field(min_length=1, description=_at_hub("speechbrain/spkrec-ecapa-voxceleb"))
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -68,7 +80,7 @@ class Onnx(Hearing):
     HAS_BFLOAT16: ClassVar[bool] = False
 
     extractor: Literal["onnx"]
-    source: str = Field(min_length=1)
+    source: str = Field(min_length=1, description='a file such as "voxceleb_resnet34.onnx"')
     features: Literal["auto", "wespeaker", "3dspeaker"] = "auto"  # auto: as the file itself says
 
 
@@ -79,8 +91,8 @@ class Transformers(Hearing):
     SOURCE_IS_FILE: ClassVar[bool] = False
 
     extractor: Literal["transformers"]
-    source: str = Field(min_length=1)
-    layer: int = Field(ge=0)  # 0 is what enters the first layer
+    source: str = Field(min_length=1, description=_at_hub("microsoft/wavlm-base"))
+    layer: int = Field(ge=0, description="the number of a layer such as 9, where 0 is what enters the first")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -88,7 +100,9 @@ class Checkpoint(Hearing):
     """A network of `models/`, as training keeps it."""
 
     extractor: Literal["checkpoint"]
-    source: str = Field(min_length=1)
+    source: str = Field(
+        min_length=1, description='a folder with model.safetensors and model.json such as "checkpoints/ecapa"'
+    )
 
 
 Embedding = Ge2e | SpeechBrain | Onnx | Transformers | Checkpoint

@@ -6,8 +6,11 @@ Shapes: N utterances, S speakers (labels), D dimensions of the embedding.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.similarity import Indices, Scores, Vectors
+
+Flags = NDArray[np.bool_]
 
 UTTERANCES_PER_TILE = 4096
 MIN_OTHER_SESSIONS = 2  # with one other session nobody can tell which of the two is the foreign one
@@ -29,19 +32,18 @@ def nearest_speakers(
     speaker: Indices,
     session: Indices,
     num_speakers: int,
-    trusted: np.ndarray | None = None,
+    trusted: Flags | None = None,
 ) -> NearestSpeakers:
-    """Of unit vectors, with `speaker` (N,) and `session` (N,) saying whose each is and from which sitting (-1: unknown).
+    """Of unit vectors, with `speaker` (N,) and `session` (N,) saying whose each is and from which sitting (-1: none).
 
     A label points where the sum of its `trusted` (N,) vectors points; without them, all. An utterance is compared with
     its own label less itself, and less its whole session where at least two other sessions of the label remain: a whole
     session of somebody else would defend itself.
     """
     weight = np.ones(len(speaker)) if trusted is None else trusted.astype(np.float64)
-    total = np.zeros((num_speakers, unit_ND.shape[1]))
-    np.add.at(total, speaker, unit_ND * weight[:, None])
-    direction = _directions(total).astype(np.float32)
-    own = np.einsum("nd,nd->n", unit_ND, _directions(total[speaker] - _own_part(unit_ND, session, speaker, weight)))
+    total = _sums(unit_ND, speaker, num_speakers, weight)
+    direction = _at_length_one(total).astype(np.float32)
+    own = np.einsum("nd,nd->n", unit_ND, _at_length_one(total[speaker] - _own_part(unit_ND, session, speaker, weight)))
     first, second = np.full((2, len(speaker)), -1)
     first_cosine, second_cosine = np.full((2, len(speaker)), -np.inf)
     for start in range(0, len(speaker), UTTERANCES_PER_TILE):
@@ -57,6 +59,18 @@ def nearest_speakers(
     return NearestSpeakers(own=own, first=first, second=second, first_cosine=first_cosine, second_cosine=second_cosine)
 
 
+def directions(unit_ND: Vectors, speaker: Indices, num_speakers: int, trusted: Flags) -> Vectors:  # noqa: N803
+    """(S, D): where each label points, at length one; nan for a label without a trusted utterance."""
+    found = _at_length_one(_sums(unit_ND, speaker, num_speakers, trusted.astype(np.float64)))
+    return found.astype(np.float32)
+
+
+def _sums(unit_ND: Vectors, speaker: Indices, num_speakers: int, weight: Scores) -> Scores:  # noqa: N803
+    total = np.zeros((num_speakers, unit_ND.shape[1]))
+    np.add.at(total, speaker, unit_ND * weight[:, None])
+    return total
+
+
 def _own_part(unit_ND: Vectors, session: Indices, speaker: Indices, weight: Scores) -> Scores:  # noqa: N803
     """(N, D): what an utterance itself, or its session, brings to the sum of its label."""
     known = session >= 0
@@ -70,7 +84,7 @@ def _own_part(unit_ND: Vectors, session: Indices, speaker: Indices, weight: Scor
     return part
 
 
-def _directions(sums: Scores) -> Scores:
+def _at_length_one(sums: Scores) -> Scores:
     """At length one; nan where a sum is zero."""
     length = np.linalg.norm(sums, axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):

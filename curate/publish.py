@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from curate.config import Pipeline
 from curate.decisions import counts, kept
+from curate.explain import counted
+from curate.hearing import Hearing, Transformers, name_of
 from curate.reasons import MEANING, Verdict
 
 SIZES = (
@@ -44,6 +46,7 @@ def card(
         "licence": pipeline.card.licence,
         "languages": _said(utterances, "language"),
         "size": next((name for limit, name in SIZES if len(left) < limit), "10M<n<100M"),
+        "heard": _heard(pipeline.embedding),
         "corpora": [_corpus(row, utterances, left) for row in corpora.to_pylist()],
         "num_utterances": len(utterances),
         "num_kept": len(left),
@@ -71,9 +74,27 @@ def card(
         autoescape=False,
     )
     environment.filters["cell"] = _cell
+    environment.filters["counted"] = counted
     environment.filters["figure"] = _figure
     environment.filters["yaml"] = _yaml
     return environment.from_string(template).render(values)
+
+
+def _heard(hearing: Hearing) -> str:
+    """Which encoder listened, and to what of an utterance. Not where it came from: that may be a private folder."""
+    layer = f", layer {hearing.layer}" if isinstance(hearing, Transformers) else ""
+    hop_s = hearing.part_s / 2 if hearing.hop_s is None else hearing.hop_s
+    part = {
+        "whole": "the whole of",
+        "first": f"the first {hearing.part_s:g} s of",
+        "windows": f"windows of {hearing.part_s:g} s, one every {hop_s:g} s, of",
+    }[hearing.part]
+    heard = {
+        "all": "each utterance, without speech detection",
+        "energy": "the speech in each utterance, detected by its energy",
+        "silero": "the speech in each utterance, detected by silero-vad",
+    }[hearing.speech]
+    return f"`{name_of(hearing)}` (extractor `{hearing.extractor}`{layer}), which heard {part} {heard}"
 
 
 def _figure(value: float, metric: str) -> str:

@@ -4,6 +4,7 @@ A catalog may have millions of utterances, and neither they nor their vectors fi
 and sorted rows are merged as they stream by.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.blocks import ALL_CHANNELS, BLOCK_SCHEMA, KEY, KEY_SCHEMA, BlockStore, Stretch, fixed_size_lists
-from curate.catalog import Catalog, Sorted, read_batches, write_batches
+from curate.catalog import Catalog, Sorted, fingerprint_of, read_batches, write_batches
 from curate.decisions import Author, verdicts
 from curate.describe import quoted, rows_in, sorting
 from curate.errors import CatalogError
@@ -29,14 +30,23 @@ from curate.storage import is_local
 KEYS = ", ".join(KEY)
 ROWS_A_BATCH = 2_000
 DESCRIBED = pa.schema(
-    [UTTERANCES.arrow().field(name) for name in ("utterance_id", "corpus", "path", *KEY_SCHEMA.names)]
+    [
+        UTTERANCES.arrow().field(name)
+        for name in ("utterance_id", "corpus", "path", *KEY_SCHEMA.names, "sample_rate_hz", "num_channels")
+    ]
 )
 JUDGED = pa.schema([DECISIONS.arrow().field(name) for name in ("subject", "subject_id", "verdict")])
 HEARD = pa.schema([BLOCK_SCHEMA.field(name) for name in (*KEY_SCHEMA.names, "block", "fault")])
 PLACED = pa.schema(
     [pa.field("utterance_id", pa.string()), *KEY_SCHEMA, pa.field("block", pa.string()), pa.field("place", pa.int64())]
 )
-PLANNED = pa.schema([*KEY_SCHEMA, pa.field("corpus", pa.string()), pa.field("path", pa.string())])
+PLANNED = pa.schema([*KEY_SCHEMA, *(pa.field(name, pa.string()) for name in ("corpus", "path", "utterance_id"))])
+# The key of an utterance is the same for the same samples: times are those of whole samples, rounded as the decoder
+# rounds them, and the one channel of a mono file is all of its channels.
+IN_SAMPLES = "if(sample_rate_hz > 0, round_even({0} * sample_rate_hz, 0) / sample_rate_hz, {0}) AS {0}"
+CHANNEL = (
+    f"if(channel = 0 AND num_channels = 1, {ALL_CHANNELS}, coalesce(channel, {ALL_CHANNELS}))::SMALLINT AS channel"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +56,7 @@ class Planned:
     file: Path
     roots: dict[str, Path]  # of the corpora
     num_stretches: int
+    num_held: int  # stretches that blocks hold already
     audio_s: float
 
     def blocks(self, per_block: int) -> Iterator[list[Stretch]]:
@@ -61,17 +72,25 @@ class Planned:
 def plan(catalog: Catalog, store: BlockStore, roots: dict[str, Path], scratch: Path) -> Planned:
     """What no block holds yet of the utterances that are fit, each stretch of audio once."""
     store.drop_damaged()
-    unsorted, file, audio_s = scratch / "missing.parquet", scratch / "planned.parquet", 0.0
+    unsorted, file, audio_s, num_held = scratch / "missing.parquet", scratch / "planned.parquet", 0.0, 0
+
+    def missing(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+        nonlocal num_held
+        for one in _compared(connection):
+            if one.block is None:
+                yield *one.key, *min(one.places), one.first
+            else:
+                num_held += 1
+
     with _sorting(catalog, store, scratch) as connection:
-        missing = ((*one.key, *min(one.places)) for one in _compared(connection) if one.block is None)
-        num_stretches = write_batches(unsorted, PLANNED, _in_batches(PLANNED, missing))
+        num_stretches = write_batches(unsorted, PLANNED, _in_batches(PLANNED, missing(connection)))
         rows = connection.sql(
             f"FROM {rows_in(unsorted)} ORDER BY duration_s DESC, content_sha256, start_s, channel"
         ).to_arrow_reader(ROWS_A_BATCH)
         write_batches(file, PLANNED, rows)
     for batch in read_batches(file, ["duration_s"]):
         audio_s += sum(batch["duration_s"].to_pylist())
-    return Planned(file=file, roots=roots, num_stretches=num_stretches, audio_s=audio_s)
+    return Planned(file=file, roots=roots, num_stretches=num_stretches, num_held=num_held, audio_s=audio_s)
 
 
 def embedding_rows(catalog: Catalog, store: BlockStore, *, extractor: str, dimension: int, scratch: Path) -> Sorted:
@@ -217,21 +236,35 @@ def _sorting(catalog: Catalog, store: BlockStore, scratch: Path) -> Iterator[duc
             ("decisions", judged, JUDGED),
             ("heard", store.files(), HEARD),
         ):
-            _view(connection, name, files, columns, scratch / f"{name}.parquet")
+            # Blocks never change: what is copied of them holds as long as there are no others.
+            fingerprint = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest() if name == "heard" else ""
+            _view(connection, name, files, columns, scratch / f"{name}.parquet", fingerprint)
         connection.execute(
-            "CREATE VIEW fit AS SELECT utterance_id, corpus, path, content_sha256, start_s, duration_s, "
-            f"coalesce(channel, {ALL_CHANNELS})::SMALLINT AS channel FROM utterances WHERE utterance_id NOT IN "
+            "CREATE VIEW fit AS SELECT utterance_id, corpus, path, content_sha256, "
+            f"{IN_SAMPLES.format('start_s')}, {IN_SAMPLES.format('duration_s')}, {CHANNEL} "
+            "FROM utterances WHERE utterance_id NOT IN "
             f"(SELECT subject_id FROM decisions WHERE subject = {quoted(Subject.UTTERANCE)} "
             f"AND verdict = {quoted(Verdict.DROP)})"
         )
         yield connection
 
 
-def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Path], columns: pa.Schema, aside: Path) -> None:
-    """These columns of all files under one name; of files elsewhere, which DuckDB cannot read, a copy on the disk."""
+def _view(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    files: list[Path],
+    columns: pa.Schema,
+    aside: Path,
+    fingerprint: str,
+) -> None:
+    """These columns of all files under one name; of files elsewhere, which DuckDB cannot read, a copy on the disk.
+
+    A copy of this fingerprint that is there already is taken as it is.
+    """
     if not files or not all(is_local(file) for file in files):
-        rows = (batch for file in files for batch in read_batches(file, columns.names))
-        write_batches(aside, columns, rows)
+        if not fingerprint or fingerprint_of(aside) != fingerprint:
+            rows = (batch for file in files for batch in read_batches(file, columns.names))
+            write_batches(aside, columns, rows, fingerprint)
         files = [aside]
     listed = ", ".join(quoted(escape(str(file))) for file in files)
     connection.execute(f"CREATE VIEW {name} AS FROM read_parquet([{listed}], hive_partitioning = false)")

@@ -42,7 +42,10 @@ def run(
     pipeline: Annotated[Path, typer.Argument(help="The pipeline file (TOML); examples/real.toml shows one.")],
     runner: Annotated[
         str | None,
-        typer.Option(help="threads, dask or ray, or with an address, dask:tcp://host:8786; in place of `[runner]`."),
+        typer.Option(
+            help="threads, dask or ray, or with an address, dask:tcp://host:8786; in place of `[runner]`, but for its "
+            "`workers`: that key says how many."
+        ),
     ] = None,
 ) -> None:
     """Curate the corpora of a pipeline file into its catalog; what is complete is not done again.
@@ -216,8 +219,11 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     from flows import runners
 
     show_progress()
+    require_no_count(runner)
     pipeline = load_pipeline(pipeline_file)  # the usual slips are told before anything slow is imported or started
-    runners.require(pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner))
+    chosen = pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner)
+    runners.require(chosen)
+    runners.require_device(chosen, pipeline.embedding.device)
     require_roots(pipeline)
     from flows import embedding, steps
 
@@ -238,6 +244,16 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
 
     run_flow(pipeline_file, runner)
     return f"The catalog is complete: {catalog.root}"
+
+
+def require_no_count(runner: str | None) -> None:
+    """Raises VoxcurateError for a runner with a number of workers, as in `threads:4`: that is the section's to say."""
+    _, _, number = (runner or "").partition(":")
+    if number.isdecimal():
+        raise VoxcurateError(
+            f"runner {runner!r}: how many workers is not said here; expected the runner alone, and "
+            f"`workers = {number}` in `[runner]` of the pipeline file"
+        )
 
 
 def require_roots(pipeline: "Pipeline") -> None:

@@ -17,6 +17,7 @@ from curate.config import Pipeline
 from curate.decisions import Author
 from curate.embed import Embedded, Extractor
 from curate.errors import ExtractorError, PipelineError
+from curate.explain import counted
 from curate.reasons import Reason
 from curate.runs import Result, Step
 from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
@@ -86,21 +87,23 @@ class Progress:
 
     def __init__(self, planned: Planned) -> None:
         self._planned, self._started = planned, time.monotonic()
-        self._num_done, self._done_s = 0, 0.0
+        self._num_blocks, self._num_done, self._done_s = 0, 0, 0.0
 
     def before(self, extractor: str) -> str:
-        """What there is to do."""
-        planned = self._planned
-        return f"embed: {planned.num_stretches} utterances, {planned.audio_s / 3600:.2f} h, to be heard by {extractor}"
+        """What there is to do, and what is there."""
+        utterances, hours = counted(self._planned.num_stretches, "utterance"), self._planned.audio_s / 3600
+        return f"embed: {utterances}, {hours:.2f} h, to be heard by {extractor}; {self._planned.num_held} heard before"
 
     def after(self, block: Embedded) -> str:
         """One line when a block is done, and one for each of its utterances that has no vector."""
+        self._num_blocks += 1
         self._num_done += block.num_utterances
         self._done_s += block.audio_s
         taken_s = max(time.monotonic() - self._started, 1e-9)
         left_s = max(self._planned.audio_s - self._done_s, 0.0) * taken_s / max(self._done_s, 1e-9)
+        utterances = counted(self._planned.num_stretches, "utterance")
         line = (
-            f"embed: block {block.block}: {self._num_done} of {self._planned.num_stretches} utterances, "
+            f"embed: block {self._num_blocks}: {self._num_done} of {utterances}, "
             f"{self._num_done / taken_s:.1f}/s, {self._done_s / taken_s:.0f} x real time, {left_s:.0f} s left"
         )
         return "\n".join([line, *(f"  no vector: {fault}" for fault in block.faults)])
@@ -116,8 +119,8 @@ def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
         rows = embedding_rows(catalog, store, extractor=listener.name, dimension=listener.dimension, scratch=scratch)
         without, num = without_vector(catalog, store, author, scratch)
         copies = pc.sum(pc.equal(without["reason"], Reason.DUPLICATE)).as_py() or 0
-        told = f"{num} embeddings, {len(without) - copies} utterances that have none, {copies} duplicates"
-        return [rows, without], told
+        untold = counted(len(without) - copies, "utterance")
+        return [rows, without], f"{counted(num, 'embedding')}, {untold} without, {counted(copies, 'duplicate')}"
 
     return Step(
         catalog=catalog,

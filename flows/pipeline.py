@@ -81,6 +81,7 @@ def curate_corpora(pipeline_file: str, runner: str | None = None) -> list[Done]:
     catalog = drafts(pipeline)
     reading.require_own_catalog(pipeline, catalog)
     embedding.require_thresholds(pipeline)
+    runners.require_device(pipeline.runner, pipeline.embedding.device)
     done: list[Done] = []
 
     def step(name: str, part: str = "all") -> None:

@@ -17,6 +17,7 @@ from curate.corpora.described import CorpusSettings
 from curate.decisions import Author
 from curate.describe import ROWS_A_CHUNK
 from curate.errors import PipelineError
+from curate.explain import counted
 from curate.ingest import judge
 from curate.runs import Result, Step, content_fingerprint
 from curate.scan import exclusion_lists, file_of, remarks_of, tables_of
@@ -53,7 +54,9 @@ def scan(pipeline: Pipeline, catalog: Catalog, name: str) -> str:
     if not is_local(catalog.root):  # the next step may be done by another machine
         for file in folder.iterdir():
             whole.upload(file, aside(catalog, name) / file.name)
-    return "\n".join([f"{name}: {found.num_utterances} utterances in {found.num_files} files", *found.remarks])
+    return "\n".join(
+        [f"{name}: {counted(found.num_utterances, 'utterance')} in {counted(found.num_files, 'file')}", *found.remarks]
+    )
 
 
 def aside(catalog: Catalog, name: str) -> Path:
@@ -75,7 +78,7 @@ def ingest(pipeline: Pipeline, catalog: Catalog, name: str) -> Step:
         author = Author(rule="limits of the corpus", step="ingest", run_id=step.run_id)
         unfit = judge(corpus, read_batches(file_of(folder, UTTERANCES)), exclusion_lists(corpus), author)
         rows = [Sorted(lambda table=table: read_batches(file_of(folder, table))) for table in tables]  # type: ignore[misc]
-        return [*rows, unfit], f"{len(unfit)} verdicts on files"
+        return [*rows, unfit], f"{counted(len(unfit), 'verdict')} on files"
 
     return Step(
         catalog=catalog,
@@ -99,7 +102,7 @@ def register(pipeline: Pipeline, catalog: Catalog) -> Step:
         settings={"content": content_fingerprint(rows)},
         code=CODE,
         publishes=[(CORPORA, "all")],
-        compute=lambda step: ([rows], f"{len(rows)} corpora"),
+        compute=lambda step: ([rows], counted(len(rows), "corpus", "corpora")),
     )
 
 

@@ -66,6 +66,14 @@ def require(runner: Runner) -> None:
         _require_answer(runner)
 
 
+def require_device(runner: Runner, device: str) -> None:
+    """Raises VoxcurateError for a GPU by its number on Ray, where a task sees but one, of Ray's choice."""
+    if runner.kind == "ray" and device.startswith("cuda:"):
+        raise VoxcurateError(
+            f'embedding.device = "{device}" on Ray, which gives each task a GPU of its own choice; expected "cuda"'
+        )
+
+
 def _require_answer(runner: Runner) -> None:
     """The clients of Dask and Ray would try for half a minute, and take anything that listens for what they expect."""
     place = f"runner {runner.kind}: {runner.address}"

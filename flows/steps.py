@@ -20,6 +20,7 @@ from curate.ages import label_ages
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.decisions import Author, dropped, kept
+from curate.explain import counted
 from curate.outliers import clean_vietsv
 from curate.publish import card
 from curate.query import write_database
@@ -70,7 +71,10 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
             author=Author(rule=settings["preset"], step="clean", run_id=step.run_id),
         )
         speakers, dropped_utterances = (len(dropped(found.decisions, s)) for s in (Subject.SPEAKER, Subject.UTTERANCE))
-        summary = f"{speakers} speakers invalid; {dropped_utterances} of {len(utterances)} utterances dropped"
+        summary = (
+            f"{counted(speakers, 'speaker')} invalid; "
+            f"{dropped_utterances} of {counted(len(utterances), 'utterance')} dropped"
+        )
         return [found.utterance_scores, found.speaker_scores, found.decisions], summary
 
     return Step(
@@ -100,7 +104,10 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
         people = len(found.identities["identity_id"].unique())
         merged = pc.sum(pc.equal(found.decisions["verdict"], Verdict.MERGE)).as_py() or 0
         apart = len(found.decisions) - merged
-        summary = f"{len(speakers)} labels are {people} people; {merged} pairs merged, {apart} similar ones kept apart"
+        summary = (
+            f"{counted(len(speakers), 'label')} of {counted(people, 'person', 'people')}; "
+            f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart"
+        )
         return [found.speaker_pairs, found.identities, found.decisions], summary
 
     return Step(
@@ -125,7 +132,8 @@ def ages(pipeline: Pipeline, catalog: Catalog) -> Step:
     def tell(step: Step) -> Result:
         rows = label_ages(catalog.read(UTTERANCES).sort_by("utterance_id"), pipeline.ages.schemes)
         labelled = len(rows) - rows["age_group"].null_count
-        return [rows], f"{labelled} of {len(rows)} labels given, in {', '.join(pipeline.ages.schemes) or 'no scheme'}"
+        schemes = ", ".join(pipeline.ages.schemes) or "no scheme"
+        return [rows], f"{labelled} of {counted(len(rows), 'label')} given, in {schemes}"
 
     return Step(
         catalog=catalog,
@@ -159,8 +167,9 @@ def split(pipeline: Pipeline, catalog: Catalog) -> Step:
             rng=np.random.default_rng([pipeline.seed, 1]),
         )
         test = rows.filter(pc.field("split") == "test")
-        people = len(test["identity_id"].unique())
-        return [rows], f"test: {len(test)} utterances of {people} people; train: {len(rows) - len(test)} utterances"
+        people = counted(len(test["identity_id"].unique()), "person", "people")
+        train = counted(len(rows) - len(test), "utterance")
+        return [rows], f"test: {counted(len(test), 'utterance')} of {people}; train: {train}"
 
     return Step(
         catalog=catalog,
@@ -184,7 +193,7 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
         test = splits.filter(pc.field("split") == "test").join(told, "utterance_id")
         rows = make_trials(test, benchmark=pipeline.name, **settings, rng=np.random.default_rng([pipeline.seed, 2]))
         targets = pc.sum(rows["is_target"]).as_py()
-        return [rows], f"{targets} targets, {len(rows) - targets} nontargets"
+        return [rows], f"{counted(targets, 'target')}, {counted(len(rows) - targets, 'nontarget')}"
 
     return Step(
         catalog=catalog,

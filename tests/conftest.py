@@ -1,4 +1,4 @@
-"""What every test shares: where the real speech lies, fixed threads, and a server that speaks S3."""
+"""What every test shares: where the real speech lies, fixed threads and examples, and a server that speaks S3."""
 
 import logging
 import os
@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums must not depend on who else is running
+
+# Two runs of `make test` have the same examples, so that what fails is what was changed. They follow from the text of
+# a test, and a little from which modules of ours are loaded: hypothesis tries their constants. `pytest
+# --hypothesis-profile=explore` looks for others: the option is applied after this file was loaded, in xdist's workers
+# too. An example that it finds and that says something new belongs in an `@example` of its test.
+usual = settings.get_profile("default")  # not what is loaded: with CI in the environment that has fixed examples
+settings.register_profile("ci", usual, derandomize=True, database=None, deadline=None)
+settings.register_profile("explore", usual, deadline=None, print_blob=True)
+settings.load_profile("ci")
 
 CORPORA = Path(os.environ.get("VOXCURATE_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
 

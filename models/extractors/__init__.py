@@ -1,21 +1,45 @@
 """Speaker encoders behind the interface of `curate.embed.Extractor`."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
+from threading import Lock
 
 from curate.embed import Extractor
 from curate.errors import ExtractorError
-from curate.hearing import Checkpoint, Ge2e, Hearing, Onnx, SpeechBrain, Transformers
+from curate.hearing import Checkpoint, Ge2e, Hearing, Onnx, SpeechBrain, Transformers, name_of
+
+_loading = Lock()
 
 
-@cache
+def _once(load: Callable[[Hearing], Extractor]) -> Callable[[Hearing], Extractor]:
+    """As `cache`, which alone would have two threads load what neither has yet."""
+    cached = cache(load)
+
+    @wraps(load)
+    def loaded(hearing: Hearing) -> Extractor:
+        with _loading:
+            return cached(hearing)
+
+    return loaded
+
+
+@_once
 def extractor(hearing: Hearing) -> Extractor:
     """What the section names, loaded once a process: an encoder, and what of an utterance it is given to hear.
 
     Raises ExtractorError where it cannot be had.
     """
+    import torch
+
     from models.extractors.heard import heard
 
-    return heard(_encoder(hearing), hearing)
+    try:
+        return heard(_encoder(hearing), hearing)
+    except torch.OutOfMemoryError:
+        raise ExtractorError(
+            f"{name_of(hearing)}: its weights do not fit into what is free of the GPU's memory; expected more of it, "
+            'or device = "cpu"'
+        ) from None
 
 
 def _encoder(hearing: Hearing) -> Extractor:

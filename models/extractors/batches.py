@@ -1,12 +1,54 @@
-"""Waveforms that may share a batch: of one length, or under masks of like length."""
+"""Waveforms that may share a batch: of one length, or under masks of like length; and fewer where a GPU is full."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import groupby
+from typing import Protocol, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from curate.errors import ExtractorError
+
 Waveform = NDArray[np.float32]
+Vectors = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """What is asked of it to say what did not fit."""
+
+    name: str
+    sample_rate_hz: int
+
+
+E = TypeVar("E", bound=Encoder)
+
+
+def in_halves_when_full(
+    embed: Callable[[E, Sequence[Waveform]], Vectors],
+) -> Callable[[E, Sequence[Waveform]], Vectors]:
+    """An encoder's `embed`, tried again with either half of the waveforms where the memory of the GPU does not do.
+
+    It then raises ExtractorError for a waveform that does not fit alone.
+    """
+
+    @wraps(embed)
+    def fitting(encoder: E, waveforms: Sequence[Waveform]) -> Vectors:
+        try:
+            return embed(encoder, waveforms)
+        except torch.OutOfMemoryError:
+            pass  # and out of here: the error holds the tensors of the try
+        if len(waveforms) == 1:
+            length_s = len(waveforms[0]) / encoder.sample_rate_hz
+            raise ExtractorError(
+                f"{encoder.name}: {length_s:.1f} s of audio do not fit into the memory of the GPU; expected less at "
+                'once: a lower max_duration_s, part = "windows", fewer workers, or device = "cpu"'
+            )
+        half = len(waveforms) // 2
+        return np.concatenate([fitting(encoder, waveforms[:half]), fitting(encoder, waveforms[half:])])
+
+    return fitting
 
 
 def by_equal_length(

@@ -24,7 +24,7 @@ from models.common.features import FEATURES, SAMPLE_RATE_HZ, batch
 from models.common.processor import dtype_on, for_processor
 from models.common.resnet_onednn import FastResNet
 from models.extractors import batches
-from models.extractors.batches import of_like_length
+from models.extractors.batches import in_halves_when_full, of_like_length
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
 
@@ -72,6 +72,7 @@ class CheckpointEncoder:
             },
         )
 
+    @in_halves_when_full
     def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         """(N, D) for N waveforms at 16 kHz of any lengths above 0. May be called by several threads at once."""
         least = self._min_samples

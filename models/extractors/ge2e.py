@@ -29,6 +29,8 @@ from torch.nn import functional as F
 
 from curate.errors import ExtractorError
 from curate.hearing import Ge2e, name_of
+from models.extractors import batches
+from models.extractors.batches import in_halves_when_full
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
 
@@ -78,7 +80,8 @@ class GE2E:
         hearing = hearing or Ge2e()
         weights = _weights()
         self.name = name_of(hearing)
-        self.fingerprint = fingerprint("ge2e", weights=[weights], code=[Path(__file__)], packages=COMPUTING)
+        code = [Path(__file__), Path(batches.__file__)]
+        self.fingerprint = fingerprint("ge2e", weights=[weights], code=code, packages=COMPUTING)
         self._device = device_of(hearing.device)
         on_gpu = self._device.type == "cuda"
         self.batch_s = BATCH_S_GPU if on_gpu else BATCH_S_CPU
@@ -89,6 +92,7 @@ class GE2E:
             FFT // 2 + 1, 0.0, SAMPLE_RATE_HZ / 2, 40, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney"
         ).to(self._device)
 
+    @in_halves_when_full
     def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         """(N, 256) for N waveforms at 16 kHz; zeros where no speech is heard, nan for what holds no finite numbers."""
         vectors = np.zeros((len(waveforms), self.dimension), dtype=np.float32)

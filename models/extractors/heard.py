@@ -57,11 +57,18 @@ class Heard:
         given = [piece for of_one in pieces for piece in of_one]
         if not given:
             return vectors
-        found = self._encoder.embed(given)
+        found = self._found(given)
         stops = list(accumulate(len(of_one) for of_one in pieces))
         for row, of_one in enumerate(np.split(found, stops[:-1])):
             vectors[row] = mean_direction(of_one) if self._part == "windows" else of_one.sum(axis=0)  # of one or none
         return vectors
+
+    def _found(self, given: Sequence[Waveform]) -> NDArray[np.float32]:
+        """(N, dimension). Only windows may be more than one call is best given: they overlap."""
+        most = len(given)
+        if self._part == "windows":
+            most = max(1, round(self.batch_s * self.sample_rate_hz) // self._size)
+        return np.concatenate([self._encoder.embed(given[at : at + most]) for at in range(0, len(given), most)])
 
     def _speech(self, waveform: Waveform) -> Waveform:
         """What holds nan stays whole: no detector hears it, and the vector shall tell of it."""

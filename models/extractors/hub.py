@@ -20,7 +20,9 @@ def folder_of(source: str, names: Sequence[str], either: Sequence[str] = (), *, 
     """
     if (folder := Path(source)).is_dir():
         if lacks := _lacks(_files(folder), names, either):
-            raise ExtractorError(f"{source}: no {lacks} in it; {_bring('NAME')}")
+            raise ExtractorError(
+                f'{source}: no {lacks} in it; expected a folder with {_all(names, either)}, like that of "{example}"'
+            )
         return folder
     if not _is_hub_name(source):
         raise ExtractorError(
@@ -47,7 +49,18 @@ def _lacks(there: Sequence[str], names: Sequence[str], either: Sequence[str]) ->
         if name not in there:
             return name
     found = not either or any(matching(there, pattern) for pattern in either)
-    return None if found else either[0].replace("*", "")
+    return None if found else _plain(either[0])
+
+
+def _all(names: Sequence[str], either: Sequence[str]) -> str:
+    """What is wanted, in words."""
+    *others, last = [*names, *([" or ".join(map(_plain, either))] if either else [])]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _plain(pattern: str) -> str:
+    """The name of the file that most models have of those that fit the pattern."""
+    return pattern.replace("*", "")
 
 
 def _is_hub_name(source: str) -> bool:
@@ -102,14 +115,8 @@ def _commit(cached: Path | None) -> str | None:
 def _out_of_reach(name: str, error: Exception) -> ExtractorError:
     why = type(error).__name__
     return ExtractorError(
-        f"{name}: not whole in the cache of Hugging Face, nor to be had from the hub ({why}); {_bring(name)}"
-    )
-
-
-def _bring(name: str) -> str:
-    return (
-        f"expected a folder as `hf download {name} --local-dir FOLDER` leaves it where there is network,"
-        ' then source = "FOLDER"'
+        f"{name}: not whole in the cache of Hugging Face, nor to be had from the hub ({why}); expected a folder as "
+        f'`hf download {name} --local-dir FOLDER` leaves it where there is network, then source = "FOLDER"'
     )
 
 

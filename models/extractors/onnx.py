@@ -221,6 +221,8 @@ def _session(file: Path, provider: tuple[str, dict[str, str]]) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=[provider])
     except _faults() as error:
+        if _is_no_onnx(error):
+            raise ExtractorError(f"{file}: no ONNX, or not all of it; expected a network in ONNX") from None
         raise ExtractorError(f"{file}: expected a network in ONNX: {_line(error)}") from None
     if session.get_providers()[0] != provider[0]:
         raise ExtractorError(
@@ -249,6 +251,13 @@ def _faults() -> tuple[type[Exception], ...]:
         state.NotImplemented,
         state.RuntimeException,
     )
+
+
+def _is_no_onnx(error: Exception) -> bool:
+    """Whether the file was never read as a network; what was, and cannot be used, has words of its own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return isinstance(error, state.InvalidProtobuf) or str(error).endswith("No graph was found in the protobuf.")
 
 
 def _line(error: Exception) -> str:

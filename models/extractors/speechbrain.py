@@ -24,7 +24,8 @@ from curate.errors import ExtractorError
 from curate.hearing import SpeechBrain, name_of
 from models.common import ecapa, ecapa_onednn, features, onednn, processor
 from models.extractors import batches, speechbrain_ecapa, speechbrain_hyperparams, speechbrain_modules
-from models.extractors.device import device_of
+from models.extractors.batches import in_halves_when_full
+from models.extractors.device import device_of, multiply_float32_as_such
 from models.extractors.fingerprint import fingerprint
 from models.extractors.speechbrain_ecapa import own_ecapa
 from models.extractors.speechbrain_modules import Description, Modules, Sharing, described, plain
@@ -55,9 +56,11 @@ class SpeechBrainEncoder:
         self._encoder = own_ecapa(description, self._device, hearing.precision) or Modules(
             description, self._device, dtype
         )
+        multiply_float32_as_such()  # SpeechBrain, when it is imported, has it otherwise
         self.dimension = self._probed(hearing.source)
         self.fingerprint = _fingerprint(description, self._encoder.dtype, own=not isinstance(self._encoder, Modules))
 
+    @in_halves_when_full
     def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         """(N, D) for N waveforms. Those of like length share a batch; of one length where there are no masks."""
         least = round(MIN_S * self.sample_rate_hz)

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from curate.errors import ExtractorError
 from curate.hearing import Transformers, name_of
 from models.extractors import batches
+from models.extractors.batches import in_halves_when_full
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
 from models.extractors.hub import folder_of
@@ -68,6 +69,7 @@ class MeanOfLayer:
             settings={"layer": hearing.layer, "precision": hearing.precision},
         )
 
+    @in_halves_when_full
     def embed(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(N, D) for N waveforms."""
         heard = [waveform if len(waveform) >= self._min_samples else self._repeated(waveform) for waveform in waveforms]

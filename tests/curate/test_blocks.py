@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.blocks import BLOCK_SCHEMA, BlockStore, Fault, Stretch, fixed_size_lists, matrix, name_of_block
@@ -93,7 +93,6 @@ def test_a_fault_of_the_disk_costs_no_block(store, monkeypatch):
     assert len(store.files()) == 1
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_block_with_any_bit_turned_is_told_damaged_or_read_as_it_was(tmp_path_factory, data):
     store = BlockStore(tmp_path_factory.mktemp("blocks"))

@@ -210,6 +210,34 @@ def test_a_limit_may_be_infinite(folder):
             changed(("runner", "address"), "tcp://host:1"),
             "runner: address 'tcp://host:1': threads have none; expected `kind` to be dask or ray",
         ),
+        *(
+            (
+                changed(("embedding",), {"source": "someone/encoder"} | named),
+                "embedding: source 'someone/encoder': ge2e takes none; "
+                "expected no `source`, or `extractor` to be one of speechbrain, onnx, transformers, checkpoint",
+            )
+            for named in ({}, {"extractor": "ge2e"})
+        ),
+        *(
+            (
+                changed(("embedding",), {"extractor": extractor} | source),
+                f"embedding.source: {fault}; expected {wanted}",
+            )
+            for extractor, wanted in (
+                (
+                    "speechbrain",
+                    'a name at the Hugging Face hub such as "speechbrain/spkrec-ecapa-voxceleb", or a folder',
+                ),
+                ("onnx", 'a file such as "voxceleb_resnet34.onnx"'),
+                ("transformers", 'a name at the Hugging Face hub such as "microsoft/wavlm-base", or a folder'),
+                ("checkpoint", 'a folder with model.safetensors and model.json such as "checkpoints/ecapa"'),
+            )
+            for source, fault in (({}, "missing"), ({"source": ""}, "''"))
+        ),
+        (
+            changed(("embedding",), {"extractor": "transformers", "source": "a/b"}),
+            "embedding.layer: missing; expected the number of a layer such as 9, where 0 is what enters the first",
+        ),
         (changed(("runner", "workers"), 0), "runner.workers: 0; expected greater than or equal to 1"),
         (
             changed(("embedding", "extractor"), "ecapa"),

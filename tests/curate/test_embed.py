@@ -202,25 +202,29 @@ def test_a_stretch_may_end_a_little_early_but_not_by_half(root, store, promised_
     assert [row["fault"] for row in filed(store)] == [fault]
 
 
-def test_decoding_runs_beside_the_network(root, store, monkeypatch):
-    """The network waits in its first call until the next file has been decoded: one thread would wait for ever."""
-    decoded, plain = threading.Semaphore(0), embed.audio.decode
+@pytest.mark.parametrize("decoders", [1, 3])
+def test_decoding_runs_ahead_of_the_network(root, store, decoders, monkeypatch):
+    """Each call waits until all that the next is given has been decoded: decoding that waits in turn never would be."""
+    decoded, plain = [threading.Event() for _ in range(8)], embed.audio.decode
 
-    def decode(*arguments, **options):
-        waveform = plain(*arguments, **options)
-        decoded.release()
+    def decode(*arguments, start_s, **options):
+        waveform = plain(*arguments, start_s=start_s, **options)
+        decoded[round(64 * start_s)].set()
         return waveform
 
     class Patient(CountingExtractor):
         def embed(self, waveforms):
-            if not self.calls:
-                assert decoded.acquire(timeout=60)
-                assert decoded.acquire(timeout=60)
+            for event in decoded[: 3 * (len(self.calls) + 2)]:
+                assert event.wait(timeout=60)
             return super().embed(waveforms)
 
     monkeypatch.setattr(embed.audio, "decode", decode)
-    embed_block(block_of(root, "d", "c", "b", "a"), Patient(), store, decoders=1)
-    assert [row["vector"][2] for row in filed(store)] == [640, 560, 480, 400]
+    (one,) = block_of(root, "short")
+    extractor = Patient(batch_s=3 / 64)
+    embed_block(
+        [replace(one, start_s=i / 64, duration_s=1 / 64) for i in range(8)], extractor, store, decoders=decoders
+    )
+    assert extractor.calls == [[125] * 3, [125] * 3, [125] * 2]
 
 
 @pytest.mark.parametrize("batch_s", [0.0, 0.1])

@@ -6,7 +6,7 @@ import pytest
 from curate.catalog import Catalog, rows_of
 from curate.decisions import Author, verdicts
 from curate.errors import CatalogError
-from curate.explain import explain
+from curate.explain import counted, explain
 from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES
 
@@ -150,3 +150,17 @@ def test_an_utterance_with_the_name_of_its_speaker_is_not_told_the_decision_twic
     catalog.publish(DECISIONS, pa.concat_tables(both), part="clean", fingerprint="f")
     lines = explain(catalog, "toy/a")
     assert [line.split(",")[0] for line in lines[1:]] == ["The utterance was dropped", "Its speaker toy/a was kept"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (0, ("speaker",), "0 speakers"),
+        (1, ("speaker",), "1 speaker"),
+        (2, ("speaker",), "2 speakers"),
+        (1, ("person", "people"), "1 person"),
+        (11, ("person", "people"), "11 people"),
+    ],
+)
+def test_one_is_counted_in_the_singular_and_nothing_else(number, words, said):
+    assert counted(number, *words) == said

@@ -12,6 +12,7 @@ from curate import publish
 from curate.catalog import rows_of
 from curate.config import Card, Pipeline, Splits, Trials
 from curate.corpora import folder
+from curate.hearing import Checkpoint, Ge2e, Hearing, SpeechBrain, Transformers
 from curate.publish import card
 from curate.schema import AGE_LABELS, CORPORA, DECISIONS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
 
@@ -93,7 +94,7 @@ def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "e
     }
 
 
-def pipeline(*, trials=None, **of_card):
+def pipeline(*, trials=None, hearing: Hearing | None = None, **of_card):
     corpora = tuple(folder.Settings(reader="folder", name=name, root=Path("/r")) for name in ("hue", "sai"))
     return Pipeline(
         name="toy",
@@ -102,6 +103,7 @@ def pipeline(*, trials=None, **of_card):
         corpora=corpora,
         splits=Splits(num_test_speakers=2, test_from=("hue",)),
         trials=trials or Trials(),
+        embedding=hearing or Ge2e(),
         card=Card(**of_card),
     )
 
@@ -164,16 +166,51 @@ def test_the_counts_equal_the_tables():
         ["leq29", "", "no_age", "3"],
     ]
     assert rows_under(text, "Benchmark `toy`")[:2] == [["train", "1", "1"], ["test", "2", "1"]]
-    assert "\n1 target trials (two sessions of one person) and\n2 nontarget trials (two people of one sex)" in text
+    assert "\n1 target trial (two sessions of one person) and\n2 nontarget trials (two people of one sex)" in text
     assert "- hue/b = sai/x (similarity 0.875)\n" in text
-    assert "Of the target trials 1 have a side without a known session" in text
+    assert "Of the target trials 1 has a side without a known session" in text
 
 
 def test_the_conditions_of_the_trials_are_told_as_they_were_set():
     text = card(pipeline(trials=Trials(cross_session_targets=False, same_sex_nontargets=False)), **tables())
-    assert "1 target trials (any two utterances of one person)" in text
+    assert "1 target trial (any two utterances of one person)" in text
     assert "2 nontarget trials (any two people)" in text
     assert "drawn with seed 7 from hue, half of each sex." in text
+
+
+def test_of_one_is_told_in_the_singular():
+    rows = tables()
+    alone = [row for row in rows["utterances"].to_pylist() if row["utterance_id"] == "hue/1"]
+    text = card(pipeline(), **rows | {"utterances": rows_of(UTTERANCES, alone)})
+    assert "1 of 1 utterance is kept (0.50 hours),\nby 1 person under 1 speaker label." in text
+
+
+@pytest.mark.parametrize(
+    ("hearing", "told"),
+    [
+        (Ge2e(), "`ge2e` (extractor `ge2e`), which heard the whole of each utterance, without speech detection"),
+        (
+            SpeechBrain(extractor="speechbrain", source="/home/me/ecapa", speech="silero", part="windows", part_s=2.5),
+            "`ecapa` (extractor `speechbrain`), which heard windows of 2.5 s, one every 1.25 s, of the speech in each "
+            "utterance, detected by silero-vad",
+        ),
+        (
+            Transformers(extractor="transformers", source="a/wavlm", layer=9, part="windows", part_s=3, hop_s=1),
+            "`wavlm` (extractor `transformers`, layer 9), which heard windows of 3 s, one every 1 s, of each "
+            "utterance, without speech detection",
+        ),
+        (
+            Checkpoint(extractor="checkpoint", source="c", name="mine", speech="energy", part="first", part_s=4),
+            "`mine` (extractor `checkpoint`), which heard the first 4 s of the speech in each utterance, detected by "
+            "its energy",
+        ),
+    ],
+    ids=lambda value: getattr(value, "extractor", ""),
+)
+def test_the_card_says_who_listened_and_to_what_and_names_no_folder(hearing, told):
+    text = card(pipeline(hearing=hearing), **tables())
+    assert f" Voices were\ncompared by the encoder {told}.\n" in text
+    assert "/home" not in text
 
 
 def test_figures_carry_their_unit_and_conventions():

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from curate.vectors import embedding_rows, plan, without_vector
 
 AUTHOR = Author(rule="extractor counting", step="embed", run_id="0123456789ab")
 RATE_HZ = 8_000
+SHAS, LENGTHS_S = st.sampled_from("abcdefgh"), st.sampled_from([0.5, 1.0, 2.5])
 
 
 class CountingExtractor:
@@ -148,6 +148,23 @@ def test_nothing_is_computed_twice_and_only_what_is_new_is_computed(root, toy, s
     assert extractor.num_heard == 4
 
 
+def test_a_plan_counts_each_stretch_that_a_block_holds_once_and_names_those_that_none_does(root, toy, store):
+    one = toy([row(root, name) for name in ("a", "twin", "silent", "b")])
+    assert one.planned(root, store).num_held == 0
+    one.embed(root, CountingExtractor(), store)
+    one.describe([row(root, name) for name in ("twin", "a", "silent", "d", "c")])
+    planned = one.planned(root, store)
+    assert (planned.num_held, planned.num_stretches) == (2, 2)  # the twins, and the fault of the silent one
+    ids = [stretch.utterance_id for block in planned.blocks(1) for stretch in block]
+    assert sorted(ids) == ["toy/c", "toy/d"]
+
+
+def test_a_fault_is_told_of_the_utterance_by_its_id(root, toy, store):
+    one = toy([row(root, name) for name in ("a", "silent")])
+    (block,) = one.planned(root, store).blocks(2)
+    assert embed_block(block, CountingExtractor(), store).faults == ("toy/silent: all its samples are zero",)
+
+
 def test_audio_that_moves_is_found_again_and_audio_that_changes_is_not(root, toy, store, tmp_path):
     extractor = CountingExtractor()
     one = toy([row(root, name) for name in "ab"])
@@ -226,6 +243,72 @@ def test_a_corpus_without_speech_gives_tables_without_rows(root, toy, store, nam
     assert (len(rows), len(without)) == (0, len(names))
 
 
+def test_of_audio_that_lies_in_several_places_the_first_corpus_and_path_is_heard(root, toy, store):
+    places = [("toy", "b.wav"), ("toy", "a.wav"), ("other", "d.wav"), ("other", "c.wav"), ("toy", "e.wav")]
+    rows = [
+        row(root, "a", utterance_id=f"toy/{i}", corpus=corpus, path=path) for i, (corpus, path) in enumerate(places)
+    ]
+    one = toy(rows)
+    planned = plan(one.catalog, store, {"toy": root, "other": root / "other"}, one.folder / "scratch")
+    ((stretch,),) = planned.blocks(10)
+    assert stretch.file == root / "other" / "c.wav"
+
+
+def test_verdicts_come_in_the_order_of_ids(root, toy, store):
+    files = []
+    for i in range(6):
+        files.append(root / f"silent{i}.wav")
+        soundfile.write(files[-1], np.zeros(400 + i), RATE_HZ)
+    files.sort(key=lambda file: hashlib.sha256(file.read_bytes()).hexdigest(), reverse=True)  # blocks go by the hash
+    rows = [row(root, file.stem, utterance_id=f"toy/{i}") for i, file in enumerate(files)]
+    rows += [row(root, "silent3", utterance_id=f"toy/{i}") for i in "6x"]
+    _, without = toy(rows).embed(root, CountingExtractor(), store)
+    assert without["subject_id"].to_pylist() == [f"toy/{i}" for i in "0123456x"]
+
+
+ODD_NAMES = (
+    "it's", "100%41 of `a b`", "größe–声", "[ab]c", "a*b?", "corpus=other", "block=x", "start_s=7", "fault=silent",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_folder_is_a_name_whatever_is_in_it(root, toy, tmp_path, name):
+    """No SQL, no glob, no escape of an address and no Hive partition."""
+    for other in ("ac", "axby"):  # which the globs among the names match
+        beside = tmp_path / "odd" / other
+        Toy(beside, [row(root, "c")]).embed(root, CountingExtractor(), BlockStore(beside / "blocks"))
+    names = ("silent", "d", "a", "twin", "b")
+    expected = toy([row(root, one) for one in names]).embed(root, CountingExtractor(), BlockStore(tmp_path / "plain"))
+    folder, extractor = tmp_path / "odd" / name, CountingExtractor()
+    audio = shutil.copytree(root, folder / name)
+    for file in audio.iterdir():
+        file.rename(file.with_name(name + file.name))
+    rows = [row(audio, name + one, utterance_id=f"toy/{one}") for one in names]
+    odd, blocks = Toy(folder, rows), BlockStore(folder / "blocks")
+    assert odd.embed(audio, extractor, blocks) == expected
+    assert odd.embed(audio, extractor, blocks) == expected
+    assert extractor.num_heard == 3
+
+
+@pytest.mark.parametrize("is_read_to_its_end", [True, False])
+def test_no_copy_of_the_vectors_is_left_behind(root, toy, store, is_read_to_its_end):
+    one = toy([row(root, name) for name in "abc"])
+    table, _ = one.embed(root, CountingExtractor(), store)
+    vector, scratch = matrix(table["vector"])[1].tobytes(), one.folder / "scratch"
+
+    def copies():
+        return [file for file in scratch.rglob("*") if file.is_file() and vector in file.read_bytes()]
+
+    batches = embedding_rows(one.catalog, store, extractor="counting", dimension=3, scratch=scratch).batches()
+    next(batches)
+    assert len(copies()) == 1  # vectors may be more than fit into memory
+    if is_read_to_its_end:
+        assert list(batches) == []
+    else:
+        batches.close()
+    assert copies() == []
+
+
 @pytest.mark.parametrize("per_block", [1, 2, 3, 100])
 def test_the_tables_do_not_depend_on_the_size_of_the_blocks(root, toy, tmp_path, per_block):
     one = toy([row(root, name) for name in ("silent", "d", "a", "twin", "c", "b")])
@@ -265,10 +348,32 @@ def test_a_damaged_block_is_computed_again(root, toy, store):
     assert extractor.num_heard == 6
 
 
-@settings(deadline=None, max_examples=40)
+def in_order(keys):
+    """Longest first; equal lengths by what is heard, so that whoever plans the same names the same blocks."""
+    return sorted(keys, key=lambda key: (-key[2], key[0], key[1], key[3]))
+
+
+def test_a_plan_of_thousands_has_one_order(toy, store, tmp_path):
+    """Sorting keeps a few rows of equal length as they came, and many it does not."""
+    rows = [
+        {"utterance_id": f"toy/{i:04}", "corpus": "toy", "speaker_id": "toy/x", "path": "x.wav"}
+        | {
+            "content_sha256": f"{i * 7 % 500:03}",
+            "start_s": i // 1_000 / 2,
+            "duration_s": 1.0 + i % 3,
+            "channel": i % 2,
+        }
+        for i in range(3_000)
+    ]
+    (block,) = toy(rows).planned(tmp_path, store).blocks(len(rows))
+    wanted = {(one["content_sha256"], one["start_s"], one["duration_s"], one["channel"]) for one in rows}
+    assert [stretch.key for stretch in block] == in_order(wanted)
+
+
+@settings(max_examples=40)
 @given(
-    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0.5, 1.0, 2.5])), max_size=12),
-    st.sets(st.sampled_from("abcdefgh")),
+    st.lists(st.tuples(SHAS, st.sampled_from([0.0, 0.5]), LENGTHS_S, st.sampled_from([None, 0, 1])), max_size=12),
+    st.sets(SHAS),
     st.integers(1, 5),
 )
 def test_what_is_missing_is_cut_into_full_blocks_longest_first_each_stretch_once(
@@ -277,20 +382,22 @@ def test_what_is_missing_is_cut_into_full_blocks_longest_first_each_stretch_once
     folder = tmp_path_factory.mktemp("toy")
     rows = [
         {"utterance_id": f"toy/{i:02}", "corpus": "toy", "speaker_id": "toy/x", "path": f"{i}.wav"}
-        | {"content_sha256": sha, "start_s": 0.0, "duration_s": duration_s}
-        for i, (sha, duration_s) in enumerate(wanted)
+        | {"content_sha256": sha, "start_s": start_s, "duration_s": duration_s, "channel": channel}
+        for i, (sha, start_s, duration_s, channel) in enumerate(wanted)
     ]
-    keys = {(sha, 0.0, duration_s, -1) for sha, duration_s in wanted}
+    stretches = {
+        one.key: one
+        for sha, start_s, duration_s, channel in wanted
+        for one in [Stretch(file=folder, content_sha256=sha, start_s=start_s, duration_s=duration_s, channel=channel)]
+    }
     store = BlockStore(folder / "blocks")
-    for key in sorted(key for key in keys if key[0] in done):
-        computed = Stretch(file=Path("x"), content_sha256=key[0], start_s=0.0, duration_s=key[2])
-        store.add([computed], np.ones((1, 3), dtype=np.float32))
+    for key, stretch in stretches.items():
+        if key[0] in done:
+            store.add([stretch], np.ones((1, 3), dtype=np.float32))
     planned = Toy(folder, rows).planned(folder, store)
     blocks = list(planned.blocks(per_block))
     flat = [stretch for block in blocks for stretch in block]
-    left = {key for key in keys if key[0] not in done}
-    assert sorted(stretch.key for stretch in flat) == sorted(left)
-    lengths = [stretch.duration_s for stretch in flat]
-    assert lengths == sorted(lengths, reverse=True)
+    left = [key for key in stretches if key[0] not in done]
+    assert [one.key for one in flat] == in_order(left)
     assert all(len(block) == per_block for block in blocks[:-1])
-    assert (planned.num_stretches, planned.audio_s) == (len(left), pytest.approx(sum(lengths)))
+    assert (planned.num_stretches, planned.audio_s) == (len(left), pytest.approx(sum(key[2] for key in left)))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -172,8 +173,19 @@ def test_why_tells_the_story_of_an_utterance_and_of_a_speaker(curate, pipeline):
 
 def test_status_says_what_each_step_last_did(curate, pipeline):
     said = curate("status", "-c", pipeline.parent / "catalog").stdout
+    assert "4 labels of 4 people; 0 pairs merged" in said
+    assert re.search(r"test: \d+ utterances of 4 people; train: \d+ utterances", said)
     steps = ("register", "ingest", "embed", "clean", "identities", "ages", "split", "trials", "score")
     assert all(step in said for step in steps)
+
+
+@pytest.mark.parametrize("kind", ["threads", "dask", "ray"])
+def test_a_number_of_workers_beside_the_runner_points_to_its_section(kind, curate, tmp_path):
+    said = one_line_of(curate("run", tmp_path / "any.toml", "--runner", f"{kind}:4"))
+    assert said == (
+        f"curate: runner '{kind}:4': how many workers is not said here; expected the runner alone, and "
+        "`workers = 4` in `[runner]` of the pipeline file"
+    )
 
 
 @pytest.mark.parametrize("verb", [("status",), ("why", "x"), ("query", "select 1")])

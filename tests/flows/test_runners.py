@@ -27,7 +27,17 @@ from curate.config import Runner, load_pipeline
 from curate.errors import CorpusError, ExtractorError, PipelineError, VoxcurateError
 from curate.schema import RUNS
 from flows.pipeline import _may_pass, run
-from flows.runners import Sealed, _environment, _require_package, at_most, chosen, cores_each, require, share_cores
+from flows.runners import (
+    Sealed,
+    _environment,
+    _require_package,
+    at_most,
+    chosen,
+    cores_each,
+    require,
+    require_device,
+    share_cores,
+)
 
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
 OURS = re.compile(r"(scan|register|ingest|embed|clean|identities|ages|split|trials|score|wrote)\b|  ")
@@ -104,8 +114,8 @@ def test_a_dask_worker_killed_in_the_middle_costs_nothing(
     assert cluster.processes["lives"].poll() is None
     assert contents(tmp_path / "catalog", without=TIMED) == contents(on_threads, without=TIMED)
     assert blocks(tmp_path / "catalog") == blocks(on_threads)
-    told = re.findall(r"embed: block (\w+)", caplog.text)
-    assert sorted(f"{name}.parquet" for name in told) == sorted(blocks(on_threads))
+    told = [int(number) for number in re.findall(r"embed: block (\d+):", caplog.text)]
+    assert told == list(range(1, len(blocks(on_threads)) + 1))
 
 
 @pytest.mark.real
@@ -192,6 +202,13 @@ def test_a_package_that_is_missing_is_told_with_how_to_bring_it(kind, package, m
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(VoxcurateError, match=rf"no package '{package}' here; expected `pip install 'voxcurate\[{kind}"):
         require(Runner(kind=kind))
+
+
+def test_a_gpu_by_number_is_refused_on_ray_which_deals_them_out():
+    with pytest.raises(VoxcurateError, match=r'"cuda:1" on Ray, .*expected "cuda"'):
+        require_device(Runner(kind="ray"), "cuda:1")
+    require_device(Runner(kind="ray"), "cuda")
+    require_device(Runner(kind="dask"), "cuda:1")
 
 
 class Machines:

@@ -169,15 +169,17 @@ def library():
     import ruamel.yaml
     from hyperpyyaml import load_hyperpyyaml
     from speechbrain.inference.classifiers import EncoderClassifier
+    from speechbrain.lobes.features import Fbank
+    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+    from speechbrain.processing.features import InputNormalization
     from speechbrain.utils.checkpoints import Checkpointer
 
     for name in [name for name, module in sys.modules.items() if type(module).__name__ == OLD_NAMES]:
         del sys.modules[name]
-    if not hasattr(
-        ruamel.yaml.Loader, "max_depth"
-    ):  # ruamel.yaml 0.19 asks for it, HyperPyYAML's way of loading lacks it
+    if not hasattr(ruamel.yaml.Loader, "max_depth"):  # which ruamel.yaml 0.19 asks for and HyperPyYAML does not set
         ruamel.yaml.Loader.max_depth = None
-    return SimpleNamespace(**{one.__name__: one for one in (load_hyperpyyaml, EncoderClassifier, Checkpointer)})
+    taken = (load_hyperpyyaml, EncoderClassifier, Checkpointer, Fbank, InputNormalization, ECAPA_TDNN)
+    return SimpleNamespace(**{one.__name__: one for one in taken})
 
 
 @pytest.fixture(scope="session")
@@ -210,6 +212,12 @@ def speechbrain_folders(save_speechbrain, tmp_path_factory):
     """An ECAPA-TDNN, an x-vector and a ResNet of SpeechBrain."""
     texts = {"ecapa": ECAPA, "xvector": XVECTOR, "resnet": RESNET}
     return {kind: save_speechbrain(tmp_path_factory.mktemp(kind), text) for kind, text in texts.items()}
+
+
+@pytest.fixture
+def ecapa_folder(speechbrain_folders, tmp_path):
+    """The ECAPA-TDNN, to be changed."""
+    return shutil.copytree(speechbrain_folders["ecapa"], tmp_path / "ecapa")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from models.common.features import FEATURES
 from models.common.resnet import ResNet, ResNetSettings
 from models.extractors.batches import of_like_length
 from models.extractors.checkpoint import CheckpointEncoder
+from tests.models.made import cosines, noise
 
 FILES = (
     "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
@@ -34,10 +35,6 @@ MADE = {
     "resnet-of-kaldi": (ResNet, ResNetSettings(num_bands=40, channels=8, blocks=(1, 1, 1, 1), dimension=64), "kaldi"),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("which", sorted(MADE))
-
-
-def noise(seed, num_samples):
-    return (0.1 * np.random.default_rng(seed).normal(size=num_samples)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +58,6 @@ def speech(corpora):
 
 def encoder(folder, **settings):
     return CheckpointEncoder(Checkpoint(extractor="checkpoint", source=str(folder), device="cpu", **settings))
-
-
-def cosines(one, other):
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
 
 def in_batches(encoder, folder):

@@ -16,6 +16,7 @@ from curate import audio
 from curate.hearing import Checkpoint, Ge2e, Onnx, SpeechBrain, Transformers, name_of
 from models.common import onednn
 from models.extractors import extractor
+from tests.models.made import cosines
 
 ROOT = Path(__file__).parents[2]
 KINDS = (
@@ -99,11 +100,6 @@ def agree(found, expected):
     assert cosines(found[heard], expected[heard]).min() >= 0.99999
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())  # their lengths, too
     return True
-
-
-def cosines(one, other):
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
 
 @EACH

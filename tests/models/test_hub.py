@@ -119,13 +119,23 @@ def test_a_folder_with_all_files_is_taken_and_nobody_is_asked(tmp_path, no_netwo
 
 
 @pytest.mark.parametrize("lacks", ["settings.yaml", "net.ckpt", "model.safetensors"])
-def test_a_folder_that_lacks_a_file_names_it_and_says_how_to_bring_it(lacks, tmp_path):
+def test_a_folder_that_lacks_a_file_names_it_and_says_what_such_a_folder_holds(lacks, tmp_path):
     for name in {"settings.yaml", "net.ckpt", "model.safetensors"} - {lacks}:
         (tmp_path / name).touch()
     (tmp_path / lacks).mkdir()  # which is no file
     told = error_of(tmp_path, ("settings.yaml", "net.ckpt"), (SAFE,) if lacks != "model.safetensors" else ("m*.none",))
     named = "m.none" if lacks == "model.safetensors" else lacks
-    assert told.startswith(f"{tmp_path}: no {named} in it; expected a folder as `hf download NAME --local-dir FOLDER`")
+    weights = "m.none" if lacks == "model.safetensors" else "model.safetensors"
+    assert told == (
+        f"{tmp_path}: no {named} in it; expected a folder with settings.yaml, net.ckpt and {weights}, "
+        'like that of "speechbrain/spkrec-ecapa-voxceleb"'
+    )
+
+
+def test_of_weights_in_two_forms_a_folder_may_hold_either(tmp_path):
+    assert "; expected a folder with settings.yaml, like" in error_of(tmp_path, ("settings.yaml",))
+    told = error_of(tmp_path, ("settings.yaml",), (SAFE, PICKLED))
+    assert "; expected a folder with settings.yaml and model.safetensors or pytorch_model.bin, like" in told
 
 
 @pytest.mark.parametrize(

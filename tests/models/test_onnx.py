@@ -22,6 +22,7 @@ from curate.errors import ExtractorError
 from curate.hearing import Onnx
 from models.extractors import onnx as extractor
 from models.extractors.onnx import FilterBankNetwork, whole_frames
+from tests.models.made import noise
 
 FILES = (
     "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
@@ -69,10 +70,6 @@ def save(path, nodes, inputs, output, weights=(), metadata=None, kind=TensorProt
 
 def heard(path, **settings):
     return FilterBankNetwork(Onnx(extractor="onnx", source=str(path), device="cpu", **settings))
-
-
-def noise(seed, num_samples, level=0.1):
-    return (level * np.random.default_rng(seed).normal(size=num_samples)).astype(np.float32)
 
 
 def expected(mel):
@@ -329,8 +326,16 @@ def test_a_file_that_is_no_network_is_told_in_one_line(tmp_path):
     whole = network(tmp_path / "n.onnx").read_bytes()
     for content in (b"", b"no network\n" * 50, whole[: len(whole) // 2]):
         (tmp_path / "bad.onnx").write_bytes(content)
-        with pytest.raises(ExtractorError, match=r"^\S*bad\.onnx: expected a network in ONNX: [^\n]+$"):
+        with pytest.raises(ExtractorError) as caught:
             heard(tmp_path / "bad.onnx")
+        file = tmp_path / "bad.onnx"
+        assert str(caught.value) == f"{file}: no ONNX, or not all of it; expected a network in ONNX"
+
+
+def test_a_network_that_cannot_be_used_is_told_with_the_reason_why(tmp_path):
+    save(tmp_path / "n.onnx", [helper.make_node("Foo", ["a"], ["b"])], [("a", [1])], ("b", [1]))
+    with pytest.raises(ExtractorError, match=r"^\S*n\.onnx: expected a network in ONNX: [^\n]*Foo[^\n]*$"):
+        heard(tmp_path / "n.onnx")
 
 
 @pytest.mark.parametrize(

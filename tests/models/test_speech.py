@@ -18,6 +18,7 @@ from curate import audio
 from curate.errors import ExtractorError
 from models.extractors import speech
 from models.extractors.speech import Silero, energy_speech, log_energies, stretches, voiced
+from tests.models.made import noise
 
 FILES = (
     "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
@@ -46,10 +47,6 @@ def package():
 @pytest.fixture(scope="module")
 def read_speech(corpora):
     return [audio.decode(corpora / file, sample_rate_hz=16_000) for file in FILES]
-
-
-def noise(seed, num_samples, level):
-    return (level * np.random.default_rng(seed).normal(size=num_samples)).astype(np.float32)
 
 
 def loud_between_quiet(rate_hz):

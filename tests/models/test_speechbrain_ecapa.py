@@ -1,7 +1,6 @@
 """What our own network promises of SpeechBrain's ECAPA-TDNN: the same vectors, and no say in what it does not know."""
 
 import inspect
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,44 +9,16 @@ import numpy as np
 import pytest
 
 from curate.errors import ExtractorError
-from curate.hearing import SpeechBrain
 from models.extractors import speechbrain as encoder_module
 from models.extractors import speechbrain_ecapa
-from models.extractors.speechbrain import SpeechBrainEncoder
 from models.extractors.speechbrain_ecapa import OneByOne, Padded
 from models.extractors.speechbrain_modules import Modules
+from tests.models.made import cosines, edit, encoder_of, noises
 
 
 @pytest.fixture(scope="module")
 def ours(speechbrain_folders):
     return encoder_of(speechbrain_folders["ecapa"])
-
-
-@pytest.fixture
-def folder(speechbrain_folders, tmp_path):
-    """The ECAPA-TDNN, to be changed."""
-    return shutil.copytree(speechbrain_folders["ecapa"], tmp_path / "ecapa")
-
-
-def encoder_of(folder, **settings):
-    return SpeechBrainEncoder(SpeechBrain(extractor="speechbrain", source=str(folder), device="cpu", **settings))
-
-
-def cosines(one, other):
-    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-
-
-def noise(seed, *lengths):
-    rng = np.random.default_rng(seed)
-    return [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
-
-
-def edit(folder, old, new):
-    file = folder / "hyperparams.yaml"
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
-    return folder
 
 
 @pytest.mark.real
@@ -86,15 +57,15 @@ def test_in_padded_batches_as_on_a_gpu_our_network_gives_the_same(speechbrain_fo
         ("lin_neurons: 48", "lin_neurons: 48\n    something_new: 1"),
     ],
 )
-def test_settings_that_our_network_does_not_know_are_left_to_speechbrain(old, new, folder, encode_batch, speech):
-    edit(folder, old, new)
+def test_settings_that_our_network_does_not_know_are_left_to_speechbrain(old, new, ecapa_folder, encode_batch, speech):
+    edit(ecapa_folder, old, new)
     if "something_new" in new:
         with pytest.raises(ExtractorError, match="cannot make"):
-            encoder_of(folder)
+            encoder_of(ecapa_folder)
         return
-    encoder = encoder_of(folder)
+    encoder = encoder_of(ecapa_folder)
     assert isinstance(encoder._encoder, Modules)
-    assert cosines(encoder.embed(speech), encode_batch(folder, speech)).min() >= 0.99999
+    assert cosines(encoder.embed(speech), encode_batch(ecapa_folder, speech)).min() >= 0.99999
 
 
 @pytest.mark.parametrize(
@@ -108,8 +79,8 @@ def test_settings_that_our_network_does_not_know_are_left_to_speechbrain(old, ne
         ("    dilations: [1, 2, 3, 4, 1]\n", ""),
     ],
 )
-def test_settings_that_change_nothing_are_left_to_our_network(old, new, folder, ours):
-    encoder, waveforms = encoder_of(edit(folder, old, new)), noise(0, 4_000)
+def test_settings_that_change_nothing_are_left_to_our_network(old, new, ecapa_folder, ours):
+    encoder, waveforms = encoder_of(edit(ecapa_folder, old, new)), noises(0, 4_000)
     assert isinstance(encoder._encoder, OneByOne)
     np.testing.assert_array_equal(encoder.embed(waveforms), ours.embed(waveforms))
 

@@ -15,6 +15,7 @@ from curate.errors import ExtractorError
 from curate.hearing import SpeechBrain
 from models.common.onednn import has_bfloat16
 from models.extractors.speechbrain import SpeechBrainEncoder
+from tests.models.made import cosines, edit, encoder_of, error_of, noises
 
 OLD_NAMES = "DeprecatedModuleRedirect"
 DIMENSIONS = {"ecapa": 48, "xvector": 40, "resnet": 32}
@@ -23,41 +24,6 @@ DIMENSIONS = {"ecapa": 48, "xvector": 40, "resnet": 32}
 @pytest.fixture(scope="module")
 def encoders(speechbrain_folders):
     return {kind: encoder_of(folder) for kind, folder in speechbrain_folders.items()}
-
-
-@pytest.fixture
-def folder(speechbrain_folders, tmp_path):
-    """The ECAPA-TDNN, to be changed."""
-    return shutil.copytree(speechbrain_folders["ecapa"], tmp_path / "ecapa")
-
-
-def encoder_of(folder, **settings):
-    return SpeechBrainEncoder(SpeechBrain(extractor="speechbrain", source=str(folder), device="cpu", **settings))
-
-
-def cosines(one, other):
-    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-
-
-def noise(seed, *lengths):
-    rng = np.random.default_rng(seed)
-    return [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
-
-
-def edit(folder, old, new):
-    file = folder / "hyperparams.yaml"
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
-    return folder
-
-
-def error_of(source, **settings):
-    with pytest.raises(ExtractorError) as caught:
-        encoder_of(source, **settings)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.real
@@ -88,7 +54,7 @@ def test_a_batch_gives_the_vectors_that_one_by_one_gives_in_any_order(kind, enco
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(1, 8_000), min_size=1, max_size=6), st.integers(0, 99))
 def test_waveforms_of_any_lengths_share_a_batch_without_hearing_each_other(encoders, lengths, seed):
-    waveforms = noise(seed, *lengths)
+    waveforms = noises(seed, *lengths)
     for encoder in encoders.values():
         alone = np.concatenate([encoder.embed([waveform]) for waveform in waveforms])
         assert cosines(encoder.embed(waveforms), alone).min() >= 0.99999
@@ -109,14 +75,14 @@ def test_bfloat16_agrees_with_float32(kind, speechbrain_folders, encoders, speec
 @pytest.mark.parametrize("kind", DIMENSIONS)
 def test_a_waveform_too_short_for_a_network_is_heard_repeated(kind, encoders):
     for length in (1, 159, 1599):
-        (short,) = noise(length, length)
+        (short,) = noises(length, length)
         repeated = np.tile(short, 1600 // length + 1)[:1600]
         np.testing.assert_array_equal(encoders[kind].embed([short]), encoders[kind].embed([repeated]))
 
 
 @pytest.mark.parametrize("kind", DIMENSIONS)
 def test_several_threads_may_ask_at_once(kind, encoders):
-    waveforms = noise(0, *range(3_000, 9_000, 1_000))
+    waveforms = noises(0, *range(3_000, 9_000, 1_000))
     expected = np.concatenate([encoders[kind].embed([waveform]) for waveform in waveforms])
     with ThreadPoolExecutor(4) as threads:
         found = np.concatenate(list(threads.map(lambda waveform: encoders[kind].embed([waveform]), waveforms)))
@@ -133,73 +99,76 @@ def test_a_folder_is_loaded_without_network_and_nothing_is_written(
 
     monkeypatch.chdir(tmp_path)
     before = state()
-    encoder_of(speechbrain_folders[kind]).embed(noise(0, 4_000))
+    encoder_of(speechbrain_folders[kind]).embed(noises(0, 4_000))
     assert state() == before
     assert no_network == []
 
 
-def test_only_the_files_that_are_heard_with_are_needed(folder, encoders):
+def test_only_the_files_that_are_heard_with_are_needed(ecapa_folder, encoders):
     for name in ("classifier.ckpt", "mean_var_norm_emb.ckpt", "label_encoder.txt"):
-        (folder / name).unlink()
-    waveforms = noise(0, 4_000)
-    np.testing.assert_array_equal(encoder_of(folder).embed(waveforms), encoders["ecapa"].embed(waveforms))
+        (ecapa_folder / name).unlink()
+    waveforms = noises(0, 4_000)
+    np.testing.assert_array_equal(encoder_of(ecapa_folder).embed(waveforms), encoders["ecapa"].embed(waveforms))
 
 
 @pytest.mark.parametrize("name", ["hyperparams.yaml", "embedding_model.ckpt"])
-def test_a_folder_that_lacks_a_file_names_it(name, folder):
-    (folder / name).unlink()
-    assert error_of(folder).startswith(f"{folder}: no {name} in it; expected")
+def test_a_folder_that_lacks_a_file_names_it(name, ecapa_folder):
+    (ecapa_folder / name).unlink()
+    assert error_of(ecapa_folder).startswith(f"{ecapa_folder}: no {name} in it; expected")
 
 
-def test_a_normalisation_over_the_batch_hears_each_waveform_alone(folder):
-    encoder = encoder_of(edit(folder, "norm_type: sentence", "norm_type: batch"))
-    waveforms = noise(0, 4_000, 4_000)
+def test_a_normalisation_over_the_batch_hears_each_waveform_alone(ecapa_folder):
+    encoder = encoder_of(edit(ecapa_folder, "norm_type: sentence", "norm_type: batch"))
+    waveforms = noises(0, 4_000, 4_000)
     waveforms[0] *= np.linspace(0, 9, 4_000, dtype=np.float32)
     alone = np.concatenate([encoder.embed([waveform]) for waveform in waveforms])
     np.testing.assert_array_equal(encoder.embed(waveforms), alone)
 
 
-def test_statistics_of_a_normalisation_are_loaded(encode_batch, folder):
+def test_statistics_of_a_normalisation_are_loaded(encode_batch, ecapa_folder):
     text = (
-        (folder / "hyperparams.yaml")
+        (ecapa_folder / "hyperparams.yaml")
         .read_text()
         .replace("norm_type: sentence", "norm_type: global")
         .replace("loadables:\n", "loadables:\n        mean_var_norm: !ref <mean_var_norm>\n")
     )
-    (folder / "hyperparams.yaml").write_text(text)
+    (ecapa_folder / "hyperparams.yaml").write_text(text)
     torch.manual_seed(0)
-    waveforms, statistics = noise(0, 4_000), {"count": 3, "glob_mean": torch.randn(80), "glob_std": torch.ones(80)}
-    torch.save(statistics, folder / "mean_var_norm.ckpt")
-    expected = encode_batch(folder, waveforms)
-    assert cosines(encoder_of(folder).embed(waveforms), expected).min() >= 0.99999
-    torch.save({"count": 3}, folder / "mean_var_norm.ckpt")
-    assert "mean_var_norm.ckpt: 'glob_mean'; expected weights" in error_of(folder)
+    waveforms, statistics = noises(0, 4_000), {"count": 3, "glob_mean": torch.randn(80), "glob_std": torch.ones(80)}
+    torch.save(statistics, ecapa_folder / "mean_var_norm.ckpt")
+    expected = encode_batch(ecapa_folder, waveforms)
+    assert cosines(encoder_of(ecapa_folder).embed(waveforms), expected).min() >= 0.99999
+    torch.save({"count": 3}, ecapa_folder / "mean_var_norm.ckpt")
+    assert "mean_var_norm.ckpt: 'glob_mean'; expected weights" in error_of(ecapa_folder)
 
 
-def test_weights_of_several_parts_in_one_file_are_loaded(encode_batch, folder):
+def test_weights_of_several_parts_in_one_file_are_loaded(encode_batch, ecapa_folder):
     joined = "model: !new:torch.nn.ModuleList\n    - [!ref <embedding_model>, !ref <classifier>]\n\nmodules:"
-    edit(folder, "modules:", joined)
+    edit(ecapa_folder, "modules:", joined)
     edit(
-        folder,
+        ecapa_folder,
         "        embedding_model: !ref <embedding_model>\n        mean",
         "        model: !ref <model>\n        mean",
     )
-    edit(folder, "        classifier: !ref <classifier>\n        label", "        label")
-    parts = [torch.load(folder / f"{name}.ckpt") for name in ("embedding_model", "classifier")]
+    edit(ecapa_folder, "        classifier: !ref <classifier>\n        label", "        label")
+    parts = [torch.load(ecapa_folder / f"{name}.ckpt") for name in ("embedding_model", "classifier")]
     torch.save(
-        {f"{i}.{key}": value for i, part in enumerate(parts) for key, value in part.items()}, folder / "model.ckpt"
+        {f"{i}.{key}": value for i, part in enumerate(parts) for key, value in part.items()},
+        ecapa_folder / "model.ckpt",
     )
-    waveforms = noise(0, 4_000)
-    expected = encode_batch(folder, waveforms)
-    assert cosines(encoder_of(folder).embed(waveforms), expected).min() >= 0.99999
+    waveforms = noises(0, 4_000)
+    expected = encode_batch(ecapa_folder, waveforms)
+    assert cosines(encoder_of(ecapa_folder).embed(waveforms), expected).min() >= 0.99999
 
 
-def test_the_sample_rate_is_the_files(folder, encoders):
+def test_the_sample_rate_is_the_files(ecapa_folder, encoders):
     assert encoders["ecapa"].sample_rate_hz == 16_000
-    of_features = encoder_of(edit(folder, "n_mels: !ref <n_mels>", "n_mels: !ref <n_mels>\n    sample_rate: 8000"))
+    of_features = encoder_of(
+        edit(ecapa_folder, "n_mels: !ref <n_mels>", "n_mels: !ref <n_mels>\n    sample_rate: 8000")
+    )
     assert of_features.sample_rate_hz == 8_000
-    assert of_features.embed(noise(0, 4_000)).shape == (1, 48)
-    assert encoder_of(edit(folder, "n_mels: 80", "n_mels: 80\nsample_rate: 8000")).sample_rate_hz == 8_000
+    assert of_features.embed(noises(0, 4_000)).shape == (1, 48)
+    assert encoder_of(edit(ecapa_folder, "n_mels: 80", "n_mels: 80\nsample_rate: 8000")).sample_rate_hz == 8_000
 
 
 def test_a_hub_name_is_taken_from_the_cache_of_hugging_face_without_asking_the_hub(
@@ -210,27 +179,27 @@ def test_a_hub_name_is_taken_from_the_cache_of_hugging_face_without_asking_the_h
     shutil.copytree(speechbrain_folders["ecapa"], home / "snapshots" / commit)
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text(commit)
-    found, waveforms = encoder_of("voxcurate-tests/spkrec-ecapa"), noise(0, 4_000)
+    found, waveforms = encoder_of("voxcurate-tests/spkrec-ecapa"), noises(0, 4_000)
     assert no_network == []
     np.testing.assert_array_equal(found.embed(waveforms), encoders["ecapa"].embed(waveforms))
     assert found.fingerprint == encoders["ecapa"].fingerprint
     assert found.name == "spkrec-ecapa"
 
 
-def test_the_name_is_the_sections_or_the_folders(folder):
-    assert encoder_of(folder).name == "ecapa"
-    assert encoder_of(folder, name="mine").name == "mine"
+def test_the_name_is_the_sections_or_the_folders(ecapa_folder):
+    assert encoder_of(ecapa_folder).name == "ecapa"
+    assert encoder_of(ecapa_folder, name="mine").name == "mine"
 
 
 def test_the_fingerprint_is_of_what_the_vectors_depend_on(
-    save_speechbrain, speechbrain_folders, folder, encoders, tmp_path
+    save_speechbrain, speechbrain_folders, ecapa_folder, encoders, tmp_path
 ):
     before = encoders["ecapa"].fingerprint
     assert re.fullmatch("speechbrain-[0-9a-f]{24}", before)
-    edit(folder, "pretrained_path: speechbrain/spkrec-ecapa-voxceleb", "# of ours\npretrained_path: elsewhere")
-    (folder / "classifier.ckpt").unlink()
-    assert encoder_of(folder).fingerprint == before
-    assert encoder_of(edit(folder, "std_norm: False\n\nemb", "std_norm: True\n\nemb")).fingerprint != before
+    edit(ecapa_folder, "pretrained_path: speechbrain/spkrec-ecapa-voxceleb", "# of ours\npretrained_path: elsewhere")
+    (ecapa_folder / "classifier.ckpt").unlink()
+    assert encoder_of(ecapa_folder).fingerprint == before
+    assert encoder_of(edit(ecapa_folder, "std_norm: False\n\nemb", "std_norm: True\n\nemb")).fingerprint != before
     text = (speechbrain_folders["ecapa"] / "hyperparams.yaml").read_text()
     assert encoder_of(save_speechbrain(tmp_path, text, seed=1)).fingerprint != before
 
@@ -239,6 +208,6 @@ def test_speechbrain_leaves_nothing_behind_that_warns(encoders):
     assert not [name for name, module in sys.modules.items() if type(module).__name__ == OLD_NAMES]
 
 
-def test_a_device_that_is_not_there_is_told(folder):
+def test_a_device_that_is_not_there_is_told(ecapa_folder):
     with pytest.raises(ExtractorError, match="cuda:9"):
-        SpeechBrainEncoder(SpeechBrain(extractor="speechbrain", source=str(folder), device="cuda:9"))
+        SpeechBrainEncoder(SpeechBrain(extractor="speechbrain", source=str(ecapa_folder), device="cuda:9"))

@@ -12,46 +12,14 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from curate.errors import ExtractorError
-from curate.hearing import SpeechBrain
-from models.extractors.speechbrain import SpeechBrainEncoder
 from models.extractors.speechbrain_hyperparams import Hyperparams, Part
 from models.extractors.speechbrain_modules import tensors
+from tests.models.made import edit, encoder_of, error_of, noises
 
 
 @pytest.fixture(scope="module")
 def encoders(speechbrain_folders):
     return {"ecapa": encoder_of(speechbrain_folders["ecapa"])}
-
-
-@pytest.fixture
-def folder(speechbrain_folders, tmp_path):
-    """The ECAPA-TDNN, to be changed."""
-    return shutil.copytree(speechbrain_folders["ecapa"], tmp_path / "ecapa")
-
-
-def encoder_of(folder, **settings):
-    return SpeechBrainEncoder(SpeechBrain(extractor="speechbrain", source=str(folder), device="cpu", **settings))
-
-
-def noise(seed, *lengths):
-    rng = np.random.default_rng(seed)
-    return [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
-
-
-def edit(folder, old, new):
-    file = folder / "hyperparams.yaml"
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
-    return folder
-
-
-def error_of(source, **settings):
-    with pytest.raises(ExtractorError) as caught:
-        encoder_of(source, **settings)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize(
@@ -72,17 +40,17 @@ def error_of(source, **settings):
         ("[1, {{a: !new:os.Thing }}]", "!new:os.Thing"),
     ],
 )
-def test_a_tag_that_could_run_anything_is_refused_and_not_run(value, tag, folder, tmp_path):
+def test_a_tag_that_could_run_anything_is_refused_and_not_run(value, tag, ecapa_folder, tmp_path):
     flag = tmp_path / "flag"
-    edit(folder, "n_mels: 80", f"n_mels: {value.format(flag=flag)}")
-    assert f"hyperparams.yaml: {tag} is not loaded" in error_of(folder)
+    edit(ecapa_folder, "n_mels: 80", f"n_mels: {value.format(flag=flag)}")
+    assert f"hyperparams.yaml: {tag} is not loaded" in error_of(ecapa_folder)
     assert not flag.exists()
 
 
-def test_a_tag_by_another_prefix_is_refused_too(folder):
-    file, tag = folder / "hyperparams.yaml", "%TAG !x! tag:yaml.org,2002:python/object/\n---\n"
+def test_a_tag_by_another_prefix_is_refused_too(ecapa_folder):
+    file, tag = ecapa_folder / "hyperparams.yaml", "%TAG !x! tag:yaml.org,2002:python/object/\n---\n"
     file.write_text(tag + file.read_text() + "\nbad: !x!apply:os.getcwd []\n")
-    assert "python/object/apply:os.getcwd is not loaded" in error_of(folder)
+    assert "python/object/apply:os.getcwd is not loaded" in error_of(ecapa_folder)
 
 
 @pytest.mark.parametrize(
@@ -99,15 +67,19 @@ def test_a_tag_by_another_prefix_is_refused_too(folder):
         "speechbrain.nowhere.Thing",
     ],
 )
-def test_what_is_no_layer_is_not_made_though_its_package_is_allowed(target, folder):
-    edit(folder, "lin_neurons: 48", f"lin_neurons: 48\n    activation: !name:{target}")
-    assert re.search(rf"{target} is (no layer of a network|not there); expected", error_of(folder))
+def test_what_is_no_layer_is_not_made_though_its_package_is_allowed(target, ecapa_folder):
+    edit(ecapa_folder, "lin_neurons: 48", f"lin_neurons: 48\n    activation: !name:{target}")
+    assert re.search(rf"{target} is (no layer of a network|not there); expected", error_of(ecapa_folder))
 
 
-def test_keys_for_effects_alone_are_left_out(folder, encoders):
-    edit(folder, "n_mels: 80", "n_mels: 80\nseed: 1\n__set_seed: !!python/object/apply:torch.manual_seed [!ref <seed>]")
-    before, waveforms = torch.get_rng_state(), noise(0, 4_000)
-    found = encoder_of(folder)
+def test_keys_for_effects_alone_are_left_out(ecapa_folder, encoders):
+    edit(
+        ecapa_folder,
+        "n_mels: 80",
+        "n_mels: 80\nseed: 1\n__set_seed: !!python/object/apply:torch.manual_seed [!ref <seed>]",
+    )
+    before, waveforms = torch.get_rng_state(), noises(0, 4_000)
+    found = encoder_of(ecapa_folder)
     np.testing.assert_array_equal(found.embed(waveforms), encoders["ecapa"].embed(waveforms))
     torch.manual_seed(1)
     assert not torch.equal(before, torch.get_rng_state())
@@ -141,14 +113,14 @@ def test_damaged_weights_are_told_in_one_line(speechbrain_folders, tmp_path_fact
         tensors(file)
 
 
-def test_weights_of_another_network_are_refused(speechbrain_folders, folder):
-    shutil.copy(speechbrain_folders["resnet"] / "embedding_model.ckpt", folder)
-    assert "embedding_model.ckpt: lacks blocks.0.conv.conv.weight; expected weights" in error_of(folder)
-    edit(folder, "[64, 64, 64, 64, 192]", "[64, 64, 64, 64, 128]")
-    shutil.copy(speechbrain_folders["ecapa"] / "embedding_model.ckpt", folder)
-    assert "size mismatch" in error_of(folder)
-    torch.save([1, 2], folder / "embedding_model.ckpt")
-    assert "embedding_model.ckpt: not weights by name" in error_of(folder)
+def test_weights_of_another_network_are_refused(speechbrain_folders, ecapa_folder):
+    shutil.copy(speechbrain_folders["resnet"] / "embedding_model.ckpt", ecapa_folder)
+    assert "embedding_model.ckpt: lacks blocks.0.conv.conv.weight; expected weights" in error_of(ecapa_folder)
+    edit(ecapa_folder, "[64, 64, 64, 64, 192]", "[64, 64, 64, 64, 128]")
+    shutil.copy(speechbrain_folders["ecapa"] / "embedding_model.ckpt", ecapa_folder)
+    assert "size mismatch" in error_of(ecapa_folder)
+    torch.save([1, 2], ecapa_folder / "embedding_model.ckpt")
+    assert "embedding_model.ckpt: not weights by name" in error_of(ecapa_folder)
 
 
 @pytest.mark.parametrize(
@@ -166,17 +138,17 @@ def test_weights_of_another_network_are_refused(speechbrain_folders, folder):
         ("loadables:\n        embedding_model: !ref <embedding_model>", "loadables:", "no weights for its embedding"),
     ],
 )
-def test_what_is_wrong_in_the_settings_is_told_in_one_line(old, new, words, folder):
-    edit(folder, old, new)
+def test_what_is_wrong_in_the_settings_is_told_in_one_line(old, new, words, ecapa_folder):
+    edit(ecapa_folder, old, new)
     if "loop" in new:
-        edit(folder, "std_norm: False\n\nembedding", "std_norm: !ref <loop>\n\nembedding")
-    assert words in error_of(folder)
+        edit(ecapa_folder, "std_norm: False\n\nembedding", "std_norm: !ref <loop>\n\nembedding")
+    assert words in error_of(ecapa_folder)
 
 
 @pytest.mark.parametrize("text", ["", "a word", "[1, 2]", "\x00", "%", "{" * 400])
-def test_what_is_no_hyperparams_file_is_told_in_one_line(text, folder):
-    (folder / "hyperparams.yaml").write_text(text)
-    assert "expected SpeechBrain's hyperparams.yaml" in error_of(folder)
+def test_what_is_no_hyperparams_file_is_told_in_one_line(text, ecapa_folder):
+    (ecapa_folder / "hyperparams.yaml").write_text(text)
+    assert "expected SpeechBrain's hyperparams.yaml" in error_of(ecapa_folder)
 
 
 NUMBERS = st.integers(1, 99)

@@ -124,7 +124,7 @@ def damage():
     def check(root, names, read, *, divider, **more):
         whole, faults = {name: (root / name).read_bytes() for name in names}, faults_of(divider) | more
 
-        @settings(deadline=None, max_examples=200, derandomize=True)
+        @settings(deadline=None, max_examples=200)
         @given(
             name=st.sampled_from(names),
             blows=st.lists(

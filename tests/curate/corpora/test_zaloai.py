@@ -137,7 +137,7 @@ FOLDERS = NAMES | st.builds(
 
 
 def test_damaged_names_are_rows_or_one_line_that_says_what_is_wrong(tmp_path):
-    @settings(deadline=None, max_examples=200, derandomize=True)
+    @settings(deadline=None, max_examples=200)
     @given(folders=st.lists(FOLDERS, max_size=3), file=NAMES, deep=st.booleans())
     def damage(folders, file, deep):
         root = Path(tempfile.mkdtemp(dir=tmp_path))

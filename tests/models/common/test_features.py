@@ -1,9 +1,5 @@
 """What the filter banks promise: those of torchaudio and SpeechBrain, and in a batch those of one by one."""
 
-import sys
-import warnings
-
-import numpy as np
 import pytest
 import torch
 import torchaudio
@@ -12,26 +8,10 @@ from hypothesis import strategies as st
 
 from curate import audio
 from models.common.features import KaldiFbank, SpeechBrainFbank, batch
+from tests.models.made import noise
 
 KINDS = pytest.mark.parametrize("kind", [KaldiFbank, SpeechBrainFbank])
 FILES = ("LibriSpeech/test-other/1688/142285/1688-142285-0000.flac", "emodb/wav/03a01Fa.wav")
-
-
-def noise(seed, num_samples):
-    return (0.1 * np.random.default_rng(seed).normal(size=num_samples)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def library():
-    """SpeechBrain, without its old names of modules: hypothesis looks at each, and they warn of that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from speechbrain.lobes.features import Fbank
-        from speechbrain.processing.features import InputNormalization
-        from speechbrain.utils.importutils import LazyModule
-    for name in [name for name, module in sys.modules.items() if isinstance(module, LazyModule)]:
-        del sys.modules[name]
-    return (Fbank, InputNormalization)
 
 
 def reference(kind, library, waveform, num_bands=80):
@@ -41,9 +21,8 @@ def reference(kind, library, waveform, num_bands=80):
         bands = {"num_mel_bins": num_bands, "window_type": "hamming", "dither": 0.0}
         feats = torchaudio.compliance.kaldi.fbank(wave * 32768, **bands)
         return feats - feats.mean(dim=0)
-    new_fbank, new_normalisation = library
-    feats = new_fbank(n_mels=num_bands)(wave)
-    return new_normalisation(norm_type="sentence", std_norm=False)(feats, torch.ones(1))[0]
+    feats = library.Fbank(n_mels=num_bands)(wave)
+    return library.InputNormalization(norm_type="sentence", std_norm=False)(feats, torch.ones(1))[0]
 
 
 def ours(kind, waveform, num_bands=80):

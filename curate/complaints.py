@@ -7,12 +7,14 @@ from typing import Any
 
 from curate.corpora import READERS
 from curate.hearing import EXTRACTORS
+from curate.presets import PRESETS
 
 # what pydantic puts among the keys
 UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$|lax-or-strict\[|dict\[|function-|json-or-python\["
 KINDS: dict[str, tuple[str, dict[str, type]]] = {  # sections that are of one kind or another, and the key that says so
     "corpora": ("reader", {name: reader.Settings for name, reader in READERS.items()}),
     "embedding": ("extractor", dict(EXTRACTORS)),
+    "cleaning": ("preset", dict(PRESETS)),
 }
 
 

@@ -17,16 +17,17 @@ from curate.corpora import READERS
 from curate.corpora.described import STRICT, CorpusSettings
 from curate.errors import PipelineError
 from curate.hearing import EmbeddingSection, Ge2e, Hearing
+from curate.presets import CleaningSection, Cosine, Positive, Robust, VietSV
 from curate.storage import Location, is_local
 
 if TYPE_CHECKING:  # every reader's Settings are these and more, and so is what is said of every encoder
     Corpus = CorpusSettings
     Embedding = Hearing
+    Cleaning = Robust | VietSV
 else:
+    Cleaning = CleaningSection
     Embedding = EmbeddingSection
     Corpus = Annotated[reduce(or_, (reader.Settings for reader in READERS.values())), Discriminator("reader")]
-Cosine = Annotated[float, Field(ge=-1, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -43,23 +44,17 @@ class Runner:
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
-class Cleaning:
-    """`[cleaning]`: the rule of the VietSV paper, section 4.3."""
-
-    preset: Literal["vietsv"] = "vietsv"
-    iqr_factor: Positive = 1.5  # eq. 7
-    min_speaker_similarity: Cosine | Literal["extractor"] = "extractor"  # below it a speaker is invalid
-
-
-@validated(frozen=True, kw_only=True, config=STRICT)
 class Identities:
     """`[identities]`: which speakers are one person. `vietsv` stands for the paper's 0.7."""
 
-    min_similarity: Cosine | Literal["extractor", "vietsv"] = "extractor"
+    min_similarity: Cosine | Literal["calibrated", "extractor", "vietsv"] = "calibrated"
+    max_false_merge_rate: float = Field(default=1e-3, gt=0, le=0.05)  # of compared pairs of different people
     within_corpora: bool = True
     min_utterances: int = Field(default=3, ge=1)  # kept ones of either label, or the pair is not judged
     min_speech_s: float = Field(default=10.0, ge=0)  # the same, for the sum of their lengths
-    guards: tuple[Literal["sex", "language"], ...] = ("sex", "language")
+    guards: tuple[Literal["sex", "language", "age"], ...] = ("sex", "language")
+    max_age_gap_years: int = Field(default=10, ge=0)  # of the guard of ages, within a corpus
+    without_duplicates: tuple[str, ...] = ()  # corpora in which nobody is there twice
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -121,7 +116,7 @@ class Pipeline:
     splits: Splits
     embedding: Embedding = Ge2e()
     runner: Runner = Runner()
-    cleaning: Cleaning = Cleaning()
+    cleaning: Cleaning = Robust()
     identities: Identities = Identities()
     ages: Ages = Ages()
     trials: Trials = Trials()
@@ -134,9 +129,14 @@ class Pipeline:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"corpora: the name {twice[0]!r} is given twice; expected one section a corpus")
-        unknown = set(self.splits.test_from) - set(names)
-        if unknown:
-            raise ValueError(f"splits.test_from: no corpus {min(unknown)!r}; expected any of {', '.join(names)}")
+        named = {
+            "splits.test_from": self.splits.test_from,
+            "identities.without_duplicates": self.identities.without_duplicates,
+        }
+        for key, corpora in named.items():
+            unknown = set(corpora) - set(names)
+            if unknown:
+                raise ValueError(f"{key}: no corpus {min(unknown)!r}; expected any of {', '.join(names)}")
 
     def corpus(self, name: str) -> CorpusSettings:
         """The section of this name."""

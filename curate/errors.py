@@ -7,6 +7,7 @@
     │   └── DamagedAudioError a file that cannot be decoded, though it is the one that was scanned
     ├── CatalogError          the catalog folder              (also RuntimeError)
     ├── QueryError            a query                         (also ValueError)
+    ├── PlantingError         what is to be planted           (also ValueError)
     ├── ExportError           what is asked of an export      (also ValueError)
     └── ExtractorError        a speaker encoder               (also RuntimeError)
 

@@ -30,6 +30,7 @@ MIN_TO_FIT = 30  # margins of fewer utterances say nothing of how margins are sp
 NUM_PASSES = 2  # a third begins to take away the odd ones among the right
 NUM_WRONG_LABELS = 20  # that an utterance is scored under
 MAX_WRONG_SCORES = 2_000_000
+MAX_ODD = 0.5  # of a label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Mislabelled:
 
 
 def find_mislabelled(
-    unit_ND: Vectors,  # noqa: N803
+    unit_ND: Vectors,
     speaker: Indices,
     session: Indices,
     num_speakers: int,
@@ -73,28 +74,38 @@ def find_mislabelled(
 class Unlike:
     """Of N utterances, which are no more like their label than a stranger is."""
 
-    is_unlike: Flags  # (N,) False where not judged, and where the label is wrong
-    mixture: Mixture | None  # None where too few were judged
+    own: Scores  # (N,) cosine to the label without it; nan where nothing is left
+    is_unlike: Flags  # (N,) False where not asked
+    mixture: Mixture | None  # None where too few were asked
 
 
 def find_unlike(
-    unit_ND: Vectors,  # noqa: N803
+    unit_ND: Vectors,
     speaker: Indices,
+    session: Indices,
     num_speakers: int,
-    found: Mislabelled,
+    among: Flags,
 ) -> Unlike:
-    """Among the utterances that bear no wrong label, those whose cosine to their own is likelier a stranger's."""
-    rest = found.is_judged & ~found.is_wrong
-    if rest.sum() < MIN_TO_FIT:
-        return Unlike(is_unlike=np.zeros(len(speaker), bool), mixture=None)
-    rows, own = np.flatnonzero(rest), found.near.own
-    strangers = [cosine for _, cosine in _under_wrong_labels(unit_ND, speaker, num_speakers, rows, ~found.is_wrong)]
-    mixture = fit(own[rest], [_finite(strangers)])
-    return Unlike(is_unlike=rest & (own < mixture.threshold), mixture=mixture)
+    """Which `among` (N,) these have a cosine to their label that is likelier a stranger's.
+
+    Where that would be most of a label, it is none: the label is the odd one then, and that is another question.
+    """
+    own = nearest_speakers(unit_ND, speaker, session, num_speakers, among).own
+    asked = among & np.isfinite(own) & (np.bincount(speaker[among], minlength=num_speakers) >= MIN_TO_JUDGE)[speaker]
+    if asked.sum() < MIN_TO_FIT or num_speakers < 2:
+        return Unlike(own=own, is_unlike=np.zeros(len(speaker), bool), mixture=None)
+    rows = np.flatnonzero(asked)
+    strangers = [cosine for _, cosine in _under_wrong_labels(unit_ND, speaker, num_speakers, rows, among)]
+    mixture = fit(own[asked], [_finite(strangers)])
+    is_unlike = asked & (own < mixture.threshold)
+    share = np.bincount(speaker[is_unlike], minlength=num_speakers) / np.maximum(
+        np.bincount(speaker[asked], minlength=num_speakers), 1
+    )
+    return Unlike(own=own, is_unlike=is_unlike & (share <= MAX_ODD)[speaker], mixture=mixture)
 
 
 def _margins_under_wrong_labels(
-    unit_ND: Vectors,  # noqa: N803
+    unit_ND: Vectors,
     speaker: Indices,
     num_speakers: int,
     near: NearestSpeakers,
@@ -110,7 +121,7 @@ def _margins_under_wrong_labels(
 
 
 def _under_wrong_labels(
-    unit_ND: Vectors,  # noqa: N803
+    unit_ND: Vectors,
     speaker: Indices,
     num_speakers: int,
     rows: Indices,

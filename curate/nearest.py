@@ -6,14 +6,13 @@ Shapes: N utterances, S speakers (labels), D dimensions of the embedding.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.similarity import Indices, Scores, Vectors
+from curate.similarity import Flags, Indices, Scores, Vectors, product_error, speaker_sums, starts
 
-Flags = NDArray[np.bool_]
-
-UTTERANCES_PER_TILE = 4096
+UTTERANCES_PER_TILE = 1024
+SPEAKERS_PER_TILE = 1024  # a tile of cosines is 4 MB: it stays in the cache
 MIN_OTHER_SESSIONS = 2  # with one other session nobody can tell which of the two is the foreign one
+MIN_LENGTH = 1e-6  # of a sum that points somewhere: less is what rounding leaves of nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class NearestSpeakers:
 
 
 def nearest_speakers(
-    unit_ND: Vectors,  # noqa: N803
+    unit_ND: Vectors,
     speaker: Indices,
     session: Indices,
     num_speakers: int,
@@ -38,55 +37,43 @@ def nearest_speakers(
 
     A label points where the sum of its `trusted` (N,) vectors points; without them, all. An utterance is compared with
     its own label less itself, and less its whole session where at least two other sessions of the label remain: a whole
-    session of somebody else would defend itself.
+    session of somebody else would defend itself. Sessions of two labels are two, whatever their numbers. Of labels that
+    are equally near the lesser is the first.
+
+    O(N S D) time; beside what is returned and the labels' sums it takes a few tiles of memory. Raises ValueError for a
+    row that is not a unit vector.
     """
-    weight = np.ones(len(speaker)) if trusted is None else trusted.astype(np.float64)
-    total = _sums(unit_ND, speaker, num_speakers, weight)
-    direction = _at_length_one(total).astype(np.float32)
-    own = np.einsum("nd,nd->n", unit_ND, _at_length_one(total[speaker] - _own_part(unit_ND, session, speaker, weight)))
-    first, second = np.full((2, len(speaker)), -1)
-    first_cosine, second_cosine = np.full((2, len(speaker)), -np.inf)
-    for start in range(0, len(speaker), UTTERANCES_PER_TILE):
-        rows = slice(start, start + UTTERANCES_PER_TILE)
-        cosines = (unit_ND[rows] @ direction.T).astype(np.float64)
-        cosines[np.arange(len(cosines)), speaker[rows]] = -np.inf
-        cosines[np.isnan(cosines)] = -np.inf  # labels without a trusted utterance
-        for index, value in ((first, first_cosine), (second, second_cosine)):
-            at = cosines.argmax(axis=1)
-            best = cosines[np.arange(len(cosines)), at]
-            index[rows], value[rows] = np.where(best > -np.inf, at, -1), best
-            cosines[np.arange(len(cosines)), at] = -np.inf
+    from curate import kernels  # numba takes a third of a second to import
+
+    trusted = np.ones(len(speaker), bool) if trusted is None else trusted
+    total = speaker_sums(unit_ND, speaker, num_speakers, trusted)[1]
+    start = starts(unit_ND, speaker, num_speakers)
+    by_session = np.argsort(session, kind="stable")
+    order = by_session[kernels.ordered(speaker[by_session], start)]
+    own = np.empty(len(speaker))
+    kernels.cosines_to_rest(unit_ND, order, start, session, trusted, MIN_OTHER_SESSIONS, MIN_LENGTH, own)
+    index, value = np.full((len(speaker), 2), -1), np.full((len(speaker), 2), -np.inf)
+    length = np.sqrt(np.einsum("sd,sd->s", total, total))
+    pointing = np.flatnonzero(length > MIN_LENGTH)
+    cosines = np.empty(UTTERANCES_PER_TILE * SPEAKERS_PER_TILE, np.float32)
+    for left in range(0, len(pointing), SPEAKERS_PER_TILE):
+        label = pointing[left : left + SPEAKERS_PER_TILE]
+        direction = (total[label] / length[label, None]).astype(np.float32)
+        for row in range(0, len(speaker), UTTERANCES_PER_TILE):
+            utterances = unit_ND[row : row + UTTERANCES_PER_TILE]
+            tile = cosines[: len(utterances) * len(label)].reshape(len(utterances), len(label))
+            np.matmul(utterances, direction.T, out=tile)
+            kernels.keep_two_nearest(
+                tile, unit_ND, row, speaker, label, total, length, product_error(unit_ND.shape[1]), index, value
+            )
+    (first, second), (first_cosine, second_cosine) = index.T.copy(), value.T.copy()
     return NearestSpeakers(own=own, first=first, second=second, first_cosine=first_cosine, second_cosine=second_cosine)
 
 
-def directions(unit_ND: Vectors, speaker: Indices, num_speakers: int, trusted: Flags) -> Vectors:  # noqa: N803
+def directions(unit_ND: Vectors, speaker: Indices, num_speakers: int, trusted: Flags) -> Vectors:
     """(S, D): where each label points, at length one; nan for a label without a trusted utterance."""
-    found = _at_length_one(_sums(unit_ND, speaker, num_speakers, trusted.astype(np.float64)))
-    return found.astype(np.float32)
-
-
-def _sums(unit_ND: Vectors, speaker: Indices, num_speakers: int, weight: Scores) -> Scores:  # noqa: N803
-    total = np.zeros((num_speakers, unit_ND.shape[1]))
-    np.add.at(total, speaker, unit_ND * weight[:, None])
-    return total
-
-
-def _own_part(unit_ND: Vectors, session: Indices, speaker: Indices, weight: Scores) -> Scores:  # noqa: N803
-    """(N, D): what an utterance itself, or its session, brings to the sum of its label."""
-    known = session >= 0
-    part = unit_ND * weight[:, None]
-    pairs = np.unique(np.stack([speaker, session])[:, known], axis=1)
-    num_sessions = np.bincount(pairs[0], minlength=int(speaker.max(initial=-1)) + 1)
-    told = known & (num_sessions[speaker] > MIN_OTHER_SESSIONS)
-    of_session = np.zeros((int(session.max(initial=-1)) + 1, unit_ND.shape[1]))
-    np.add.at(of_session, session[told], part[told])
-    part[told] = of_session[session[told]]
-    return part
-
-
-def _at_length_one(sums: Scores) -> Scores:
-    """At length one; nan where a sum is zero."""
-    length = np.linalg.norm(sums, axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Scores = np.where(length > 1e-6, sums / length, np.nan)  # less is what rounding leaves of nothing
+    total = speaker_sums(unit_ND, speaker, num_speakers, trusted)[1]
+    length = np.sqrt(np.einsum("sd,sd->s", total, total))
+    length[length <= MIN_LENGTH] = np.nan
+    found: Vectors = (total / length[:, None]).astype(np.float32)
     return found

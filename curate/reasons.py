@@ -38,13 +38,20 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     DUPLICATE = "duplicate"
     INCOHERENT_SPEAKER = "incoherent_speaker"
+    MIXED_SPEAKER = "mixed_speaker"
+    TOO_FEW_LEFT = "too_few_left"
     INVALID_SPEAKER = "invalid_speaker"
+    WRONG_SPEAKER = "wrong_speaker"
+    ANOTHER_PERSON = "another_person"
+    UNLIKE_SPEAKER = "unlike_speaker"
     BELOW_RANGE = "below_range"
     ABOVE_RANGE = "above_range"
     SAME_PERSON = "same_person"
     SEX_CONFLICT = "sex_conflict"
     LANGUAGE_CONFLICT = "language_conflict"
     INCOMPLETE_LINK = "incomplete_link"
+    AGES_APART = "ages_apart"
+    NOBODY_TWICE = "nobody_twice"
 
 
 MEANING: dict[Reason, str] = {
@@ -63,11 +70,18 @@ MEANING: dict[Reason, str] = {
     Reason.NOT_FINITE: "the extractor gave no finite vector for it",
     Reason.DUPLICATE: "the same audio, byte for byte, as other_id",
     Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
+    Reason.MIXED_SPEAKER: "several people speak under its label",
+    Reason.TOO_FEW_LEFT: "too few of its utterances are left",
     Reason.INVALID_SPEAKER: "its speaker was dropped",
+    Reason.WRONG_SPEAKER: "likelier an utterance of other_id than of its own speaker",
+    Reason.ANOTHER_PERSON: "of a person who is not the main one under its label",
+    Reason.UNLIKE_SPEAKER: "no more like its speaker than a stranger is, and like nobody else",
     Reason.BELOW_RANGE: "less like its speaker's other utterances than the valid range allows",
     Reason.ABOVE_RANGE: "more like its speaker's other utterances than the valid range allows",
     Reason.SAME_PERSON: "the two labels sound like one person",
     Reason.SEX_CONFLICT: "similar enough, but labelled with different sexes",
     Reason.LANGUAGE_CONFLICT: "similar enough, but labelled with different languages",
     Reason.INCOMPLETE_LINK: "similar enough, but one of them may not be somebody who was merged with the other",
+    Reason.AGES_APART: "similar enough, but their corpus states ages too far apart for one person",
+    Reason.NOBODY_TWICE: "similar enough, but two labels of a corpus that holds nobody twice would be one person",
 }

@@ -4,7 +4,9 @@ Types are spelt only here; the Arrow schema, the checks before publishing and `d
 columns carry their unit in their name (`duration_s`, `sample_rate_hz`); a cosine, a count and a rate have none.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -34,6 +36,15 @@ class Table:
     def arrow(self) -> pa.Schema:
         """The Arrow schema."""
         return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
+
+    def rows(self, columns: Mapping[str, Any]) -> pa.Table:
+        """These columns, of one length, as rows; a column that is not given is null. Raises ValueError otherwise."""
+        unknown = sorted(columns.keys() - {c.name for c in self.columns})
+        if unknown:
+            raise ValueError(f"{self.name}: no column {unknown[0]!r}; expected {self.arrow().names}")
+        num = len(next(iter(columns.values())))
+        given = {c.name: columns.get(c.name, pa.nulls(num, c.type)) for c in self.columns}
+        return pa.table(given).cast(self.arrow())
 
 
 _text, _bool = pa.string(), pa.bool_()
@@ -159,6 +170,10 @@ UTTERANCE_SCORES = Table(
             "a_i of VietSV eq. 6: the sum of its cosines to the speaker's others, divided by all n; null where n is 1",
             nullable=True,
         ),
+        Column("own_cosine", _f64, "to its speaker without it (and its session); robust only", nullable=True),
+        Column("nearest_speaker_id", _text, "the other speaker that it is most like; robust only", nullable=True),
+        Column("nearest_cosine", _f64, "to that speaker; robust only", nullable=True),
+        Column("probability_wrong", _f64, "that its label is wrong; robust only, null where not judged", nullable=True),
     ),
 )
 
@@ -172,12 +187,13 @@ SPEAKER_SCORES = Table(
         Column("self_similarity", _f64, "mean cosine of two different utterances; null for one", nullable=True),
         Column("lower_bound", _f64, "of utterance_scores.average_similarity (VietSV eq. 7)", nullable=True),
         Column("upper_bound", _f64, "of utterance_scores.average_similarity (VietSV eq. 7)", nullable=True),
+        Column("num_people", _i64, "who speak under it; robust only, null where not judged", nullable=True),
     ),
 )
 
 SPEAKER_PAIRS = Table(
     name="speaker_pairs",
-    row_is="Two speakers above the threshold, or one and the other it is most like.",
+    row_is="Two speakers above the least threshold, or one and the other it is most like.",
     key=("speaker_id", "other_id"),
     columns=(
         _SPEAKER,
@@ -195,7 +211,10 @@ DECISIONS = Table(
         Column("subject", _text, " | ".join(Subject)),
         Column("subject_id", _text, "utterance_id or speaker_id"),
         Column(
-            "other_id", _text, "the second speaker of a pair, or the utterance that a duplicate repeats", nullable=True
+            "other_id",
+            _text,
+            "the second speaker of a pair, the utterance that a duplicate repeats, or the likelier speaker",
+            nullable=True,
         ),
         Column("verdict", _text, " | ".join(Verdict)),
         Column("reason", _text, "from the closed list of curate.reasons.Reason"),

@@ -17,6 +17,7 @@ import typer
 from curate.errors import CorpusError, VoxcurateError
 from curate.export import FORMS
 from curate.storage import location
+from flows.plant import plant
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
@@ -210,6 +211,9 @@ def export(
         **length,
     )
     typer.echo(summary)
+
+
+app.command()(plant)
 
 
 def curate_file(pipeline_file: Path, runner: str | None = None) -> str:

@@ -36,7 +36,10 @@ def require_thresholds(pipeline: Pipeline) -> None:
     """Raises PipelineError where a threshold is left to an extractor that nobody has measured."""
     listener = encoder(pipeline)
     asked = {
-        "cleaning.min_speaker_similarity": (pipeline.cleaning.min_speaker_similarity, listener.min_one_person),
+        "cleaning.min_speaker_similarity": (
+            getattr(pipeline.cleaning, "min_speaker_similarity", None),  # the robust rule needs none
+            listener.min_one_person,
+        ),
         "identities.min_similarity": (pipeline.identities.min_similarity, listener.min_same_person),
     }
     keys = [key for key, (given, measured) in asked.items() if given == "extractor" and measured is None]

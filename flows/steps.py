@@ -16,12 +16,13 @@ from benchmarks.metrics import Costs
 from benchmarks.scoring import cosine_scores, result_rows
 from benchmarks.splits import split_speakers
 from benchmarks.trials import list_names, make_trials, voxceleb_list
+from curate import cleaning
 from curate.ages import label_ages
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.decisions import Author, dropped, kept
 from curate.explain import counted
-from curate.outliers import clean_vietsv
+from curate.identities import same_people
 from curate.publish import card
 from curate.query import write_database
 from curate.reasons import Subject, Verdict
@@ -44,7 +45,7 @@ from curate.schema import (
     UTTERANCES,
 )
 from curate.similarity import unit
-from curate.speakers import VIETSV_MIN_SIMILARITY, speaker_table, unify
+from curate.speakers import speaker_table
 from flows.code import CODE
 from flows.embedding import embed, embedded, encoder, ingested
 from flows.reading import ingest, register, require_own_catalog, scan
@@ -58,17 +59,17 @@ COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and o
 def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
     """Judge speakers and utterances by how alike they are."""
     listener, settings = encoder(pipeline), asdict(pipeline.cleaning)
-    if settings["min_speaker_similarity"] == "extractor":
+    if settings.get("min_speaker_similarity") == "extractor":
         settings["min_speaker_similarity"] = listener.min_one_person
 
     def judge(step: Step) -> Result:
         utterances, vectors = embedded(pipeline, catalog)
-        found = clean_vietsv(
+        found = cleaning.clean(
             utterances,
             vectors,
-            iqr_factor=settings["iqr_factor"],
-            min_speaker_similarity=settings["min_speaker_similarity"],
-            author=Author(rule=settings["preset"], step="clean", run_id=step.run_id),
+            settings=pipeline.cleaning,
+            min_one_person=listener.min_one_person,
+            author=Author(rule=f"{settings['preset']}, heard by {listener.name}", step="clean", run_id=step.run_id),
         )
         speakers, dropped_utterances = (len(dropped(found.decisions, s)) for s in (Subject.SPEAKER, Subject.UTTERANCE))
         summary = (
@@ -91,8 +92,7 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
 def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
     """Find labels that stand for one person."""
     listener, settings = encoder(pipeline), asdict(pipeline.identities)
-    named = {"extractor": listener.min_same_person, "vietsv": VIETSV_MIN_SIMILARITY}
-    settings["min_similarity"] = named.get(settings["min_similarity"], settings["min_similarity"])
+    settings["min_same_person"] = listener.min_same_person
 
     def compare(step: Step) -> Result:
         utterances, vectors = embedded(pipeline, catalog)
@@ -100,13 +100,20 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
         stays = pc.is_in(utterances["utterance_id"], value_set=left["utterance_id"].combine_chunks())
         author = Author(rule="mean cosine, complete groups", step="identities", run_id=step.run_id)
         speakers = speaker_table(catalog.read(UTTERANCES))
-        found = unify(speakers, left, vectors[stays.to_numpy()], **settings, author=author)
+        found, threshold = same_people(
+            speakers,
+            left,
+            vectors[stays.to_numpy()],
+            settings=pipeline.identities,
+            min_same_person=listener.min_same_person,
+            author=author,
+        )
         people = len(found.identities["identity_id"].unique())
         merged = pc.sum(pc.equal(found.decisions["verdict"], Verdict.MERGE)).as_py() or 0
         apart = len(found.decisions) - merged
         summary = (
             f"{counted(len(speakers), 'label')} of {counted(people, 'person', 'people')}; "
-            f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart"
+            f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart; {threshold}"
         )
         return [found.speaker_pairs, found.identities, found.decisions], summary
 

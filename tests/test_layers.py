@@ -53,8 +53,8 @@ def test_nothing_is_built_on_a_bench(file):
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import flows.cli", {"torch", "prefect", "duckdb", "pyarrow", "pydantic"}),
-        ("import curate.query, curate.explain, curate.runs", {"torch", "prefect", "pydantic"}),
+        ("import flows.cli", {"torch", "prefect", "duckdb", "pyarrow", "pydantic", "numba"}),
+        ("import curate.query, curate.explain, curate.runs", {"torch", "prefect", "pydantic", "numba"}),
         ("import models.extractors", {"prefect", "duckdb"}),
     ],
 )

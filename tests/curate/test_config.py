@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.config import Cleaning, Pipeline, Trials, load_pipeline
+from curate.config import Pipeline, Robust, Trials, load_pipeline
 from curate.corpora import READERS
 from curate.errors import PipelineError
 from curate.storage import location
@@ -157,7 +157,7 @@ def test_a_tilde_is_the_home_folder(folder, monkeypatch):
 def test_what_is_not_said_has_the_value_that_is_documented(folder):
     short = {key: GOOD[key] for key in ("name", "catalog", "corpora")} | {"splits": {"num_test_speakers": 2}}
     pipeline = load_pipeline(as_file(folder, short))
-    assert (pipeline.seed, pipeline.cleaning, pipeline.trials) == (0, Cleaning(), Trials())
+    assert (pipeline.seed, pipeline.cleaning, pipeline.trials) == (0, Robust(), Trials())
     assert pipeline.corpora[0].damaged == "refuse"
 
 
@@ -246,7 +246,7 @@ def test_a_limit_may_be_infinite(folder):
         (changed(("ages", "schemes"), ["leq29", "leq18"]), "ages.schemes[1]: 'leq18'; expected 'leq29' or 'leq17'"),
         (
             changed(("identities", "min_similarity"), 2),
-            "min_similarity: 2; expected less than or equal to 1 or 'extrac",
+            "min_similarity: 2; expected less than or equal to 1 or 'calibrated', 'extrac",
         ),
         (changed(("cleaning", "min_speaker_similarity"), math.nan), "cleaning.min_speaker_similarity: nan; expected l"),
         (changed(("cleaning", "iqr_factor"), math.inf), "cleaning.iqr_factor: inf; expected a finite number"),

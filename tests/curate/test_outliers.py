@@ -163,17 +163,59 @@ def test_the_order_of_the_rows_does_not_matter(speakers, seed):
     assert told(one, "speaker") == told(other, "speaker")
 
 
+def by_percentile(scores, speaker, num_speakers):
+    """(2, S) as numpy finds them, speaker by speaker."""
+    mine = [scores[speaker == s] for s in range(num_speakers)]
+    return np.stack([np.percentile(one, [25, 75]) if len(one) else (np.nan, np.nan) for one in mine], axis=1)
+
+
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4), st.floats(-1, 1)), max_size=60), st.floats(0, 4))
-def test_quartiles_and_ranges_are_those_of_numpy(rows, iqr_factor):
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.one_of(st.floats(-1, 1), st.sampled_from([0.25, -0.5]))), max_size=60),
+    st.floats(0, 4),
+)
+def test_quartiles_and_ranges_are_those_of_numpy_to_the_last_bit(rows, iqr_factor):
     speaker = np.array([s for s, _ in rows], dtype=np.int64)
     scores = np.array([score for _, score in rows])
-    found = np.stack([*quartiles(scores, speaker, 5), *valid_ranges(scores, speaker, 5, iqr_factor=iqr_factor)])
-    for s in range(5):
-        mine = scores[speaker == s]
-        first, third = np.percentile(mine, [25, 75]) if len(mine) else (np.nan, np.nan)
-        spread = iqr_factor * (third - first)
-        np.testing.assert_allclose(found[:, s], [first, third, first - spread, third + spread], atol=1e-12)
+    first, third = by_percentile(scores, speaker, 5)
+    np.testing.assert_array_equal(quartiles(scores, speaker, 5), [first, third])
+    expected = first - iqr_factor * (third - first), third + iqr_factor * (third - first)
+    np.testing.assert_array_equal(valid_ranges(scores, speaker, 5, iqr_factor=iqr_factor), expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 50, 511, 512, 513, 2000])
+@pytest.mark.parametrize("kind", ["random", "ascending", "descending", "equal", "two values", "few values"])
+def test_quartiles_are_those_of_numpy_however_the_scores_lie(size, kind):
+    rng = np.random.default_rng(size)
+    scores = {
+        "random": rng.normal(size=size),
+        "ascending": np.arange(size) / 7,
+        "descending": -np.arange(size) / 7,
+        "equal": np.full(size, 0.3),
+        "two values": rng.choice([0.1, 0.7], size),
+        "few values": rng.integers(5, size=size) / 3,
+    }[kind]
+    speaker = np.zeros(size, np.int64)
+    np.testing.assert_array_equal(quartiles(scores, speaker, 1), by_percentile(scores, speaker, 1))
+
+
+def test_flags_of_many_scores_are_those_of_numpy():
+    rng = np.random.default_rng(8)
+    scores, speaker = rng.standard_t(3, size=20_000), rng.integers(400, size=20_000)
+    lower, upper = valid_ranges(scores, speaker, 400)
+    first, third = by_percentile(scores, speaker, 400)
+    flagged = (scores < lower[speaker]) | (scores > upper[speaker])
+    spread = 1.5 * (third - first)
+    assert flagged.tolist() == ((scores < (first - spread)[speaker]) | (scores > (third + spread)[speaker])).tolist()
+    assert 100 < flagged.sum() < 4000
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 600])
+def test_a_speaker_with_a_score_that_is_not_known_has_no_range(size):
+    scores = np.append(np.linspace(0, 1, size), [0.5, 0.5])
+    speaker = np.append(np.zeros(size, np.int64), [2, 2])
+    scores[size // 2] = np.nan
+    np.testing.assert_array_equal(quartiles(scores, speaker, 3), [[np.nan, np.nan, 0.5]] * 2)
 
 
 @pytest.mark.real

@@ -9,6 +9,9 @@ from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.schema import TABLES, Column, Table, as_markdown
 
 UNITLESS = {
+    "own_cosine",
+    "nearest_cosine",
+    "probability_wrong",
     "channel",
     "self_similarity",
     "average_similarity",

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from curate import audio
+from curate.calibration import Calibration
 from curate.catalog import conform
 from curate.decisions import Author
 from curate.schema import DECISIONS, IDENTITIES, SPEAKER_PAIRS
-from curate.speakers import speaker_table, unify
+from curate.similarity import SimilarPairs
+from curate.speakers import complete_link, speaker_table, unify
 
 AUTHOR = Author(rule="mean cosine, complete link", step="identities", run_id="0123456789ab")
 SPEAKERS = pa.schema([(name, pa.string()) for name in ("speaker_id", "corpus", "sex", "language")])
+AGED = pa.schema([*SPEAKERS, ("age_min_years", pa.int16()), ("age_max_years", pa.int16())])
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -39,6 +42,7 @@ def join(
     guards=("sex", "language"),
     min_utterances=1,
     speech_s=1.0,
+    **more,
 ):
     lengths = np.full(len(of_utterance), speech_s)
     utterances = pa.table({"speaker_id": pa.array(list(of_utterance), pa.string()), "duration_s": lengths})
@@ -52,6 +56,7 @@ def join(
         min_utterances=min_utterances,
         min_speech_s=1.0,
         author=AUTHOR,
+        **more,
     )
 
 
@@ -144,6 +149,119 @@ def test_a_guard_keeps_apart_what_is_labelled_differently_and_the_unknown_confli
     assert len(groups(unified)) == (1 if expected[0] == "merge" else 2)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "merged"),
+    [
+        (("a/1", 20, 29), ("a/2", 39, 39), True),  # ten years apart
+        (("a/1", 20, 29), ("a/2", 40, 49), False),
+        (("a/1", 40, 49), ("a/2", 20, 29), False),
+        (("a/1", 20, 60), ("a/2", 30, 31), True),
+        (("a/1", 20, 29), ("a/2", None, None), True),
+        (("a/1", 20, 29), ("b/1", 70, 79), True),  # who knows when the two corpora were recorded
+    ],
+)
+def test_ages_far_apart_in_one_corpus_are_two_people(one, other, merged):
+    rows = [
+        {"speaker_id": i, "corpus": i[0], "age_min_years": youngest, "age_max_years": oldest}
+        for i, youngest, oldest in (one, other)
+    ]
+    who, ids = pa.Table.from_pylist(rows, schema=AGED), [one[0], other[0]]
+    for guards, expected in ((("sex", "age"), merged), (("sex",), True)):
+        (told_of,) = told(join(who, ids, at(0, 1), guards=guards)).values()
+        assert told_of == (("merge", "same_person") if expected else ("keep", "ages_apart"))
+    (told_of,) = told(join(who, ids, at(0, 1), guards=("age",), max_age_gap_years=60)).values()
+    assert told_of == ("merge", "same_person")
+
+
+def test_a_label_merges_with_the_likest_of_a_corpus_that_holds_nobody_twice():
+    """a/1 is at 0 degrees, b/1 at 2 and b/2 at 1; the two of b are one degree apart themselves."""
+    who, ids = speakers("a/1", "b/1", "b/2"), ["a/1", "b/1", "b/2"]
+    assert groups(join(who, ids, at(0, 2, 1))) == {"a/1": {"a/1", "b/1", "b/2"}}
+    unified = join(who, ids, at(0, 2, 1), without_duplicates=("b",))
+    assert groups(unified) == {"a/1": {"a/1", "b/2"}, "b/1": {"b/1"}}
+    assert told(unified) == {
+        ("a/1", "b/1"): ("keep", "nobody_twice"),
+        ("a/1", "b/2"): ("merge", "same_person"),
+        ("b/1", "b/2"): ("keep", "nobody_twice"),
+    }
+    assert groups(join(who, ids, at(0, 2, 1), without_duplicates=("a", "elsewhere"))) == groups(
+        join(who, ids, at(0, 2, 1))
+    )
+
+
+def test_a_link_that_is_missing_is_told_from_a_corpus_that_holds_nobody_twice():
+    """a/1 goes with b/1; c/1 is similar to a/1 alone, and no corpus would have two labels of one person."""
+    unified = join(speakers("a/1", "b/1", "c/1"), ["a/1", "b/1", "c/1"], at(0, -40, 42), without_duplicates=("a", "b"))
+    assert told(unified) == {("a/1", "b/1"): ("merge", "same_person"), ("a/1", "c/1"): ("keep", "incomplete_link")}
+
+
+@settings(deadline=None)
+@given(st.integers(1, 14), seeds)
+def test_corpora_without_duplicates_are_matched_one_to_one(num, seed):
+    who, of_utterance, vectors = crowd(seed, num)
+    unified = join(who, of_utterance, vectors, without_duplicates=("a", "b"))
+    for group in groups(unified).values():
+        assert len({speaker[0] for speaker in group}) == len(group)
+    candidates = unified.decisions.to_pylist()
+    merged = {row["subject_id"] for row in candidates if row["verdict"] == "merge"}
+    merged |= {row["other_id"] for row in candidates if row["verdict"] == "merge"}
+    across = [row for row in candidates if row["subject_id"][0] != row["other_id"][0]]
+    for row in across:  # nothing stands in the way of the most similar of all
+        if row["reason"] == "nobody_twice":
+            assert {row["subject_id"], row["other_id"]} & merged
+
+
+def calibrated(corpus, threshold, *, num=1):
+    """A calibration from labels of `num` utterances each, of which a single one varies by 0.1."""
+    return Calibration(
+        corpus=corpus,
+        threshold=threshold,
+        estimate=threshold,
+        wanted_rate=1e-3,
+        rate=1e-3,
+        rate_interval=(0.0, 1e-3),
+        threshold_interval=(threshold, threshold),
+        num_speakers=10,
+        num_pairs=45,
+        num_set_aside=0,
+        genuine_low=1.0,
+        genuine_median=1.0,
+        is_told_apart=True,
+        centre=0.5,
+        variance=0.01,
+        variance_of_one=0.01,
+        typical_inverse=2 / num,
+    )
+
+
+def test_calibrated_thresholds_hold_for_their_own_corpus_and_the_stricter_between_two():
+    """Pairs 31 degrees apart (cosine 0.857) within a, within b and across; one 20 degrees apart (0.940) across."""
+    ids = ["a/1", "a/2", "b/1", "b/2", "a/3", "b/3", "a/4", "b/4"]
+    found = {"a": calibrated("a", 0.8), "b": calibrated("b", 0.9)}
+    unified = join(speakers(*ids), ids, at(0, 31, 100, 131, 200, 231, 290, 310), min_similarity=found)
+    assert told(unified) == dict.fromkeys([("a/1", "a/2"), ("a/4", "b/4")], ("merge", "same_person"))
+    assert unified.decisions["lower_bound"].to_pylist() == [0.8, 0.9]
+
+
+def test_a_label_of_few_utterances_needs_to_be_more_like_the_other_than_one_of_many():
+    ids = ["a/1"] * 10 + ["a/2"] * 10 + ["a/3"]
+    found = {"a": calibrated("a", 0.8, num=10)}
+    unified = join(speakers("a/1", "a/2", "a/3"), ids, at(*[0] * 10, *[30] * 10, -30), min_similarity=found)
+    assert told(unified) == {("a/1", "a/2"): ("merge", "same_person")}  # a/3 is as near, at a threshold of 0.91
+    assert 0.5 + 0.3 * np.sqrt(1 + 0.9) > np.cos(np.deg2rad(30)) > 0.8
+
+
+def test_twenty_thousand_labels_and_their_candidates_are_linked_like_few():
+    """Groups of five in a row: every group is found whole."""
+    num = 20_000
+    first = np.repeat(np.arange(0, num, 5), 10) + np.tile([0, 0, 0, 0, 1, 1, 1, 2, 2, 3], num // 5)
+    second = np.repeat(np.arange(0, num, 5), 10) + np.tile([1, 2, 3, 4, 2, 3, 4, 3, 4, 4], num // 5)
+    pairs = SimilarPairs(first=first, second=second, similarity=np.random.default_rng(0).random(len(first)))
+    leader, reasons = complete_link(num, pairs, np.full(len(first), ""), np.full(num, -1))
+    assert leader == (np.arange(num) // 5 * 5).tolist()
+    assert set(reasons.tolist()) == {"same_person"}
+
+
 def test_somebody_of_unknown_sex_does_not_join_a_woman_and_a_man():
     who = speakers("a/1", "a/2", "a/3", sex={"a/1": "female", "a/3": "male"})
     unified = join(who, ["a/1", "a/2", "a/3"], at(0, 1, 3))
@@ -229,13 +347,20 @@ def test_well_separated_people_are_those_of_scipys_complete_linkage(seed):
     assert {frozenset(group) for group in groups(unified).values()} == expected
 
 
-def test_a_speakers_sex_and_language_are_what_its_rows_agree_on():
-    said = [("a/2", "male", "vi"), ("a/1", "female", "vi"), ("a/1", None, "en"), ("a/2", "female", None)]
-    rows = [{"speaker_id": s, "corpus": "a", "sex": sex, "language": language} for s, sex, language in said]
-    table = speaker_table(pa.Table.from_pylist(rows, schema=SPEAKERS))
+def test_a_speakers_sex_and_language_are_what_its_rows_agree_on_and_its_ages_what_they_span():
+    said = [
+        ("a/2", "male", "vi", 30, 39),
+        ("a/1", "female", "vi", None, None),
+        ("a/1", None, "en", None, None),
+        ("a/2", "female", None, 36, 41),
+        ("a/2", "female", None, None, None),
+    ]
+    names = ("speaker_id", "sex", "language", "age_min_years", "age_max_years")
+    rows = [{"corpus": "a"} | dict(zip(names, row, strict=True)) for row in said]
+    table = speaker_table(pa.Table.from_pylist(rows, schema=AGED))
     assert [tuple(row.values()) for row in table.to_pylist()] == [
-        ("a/1", "a", "female", None),
-        ("a/2", "a", None, "vi"),
+        ("a/1", "a", "female", None, None, None),
+        ("a/2", "a", None, "vi", 30, 41),
     ]
 
 

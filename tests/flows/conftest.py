@@ -32,6 +32,7 @@ include = ["test-other/1688/*[4-7].flac", "test-other/3005/*[4-7].flac", "test-o
 utterances_per_block = 4
 
 [cleaning]
+preset = "vietsv"
 iqr_factor = {iqr_factor}
 
 [splits]

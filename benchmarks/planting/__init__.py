@@ -1,0 +1,1 @@
+"""Faults planted into real speech, and the account of what a rule of cleaning finds of them."""

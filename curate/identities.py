@@ -1,0 +1,70 @@
+"""Who is one person, by the threshold that the pipeline file asks for: calibrated, measured or given."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import pyarrow as pa
+
+from curate.calibration import Calibration, calibrate_corpora
+from curate.config import Identities
+from curate.decisions import Author
+from curate.errors import PipelineError
+from curate.similarity import Vectors
+from curate.speakers import VIETSV_MIN_SIMILARITY, Unified, unify
+
+SEED = 0  # of the people that are drawn to tell the uncertainty: who is who does not change with the split
+ABOUT_CALIBRATION = ("max_false_merge_rate",)  # keys of the section that `unify` does not need
+
+
+def same_people(
+    speakers: pa.Table,
+    utterances: pa.Table,
+    vectors: Vectors,
+    *,
+    settings: Identities,
+    min_same_person: float | None,
+    author: Author,
+) -> tuple[Unified, str]:
+    """Who of `speakers` is who by the `vectors` (N, D) of their kept `utterances`, and the threshold in words.
+
+    `min_same_person` is the extractor's own threshold, where somebody has measured it: a calibration that finds too few
+    people falls back on it. Raises PipelineError where there is neither, ValueError for vectors without direction.
+    """
+    threshold, told = _threshold(speakers, utterances, vectors, settings, min_same_person)
+    others = {
+        key: value for key, value in asdict(settings).items() if key not in ("min_similarity", *ABOUT_CALIBRATION)
+    }
+    return unify(speakers, utterances, vectors, min_similarity=threshold, **others, author=author), told
+
+
+def _threshold(
+    speakers: pa.Table,
+    utterances: pa.Table,
+    vectors: Vectors,
+    settings: Identities,
+    min_same_person: float | None,
+) -> tuple[float | Mapping[str, Calibration], str]:
+    asked = settings.min_similarity
+    if asked == "vietsv":
+        return VIETSV_MIN_SIMILARITY, f"threshold {VIETSV_MIN_SIMILARITY}"
+    if asked == "extractor":
+        if min_same_person is None:
+            raise PipelineError("identities.min_similarity: nobody has measured this encoder's; expected a cosine")
+        return min_same_person, f"threshold {min_same_person}"
+    if asked != "calibrated":
+        return float(asked), f"threshold {asked}"
+    try:
+        found = calibrate_corpora(
+            speakers,
+            utterances,
+            vectors,
+            wanted_rate=settings.max_false_merge_rate,
+            guards=settings.guards,
+            min_utterances=settings.min_utterances,
+            seed=SEED,
+        )
+    except PipelineError as error:
+        if min_same_person is None:
+            raise
+        return min_same_person, f"threshold {min_same_person}, the encoder's ({error})"
+    return found, "; ".join(dict.fromkeys(one.in_words() for one in found.values()))

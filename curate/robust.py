@@ -1,0 +1,224 @@
+"""Judge speakers and utterances by what each fault would give in the corpora themselves: no threshold is brought along.
+
+Four questions, one after the other, each asked of what the one before has left:
+1. Is an utterance likelier another label's (`curate.mislabelled`)?
+2. Do several people speak under a label (`curate.mixed`)? Who says most keeps it, where that is `min_main_share`; a
+   part that is another label's person is told as that label's.
+3. Is an utterance no more like its label than a stranger is?
+4. Is enough left of a label for it to stand for a person?
+
+Labels of fewer than five utterances are too few to judge, and kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.decisions import Author, verdicts
+from curate.mislabelled import MIN_TO_JUDGE, Mislabelled, Unlike, find_mislabelled, find_unlike
+from curate.mixed import People, people
+from curate.outliers import Cleaned
+from curate.presets import Robust
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES
+from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What was measured of N utterances of S labels, and what follows."""
+
+    count: Indices  # (S,)
+    of_label: Mislabelled
+    of_nobody: Unlike
+    people: People  # of those that are no other label's
+    claimed: Indices  # (N,) the label that an utterance is likelier of; -1 where it is its own, or nobody's
+    is_foreign: Flags  # (N,) of a person who is not the label's main one
+    is_unclear: Flags  # (S,) several people, and none who has enough of it
+
+
+def clean_robust(utterances: pa.Table, vectors: Vectors, *, settings: Robust, author: Author) -> Cleaned:
+    """Judge `utterances` (utterance_id, speaker_id, session_id) by their `vectors` (N, D), row by row.
+
+    One verdict for every utterance and every speaker; nothing is dropped here. Without utterances there are none.
+    Raises ValueError for a vector without direction.
+    """
+    speaker_ids, speaker = np.unique(utterances["speaker_id"].to_numpy(), return_inverse=True)
+    session = _numbered(utterances["session_id"])
+    unit_ND = unit(vectors)
+    found = _find(unit_ND, speaker, session, len(speaker_ids), settings.min_main_share)
+    of_utterances = _reasons_of_utterances(found, speaker)
+    of_speakers = _reasons_of_speakers(found, of_utterances, speaker, settings)
+    invalid = np.isin(of_speakers, [Reason.MIXED_SPEAKER, Reason.INCOHERENT_SPEAKER, Reason.TOO_FEW_LEFT])
+    of_utterances = np.where(invalid[speaker] & (of_utterances == Reason.OK), Reason.INVALID_SPEAKER, of_utterances)
+    ids, similarity = utterances["utterance_id"], self_similarity(unit_ND, speaker, len(speaker_ids))
+    judged = _judge_utterances(ids, speaker_ids, found, of_utterances, author)
+    return Cleaned(
+        utterance_scores=_utterance_scores(ids, speaker_ids, speaker, found, similarity.utterance),
+        speaker_scores=_speaker_scores(speaker_ids, found, similarity.speaker),
+        decisions=pa.concat_tables([_judge_speakers(speaker_ids, found, of_speakers, invalid, author), judged]),
+    )
+
+
+def _find(unit_ND: Vectors, speaker: Indices, session: Indices, num_speakers: int, min_main_share: float) -> _Found:
+    of_label = find_mislabelled(unit_ND, speaker, session, num_speakers)
+    is_anothers = of_label.is_wrong & _is_like_first(of_label)
+    rest = np.flatnonzero(~is_anothers)  # wrong ones that are like nobody stay: several of one voice are a person
+    told = people(unit_ND[rest], speaker[rest], session[rest], num_speakers)
+    is_foreign, is_main = np.zeros((2, len(speaker)), bool)
+    is_foreign[rest], is_main[rest] = told.part > 0, (told.part == 0) & ~of_label.is_wrong[rest]
+    of_nobody = find_unlike(unit_ND, speaker, session, num_speakers, is_main)
+    claimed = np.where(is_anothers, of_label.near.first, -1)
+    claimed[rest] = _claimed_parts(told, speaker[rest], num_speakers)
+    main = np.bincount(speaker[is_main], minlength=num_speakers)
+    unclaimed = np.bincount(speaker[is_foreign & (claimed < 0)], minlength=num_speakers)
+    return _Found(
+        count=np.bincount(speaker, minlength=num_speakers),
+        of_label=of_label,
+        of_nobody=of_nobody,
+        people=told,
+        claimed=claimed,
+        is_foreign=is_foreign,
+        is_unclear=(told.num_people > 1) & (main < min_main_share * (main + unclaimed)),
+    )
+
+
+def _is_like_first(found: Mislabelled) -> Flags:
+    """Whether an utterance is more like one of the nearest other label than like a stranger to it: else it is nobody's.
+
+    The bound is midway between what right utterances are like their own label and the nearest other (medians).
+    """
+    right = found.is_judged & ~found.is_wrong
+    if not right.any():
+        return np.zeros(len(right), bool)
+    middle = (np.median(found.near.own[right]) + np.median(found.near.first_cosine[right])) / 2
+    return found.near.first_cosine >= middle
+
+
+def _claimed_parts(told: People, speaker: Indices, num_speakers: int) -> Indices:
+    """The label that each utterance of a foreign part belongs to; -1 for one of a main part, or of nobody's."""
+    of_part = np.full((num_speakers, int(told.part.max(initial=0)) + 1), -1)
+    is_claimed = told.parts.is_of_nearest & (told.parts.part > 0)
+    of_part[told.parts.speaker, told.parts.part] = np.where(is_claimed, told.parts.nearest, -1)
+    found: Indices = of_part[speaker, told.part]
+    return found
+
+
+def _reasons_of_utterances(found: _Found, speaker: Indices) -> NDArray[np.str_]:
+    return np.select(
+        [
+            found.claimed >= 0,
+            found.is_foreign,
+            found.of_label.is_wrong | found.of_nobody.is_unlike,
+            (found.count < MIN_TO_JUDGE)[speaker],
+        ],
+        [Reason.WRONG_SPEAKER, Reason.ANOTHER_PERSON, Reason.UNLIKE_SPEAKER, Reason.TOO_FEW_TO_JUDGE],
+        Reason.OK,
+    )
+
+
+def _reasons_of_speakers(
+    found: _Found, of_utterances: NDArray[np.str_], speaker: Indices, settings: Robust
+) -> NDArray[np.str_]:
+    is_left = np.isin(of_utterances, [Reason.OK, Reason.TOO_FEW_TO_JUDGE])
+    left = np.bincount(speaker[is_left], minlength=len(found.count))
+    return np.select(
+        [
+            left < settings.min_kept_share * found.count,
+            found.is_unclear,
+            left < settings.min_utterances,
+            found.count < MIN_TO_JUDGE,
+        ],
+        [Reason.INCOHERENT_SPEAKER, Reason.MIXED_SPEAKER, Reason.TOO_FEW_LEFT, Reason.TOO_FEW_TO_JUDGE],
+        Reason.OK,
+    )
+
+
+def _judge_utterances(
+    ids: pa.ChunkedArray,
+    speaker_ids: NDArray[np.str_],
+    found: _Found,
+    reasons: NDArray[np.str_],
+    author: Author,
+) -> pa.Table:
+    """The score is what was held against a bound: the margin, or for a voice of nobody the cosine to its own label."""
+    by_cosine = found.of_nobody.is_unlike
+    bounds = [np.nan if one.mixture is None else one.mixture.threshold for one in (found.of_label, found.of_nobody)]
+    margin, own = found.of_label.margin, found.of_nobody.own
+    is_kept = np.isin(reasons, [Reason.OK, Reason.TOO_FEW_TO_JUDGE])
+    bound = np.where(by_cosine, bounds[1], np.where(found.of_label.is_judged, bounds[0], np.nan))
+    return verdicts(
+        author,
+        Subject.UTTERANCE,
+        ids,
+        verdict=np.where(is_kept, Verdict.KEEP, Verdict.DROP),
+        reason=reasons,
+        other_ids=_names(speaker_ids, np.where(reasons == Reason.WRONG_SPEAKER, found.claimed, -1)),
+        score=np.where(by_cosine, own, margin),
+        lower_bound=np.where(np.isfinite(bound), bound, np.nan),  # -inf: nothing is likelier wrong
+    )
+
+
+def _judge_speakers(
+    speaker_ids: NDArray[np.str_], found: _Found, reasons: NDArray[np.str_], invalid: Flags, author: Author
+) -> pa.Table:
+    """The score is how alike the two halves are into which a label parts best; a mixed label that stays is told so."""
+    is_mixed = found.people.num_people > 1
+    return verdicts(
+        author,
+        Subject.SPEAKER,
+        speaker_ids.tolist(),
+        verdict=np.where(invalid, Verdict.DROP, Verdict.KEEP),
+        reason=np.where(is_mixed & (reasons == Reason.OK), Reason.MIXED_SPEAKER, reasons),
+        score=found.people.score,
+        lower_bound=found.people.threshold,
+    )
+
+
+def _utterance_scores(
+    ids: pa.ChunkedArray, speaker_ids: NDArray[np.str_], speaker: Indices, found: _Found, mean_cosine: Scores
+) -> pa.Table:
+    near, mixture = found.of_label.near, found.of_label.mixture
+    num = found.count[speaker]
+    probability = np.full(len(speaker), np.nan)
+    if mixture is not None:
+        judged = found.of_label.is_judged
+        probability[judged] = mixture.probability_wrong(found.of_label.margin[judged])
+    return UTTERANCE_SCORES.rows(
+        {
+            "utterance_id": ids,
+            "speaker_id": speaker_ids[speaker],
+            "average_similarity": pa.array(mean_cosine * (num - 1) / num, from_pandas=True),
+            "own_cosine": pa.array(near.own, from_pandas=True),
+            "nearest_speaker_id": _names(speaker_ids, near.first),
+            "nearest_cosine": pa.array(np.where(near.first >= 0, near.first_cosine, np.nan), from_pandas=True),
+            "probability_wrong": pa.array(probability, from_pandas=True),
+        }
+    )
+
+
+def _speaker_scores(speaker_ids: NDArray[np.str_], found: _Found, mean_cosine: Scores) -> pa.Table:
+    return SPEAKER_SCORES.rows(
+        {
+            "speaker_id": speaker_ids,
+            "num_utterances": found.count,
+            "self_similarity": pa.array(mean_cosine, from_pandas=True),
+            "num_people": pa.array(found.people.num_people, mask=np.isnan(found.people.score)),
+        }
+    )
+
+
+def _names(speaker_ids: NDArray[np.str_], index: Indices) -> pa.Array:
+    """Ids by their number; null for -1."""
+    return pa.array(speaker_ids[index] if len(speaker_ids) else [], pa.string(), mask=index < 0)
+
+
+def _numbered(sessions: pa.ChunkedArray) -> Indices:
+    """(N,) numbers of sessions; -1 where none is known."""
+    codes = sessions.combine_chunks().dictionary_encode().indices
+    found: Indices = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return found

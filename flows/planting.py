@@ -1,0 +1,281 @@
+"""Plant faults into a catalog, as a catalog of its own, and hold rules of cleaning against them.
+
+The planted folder holds the tables of what cleaning sees: utterances that have a vector, and their vectors. With them
+go `truth.parquet` (`benchmarks.planting.faults.TRUTH`), `planting.json`, the altered audio, and, where all audio lies
+on this machine, `planted.toml`, by which `curate run` takes the planted corpora from ingest on, into the catalog `run`
+beside it; vectors that are known are not computed again. The folder appears whole or not at all, and the catalog that
+was planted into is only read. Tables are held in memory, utterances as plain rows: some 3 kB each.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.planting.account import Account, Judged, Preset, account
+from benchmarks.planting.faults import TRUTH, Fault, Planting, PlantingError
+from benchmarks.planting.labels import plant_labels
+from benchmarks.planting.report import Outcome, as_rows, as_text, outcome
+from benchmarks.planting.sound import plant_sound
+from curate import cleaning
+from curate.ages import label_ages
+from curate.blocks import BlockStore, fixed_size_lists
+from curate.catalog import Catalog, canonical_json, read_parquet, rename_durably, write_parquet, write_text
+from curate.config import Pipeline
+from curate.decisions import Author, kept
+from curate.errors import CatalogError
+from curate.explain import counted
+from curate.identities import same_people
+from curate.presets import PRESETS
+from curate.runs import content_fingerprint
+from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, UTTERANCES
+from curate.similarity import Vectors
+from curate.speakers import speaker_table
+from flows.embedding import embedded, encoder
+from flows.planted_audio import can_be_linked, file_known, pipeline_text, sound, write_corpora
+
+log = logging.getLogger("voxcurate")
+TRUTH_FILE, SETTINGS_FILE, PIPELINE_FILE = "truth.parquet", "planting.json", "planted.toml"
+SEED_OF_INTERVALS = 4  # after those of the steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The catalog that is planted into, as its pipeline's encoder hears it."""
+
+    pipeline_file: Path
+    pipeline: Pipeline
+    utterances: pa.Table
+    vectors: Vectors
+    person_of: dict[str, str]  # of labels that it found to be somebody who has another label, too
+    fingerprint: str
+
+
+def source(pipeline_file: Path, pipeline: Pipeline) -> Source:
+    """Read it. Raises CatalogError where `curate run` has not filled it."""
+    catalog = Catalog(pipeline.catalog)
+    utterances, vectors = embedded(pipeline, catalog)
+    person_of: dict[str, str] = {}
+    if catalog.parts(IDENTITIES):
+        rows = catalog.read(IDENTITIES).to_pylist()
+        person_of = {row["speaker_id"]: row["identity_id"] for row in rows if row["speaker_id"] != row["identity_id"]}
+    if not len(utterances):
+        raise CatalogError(f"{catalog.root}: no utterance has a vector; expected a catalog with embeddings")
+    heard = hashlib.sha256(np.ascontiguousarray(vectors).tobytes()).hexdigest()
+    made_from = [content_fingerprint(utterances), heard, person_of, encoder(pipeline).fingerprint]
+    return Source(
+        pipeline_file=pipeline_file,
+        pipeline=pipeline,
+        utterances=utterances,
+        vectors=vectors,
+        person_of=person_of,
+        fingerprint=hashlib.sha256(canonical_json(made_from).encode()).hexdigest(),
+    )
+
+
+def plant(given: Source, planting: Planting, to: Path) -> str:
+    """Write the planted folder, and say what is in it; does nothing where it holds just this already.
+
+    Raises PlantingError where it holds anything else, or lies within the catalog.
+    """
+    written = {"planting": asdict(planting), "source": given.fingerprint, "same_person": given.person_of}
+    to = to.absolute()
+    if to.exists() and _settings(to) == json.loads(json.dumps(written)):
+        return f"{to}: planted before"
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise PlantingError(f"{to}: is there already, and holds something else; expected a new folder")
+    if to.is_relative_to(given.pipeline.catalog.absolute()):
+        raise PlantingError(f"{to}: lies in the catalog {given.pipeline.catalog}; expected a folder of its own")
+    if not planting.faults:
+        raise PlantingError(f"nothing to plant; expected a share of any of {', '.join(Fault)}")
+    aside = to.with_name(f".{to.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)  # of one that died
+    told = _write(given, planting, aside, to)
+    write_text(aside / SETTINGS_FILE, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    if to.exists():
+        to.rmdir()  # it is empty
+    rename_durably(aside, to)
+    return told
+
+
+def _settings(folder: Path) -> dict[str, Any] | None:
+    file = folder / SETTINGS_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _write(given: Source, planting: Planting, aside: Path, to: Path) -> str:
+    planted = plant_labels(given.utterances, given.vectors, planting, person_of=given.person_of)
+    planted, alterations = plant_sound(planted, planting, person_of=given.person_of)
+    pipeline, listener, catalog = given.pipeline, encoder(given.pipeline), Catalog(aside)
+    before = {row["utterance_id"]: row for row in given.utterances.to_pylist()}
+    vector_of = dict(zip(given.utterances["utterance_id"].to_pylist(), given.vectors, strict=True))
+    altered = {one.utterance_id for one in alterations}
+    vectors = {
+        one: vector_of[original]
+        for one, original in zip(planted.utterances["utterance_id"].to_pylist(), planted.original_ids, strict=True)
+        if one not in altered
+    }
+    utterances, run_id = planted.utterances, hashlib.sha256(canonical_json(asdict(planting)).encode()).hexdigest()[:12]
+    decided = DECISIONS.arrow().empty_table()
+    store = BlockStore(aside / "run" / "cache" / "embeddings" / listener.fingerprint)
+    if alterations:
+        log.info("plant: %d recordings to alter, and to be heard by %s", len(alterations), listener.name)
+        made = sound(
+            utterances,
+            before,
+            alterations,
+            pipeline=pipeline,
+            listener=listener,
+            store=store,
+            folder=aside / "audio",
+            run_id=run_id,
+        )
+        utterances, decided = made.utterances, made.verdicts
+        vectors |= made.vectors
+    ids = sorted(vectors)
+    rows = pa.table(
+        {
+            "utterance_id": pa.array(ids),
+            "extractor": pa.array([listener.name] * len(ids)),
+            "vector": fixed_size_lists(np.stack([vectors[one] for one in ids])),
+        }
+    )
+    names = sorted(set(utterances["corpus"].to_pylist()))
+    publish = {"fingerprint": given.fingerprint}
+    catalog.publish(CORPORA, _corpora(pipeline, names, to), **publish)
+    for name in names:
+        catalog.publish(UTTERANCES, utterances.filter(pc.field("corpus") == name), part=name, **publish)
+    catalog.publish(EMBEDDINGS, rows, part=listener.name, **publish)
+    catalog.publish(DECISIONS, decided, part="embed", **publish)
+    write_parquet(aside / TRUTH_FILE, planted.truth.cast(TRUTH.arrow()))
+    if can_be_linked(pipeline):
+        told = utterances.to_pylist()
+        untouched = dict(zip(planted.utterances["utterance_id"].to_pylist(), planted.original_ids, strict=True))
+        was = {one: before[original] for one, original in untouched.items() if one not in altered}
+        write_corpora(told, was, pipeline=pipeline, folder=aside / "audio")
+        known = [row for row in told if row["utterance_id"] in was]
+        file_known(known, np.stack([vectors[row["utterance_id"]] for row in known]), store)
+        channels = {row["corpus"] for row in told if row["channel"] is not None}
+        text = pipeline_text(given.pipeline_file, pipeline, names, to / "audio", channels=channels)
+        write_text(aside / PIPELINE_FILE, text)
+    kinds = pc.value_counts(planted.truth["fault"]).to_pylist()
+    of_each = ", ".join(f"{one['counts']} {one['values']}" for one in sorted(kinds, key=lambda one: one["values"]))
+    return f"{to}: {counted(len(utterances), 'utterance')}, of them planted: {of_each}"
+
+
+def _corpora(pipeline: Pipeline, names: list[str], to: Path) -> pa.Table:
+    """Where they lie, on the terms that they had."""
+    known = {row["corpus"]: row for row in Catalog(pipeline.catalog).read(CORPORA).to_pylist()}
+    own = {"reader": "manifest", "remarks": "faults were planted into it"} if can_be_linked(pipeline) else {}
+    rows = [known[name] | own | ({"root": str(to / "audio" / name)} if own else {}) for name in names]
+    return pa.Table.from_pylist(rows, schema=CORPORA.arrow())
+
+
+# ------------------------------------------------------------------------------------------------- hold rules to it
+
+
+def evaluate(pipeline: Pipeline, folder: Path, preset: Preset) -> Account:
+    """Clean what lies in a planted folder by a preset, and count what it found. Raises PlantingError where none is."""
+    settings = _settings(folder)
+    if settings is None:
+        raise PlantingError(f"{folder}: no {SETTINGS_FILE}; expected a folder that `curate plant` has written")
+    catalog = Catalog(folder)
+    utterances, truth = catalog.read(UTTERANCES), read_parquet(folder / TRUTH_FILE)
+    given, vectors = embedded(pipeline, catalog)
+    judged = preset(given, vectors)
+    everything = Judged(
+        decisions=pa.concat_tables([judged.decisions, catalog.read(DECISIONS)]), identities=judged.identities
+    )
+    new = set(truth.filter(pc.field("fault") == Fault.SPLIT)["speaker_id"].to_pylist())
+    labels = {*utterances["speaker_id"].to_pylist(), *truth["true_speaker_id"].to_pylist()} - new
+    return account(
+        utterances,
+        truth,
+        everything,
+        labels=sorted(labels),
+        person_of=settings["same_person"],
+        groups={
+            "sex": utterances["sex"].to_pylist(),
+            "age_group": label_ages(utterances, ("leq29",))["age_group"].to_pylist(),
+            "corpus": utterances["corpus"].to_pylist(),
+        },
+    )
+
+
+def preset_named(name: str, pipeline: Pipeline) -> Preset:
+    """The rule of that name, and after it unification, both with what the pipeline file says of them."""
+    if name not in PRESETS:
+        raise PlantingError(f"preset {name!r}; expected one of {', '.join(PRESETS)}")
+    rule = pipeline.cleaning if pipeline.cleaning.preset == name else PRESETS[name]()
+    listener = encoder(pipeline)
+
+    def judge(utterances: pa.Table, vectors: Vectors) -> Judged:
+        author = Author(rule=name, step="clean", run_id="")
+        least = listener.min_one_person
+        cleaned = cleaning.clean(utterances, vectors, settings=rule, min_one_person=least, author=author)
+        left = kept(utterances, cleaned.decisions)
+        stays = pc.is_in(utterances["utterance_id"], value_set=left["utterance_id"].combine_chunks()).to_numpy()
+        by_pair = Author(rule=name, step="identities", run_id="")
+        unified, _ = same_people(
+            speaker_table(utterances),
+            left,
+            vectors[stays],
+            settings=pipeline.identities,
+            min_same_person=listener.min_same_person,
+            author=by_pair,
+        )
+        decisions = pa.concat_tables([cleaned.decisions, unified.decisions])
+        return Judged(decisions=decisions, identities=unified.identities)
+
+    return judge
+
+
+def plant_and_tell(
+    given: Source,
+    planting: Planting,
+    to: Path,
+    *,
+    presets: Sequence[str],
+    levels: Sequence[float] = (),
+    num_seeds: int = 1,
+) -> str:
+    """Plant at each level with each seed, and hold each preset to it; no preset plants only.
+
+    A level stands for every share that is asked for. Several plantings are folders below `to`, whose report.json and
+    report.md tell of all. Raises PlantingError where there is nothing to repeat.
+    """
+    judges = {name: preset_named(name, given.pipeline) for name in presets}
+    if levels and not planting.faults:
+        raise PlantingError(f"levels {list(levels)}: of no fault; expected a share of any of {', '.join(Fault)}")
+    several = bool(levels) or num_seeds > 1
+    lines: list[str] = []
+    outcomes: list[Outcome] = []
+    each: list[float | None] = [*levels] or [None]
+    for level in each:
+        at = planting if level is None else planting.at(level)
+        plantings = [replace(at, seed=planting.seed + more) for more in range(num_seeds)]
+        folders = [to / _name_of(one, level) if several else to for one in plantings]
+        lines += [plant(given, one, folder) for one, folder in zip(plantings, folders, strict=True)]
+        for name, judge in judges.items():
+            accounts = [evaluate(given.pipeline, folder, judge) for folder in folders]
+            rng = np.random.default_rng([planting.seed, SEED_OF_INTERVALS])
+            outcomes.append(outcome(name, "" if level is None else f"{level:g}", accounts, rng=rng))
+    if not outcomes:
+        return "\n".join(lines)
+    text = as_text(sorted(outcomes, key=lambda one: list(judges).index(one.preset)))
+    report = {"planting": asdict(planting), "levels": list(levels), "num_seeds": num_seeds, "told": as_rows(outcomes)}
+    write_text(to / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_text(to / "report.md", f"{text}\n")
+    return "\n".join([*lines, "", text, "", f"{to / 'report.json'}"])
+
+
+def _name_of(planting: Planting, level: float | None) -> str:
+    return f"seed-{planting.seed}" if level is None else f"share-{level:g}-seed-{planting.seed}"

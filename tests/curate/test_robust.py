@@ -1,0 +1,162 @@
+"""The robust rule as a whole: verdicts on utterances and speakers."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.decisions import Author
+from curate.outliers import Cleaned
+from curate.presets import Robust
+from curate.reasons import Reason, Subject, Verdict
+from curate.robust import clean_robust
+from curate.schema import DECISIONS, SPEAKER_SCORES, UTTERANCE_SCORES
+from curate.similarity import Indices, Vectors
+from tests.curate.test_mislabelled import planted, voices
+
+AUTHOR = Author(rule="robust, heard by toy", step="clean", run_id="c1ea0")
+
+
+def table(labels: Indices, sessions: list[str | None] | None = None) -> pa.Table:
+    """Utterances in the order of their ids."""
+    return pa.table(
+        {
+            "utterance_id": [f"toy/{i:05d}" for i in range(len(labels))],
+            "speaker_id": pa.array([f"toy/s{label:03d}" for label in labels], pa.string()),
+            "session_id": pa.array(sessions or [None] * len(labels), pa.string()),
+        }
+    )
+
+
+def judged(vectors: Vectors, labels: Indices, **changed: float) -> Cleaned:
+    """By the robust rule, with these settings changed."""
+    return clean_robust(table(labels), vectors, settings=Robust(**changed), author=AUTHOR)
+
+
+def verdicts_of(found: Cleaned, subject: Subject) -> dict[str, tuple[str, str, str | None]]:
+    """Verdict, reason and other id by id."""
+    rows = [row for row in found.decisions.to_pylist() if row["subject"] == subject]
+    return {row["subject_id"]: (row["verdict"], row["reason"], row["other_id"]) for row in rows}
+
+
+def test_a_wrong_label_is_dropped_and_names_the_likelier_speaker():
+    vectors, speaker = voices(20, 15)
+    labels = planted(speaker, 0.1)
+    of_utterance = verdicts_of(judged(vectors, labels), Subject.UTTERANCE)
+    for i, (label, true) in enumerate(zip(labels, speaker, strict=True)):
+        wrong = (Verdict.DROP, Reason.WRONG_SPEAKER, f"toy/s{true:03d}")
+        assert of_utterance[f"toy/{i:05d}"] == ((Verdict.KEEP, Reason.OK, None) if label == true else wrong)
+
+
+def test_a_stranger_is_dropped_and_names_nobody():
+    vectors, speaker = voices(20, 15)
+    vectors[7] = voices(1, 1, seed=77)[0][0]
+    of_utterance = verdicts_of(judged(vectors, speaker), Subject.UTTERANCE)
+    assert of_utterance.pop("toy/00007") == (Verdict.DROP, Reason.UNLIKE_SPEAKER, None)
+    assert set(of_utterance.values()) == {(Verdict.KEEP, Reason.OK, None)}
+
+
+def test_two_people_half_and_half_are_nobody():
+    vectors, speaker = voices(21, 20)
+    labels = speaker.copy()
+    labels[speaker == 20] = 4  # as many as speaker 4 has
+    found = judged(vectors, labels)
+    of_speaker, of_utterance = (verdicts_of(found, subject) for subject in (Subject.SPEAKER, Subject.UTTERANCE))
+    assert of_speaker.pop("toy/s004") == (Verdict.DROP, Reason.MIXED_SPEAKER, None)
+    assert set(of_speaker.values()) == {(Verdict.KEEP, Reason.OK, None)}
+    out = {f"toy/{i:05d}" for i in np.flatnonzero(labels == 4)}
+    assert {id_ for id_, (verdict, *_) in of_utterance.items() if verdict == Verdict.DROP} == out
+    assert (
+        dict(zip(*(found.speaker_scores[c].to_pylist() for c in ("speaker_id", "num_people")), strict=True))["toy/s004"]
+        == 2
+    )
+
+
+def test_the_main_person_of_a_mixed_label_keeps_it():
+    vectors, speaker = voices(21, 20)
+    keep = (speaker != 20) | (np.arange(len(speaker)) >= len(speaker) - 5)  # five utterances of the last person
+    vectors, labels = vectors[keep], np.where(speaker == 20, 4, speaker)[keep]
+    found = judged(vectors, labels)
+    assert verdicts_of(found, Subject.SPEAKER)["toy/s004"] == (Verdict.KEEP, Reason.MIXED_SPEAKER, None)
+    of_utterance = verdicts_of(found, Subject.UTTERANCE)
+    reasons = [of_utterance[f"toy/{i:05d}"][:2] for i in range(len(labels) - 5, len(labels))]
+    assert {verdict for verdict, _ in reasons} == {Verdict.DROP}
+    assert sum(verdict == Verdict.DROP for verdict, *_ in of_utterance.values()) == 5
+
+
+def test_a_label_of_strangers_is_nobodys():
+    vectors, speaker = voices(20, 15)
+    vectors[speaker == 6] = voices(15, 1, seed=5)[0]
+    found = judged(vectors, speaker)
+    verdict, reason, _ = verdicts_of(found, Subject.SPEAKER)["toy/s006"]
+    assert verdict == Verdict.DROP
+    assert reason in {Reason.INCOHERENT_SPEAKER, Reason.MIXED_SPEAKER}
+    of_utterance = verdicts_of(found, Subject.UTTERANCE)
+    assert all(of_utterance[f"toy/{i:05d}"][0] == Verdict.DROP for i in np.flatnonzero(speaker == 6))
+
+
+def test_few_utterances_are_too_few_to_judge_and_kept():
+    vectors, speaker = voices(20, 15)
+    keep = (speaker != 3) | (np.cumsum(speaker == 3) <= 4)
+    found = judged(vectors[keep], speaker[keep])
+    assert verdicts_of(found, Subject.SPEAKER)["toy/s003"][:2] == (Verdict.KEEP, Reason.TOO_FEW_TO_JUDGE)
+    counts = Counter(reason for _, reason, _ in verdicts_of(found, Subject.UTTERANCE).values())
+    assert counts == {Reason.OK: 19 * 15, Reason.TOO_FEW_TO_JUDGE: 4}
+
+
+def test_a_speaker_of_whom_too_little_is_left_is_dropped_with_the_rest():
+    vectors, speaker = voices(20, 15)
+    labels = speaker.copy()
+    labels[np.flatnonzero(speaker == 2)[:6]] = np.arange(10, 16)
+    found = judged(vectors, labels, min_utterances=10)
+    assert verdicts_of(found, Subject.SPEAKER)["toy/s002"][:2] == (Verdict.DROP, Reason.TOO_FEW_LEFT)
+    of_utterance = verdicts_of(found, Subject.UTTERANCE)
+    assert {of_utterance[f"toy/{i:05d}"][1] for i in np.flatnonzero(labels == 2)} == {Reason.INVALID_SPEAKER}
+
+
+def test_scores_say_what_was_measured():
+    vectors, speaker = voices(20, 15)
+    labels = planted(speaker, 0.1)
+    found = judged(vectors, labels)
+    rows = found.utterance_scores.to_pylist()
+    wrong = int(np.flatnonzero(labels != speaker)[0])
+    assert rows[wrong]["nearest_speaker_id"] == f"toy/s{speaker[wrong]:03d}"
+    assert rows[wrong]["probability_wrong"] > 0.99
+    others = [row for i, row in enumerate(rows) if labels[i] == speaker[i]]
+    assert max(row["probability_wrong"] for row in others) < 0.5
+    decided = {row["subject_id"]: row for row in found.decisions.to_pylist()}[rows[wrong]["utterance_id"]]
+    assert decided["score"] == pytest.approx(rows[wrong]["own_cosine"] - rows[wrong]["nearest_cosine"])
+    assert decided["score"] < decided["lower_bound"]
+
+
+@pytest.mark.parametrize(("num_speakers", "each"), [(0, 0), (1, 1), (1, 30), (2, 3), (30, 1)])
+def test_where_nothing_can_be_told_everything_is_kept(num_speakers, each):
+    vectors, speaker = voices(num_speakers, each) if num_speakers else (np.zeros((0, 4), np.float32), np.zeros(0, int))
+    found = judged(vectors, speaker)
+    assert len(found.decisions) == num_speakers + num_speakers * each
+    assert set(found.decisions["verdict"].to_pylist()) <= {Verdict.KEEP}
+    assert found.utterance_scores.schema == UTTERANCE_SCORES.arrow()
+    assert found.speaker_scores.schema == SPEAKER_SCORES.arrow()
+    assert found.decisions.schema == DECISIONS.arrow()
+
+
+def test_a_vector_without_direction_is_refused():
+    vectors, speaker = voices(3, 10)
+    vectors[4] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        judged(vectors, speaker)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_does_not_matter(seed):
+    vectors, speaker = voices(10, 12, seed=seed, spread=0.15)
+    labels = planted(speaker, 0.2, seed=seed)
+    rows, order = table(labels), np.random.default_rng(seed).permutation(len(labels))
+    one = clean_robust(rows, vectors, settings=Robust(), author=AUTHOR)
+    two = clean_robust(rows.take(order), vectors[order], settings=Robust(), author=AUTHOR)
+    assert verdicts_of(one, Subject.UTTERANCE) == verdicts_of(two, Subject.UTTERANCE)
+    assert verdicts_of(one, Subject.SPEAKER) == verdicts_of(two, Subject.SPEAKER)

@@ -1,5 +1,6 @@
 """Who is one person, by the threshold that the pipeline file asks for: calibrated, measured or given."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -11,6 +12,8 @@ from curate.decisions import Author
 from curate.errors import PipelineError
 from curate.similarity import Vectors
 from curate.speakers import VIETSV_MIN_SIMILARITY, Unified, unify
+
+log = logging.getLogger("voxcurate")
 
 SEED = 0  # of the people that are drawn to tell the uncertainty: who is who does not change with the split
 ABOUT_CALIBRATION = ("max_false_merge_rate",)  # keys of the section that `unify` does not need
@@ -67,4 +70,6 @@ def _threshold(
         if min_same_person is None:
             raise
         return min_same_person, f"threshold {min_same_person}, the encoder's ({error})"
-    return found, "; ".join(dict.fromkeys(one.in_words() for one in found.values()))
+    for line in dict.fromkeys(one.in_words() for one in found.values()):
+        log.info(f"identities: {line}")
+    return found, "thresholds " + ", ".join(f"{one.threshold:.3f} ({corpus})" for corpus, one in found.items())

@@ -158,12 +158,14 @@ def cosines_to_rest(
                 _add(unit_ND[i], total)
             if session[i] >= 0 and (k == start[s] or session[order[k - 1]] != session[i]):
                 num_sessions += 1
-        k = start[s]
+        k = alone_until = start[s]
         while k < start[s + 1]:
             end = k + 1
-            if session[order[k]] >= 0 and num_sessions > min_others:
+            if k >= alone_until and session[order[k]] >= 0 and num_sessions > min_others:
                 while end < start[s + 1] and session[order[end]] == session[order[k]]:
                     end += 1
+                if 4 * (end - k) > start[s + 1] - start[s]:  # much of the label: the rest may not speak for it
+                    alone_until, end = end, k + 1
             part[:] = 0.0
             for m in range(k, end):
                 if trusted[order[m]]:

@@ -23,6 +23,7 @@ from curate.whitened import TINY, VALUES_PER_BATCH, Spaces, add_rows, chunks, sp
 
 Hashes = NDArray[np.uint64]
 
+ROWS_AT_ONCE = 4096  # that are hashed
 MAX_FOLDS = 16  # spaces at most: a label is left out of its own, with a sixteenth of the others
 MAX_JOINED = 1000  # pairs of labels that tell what two people give; more change no second decimal
 SHARES = (0.5, 0.8)  # of the first person in what is joined
@@ -263,8 +264,12 @@ class _Labels:
         self.speaker = speaker
         self.count = np.bincount(speaker, minlength=num_speakers)
         self.rows: Rows = np.split(np.argsort(speaker, kind="stable"), np.cumsum(self.count)[:-1])
-        bits = np.ascontiguousarray(unit_ND[:, :2], np.float32).view(np.uint32).astype(np.uint64)
-        self.hash_of_row = _mixed(bits.sum(axis=1))
+        place = _mixed(np.arange(1, unit_ND.shape[1] + 1, dtype=np.uint64))
+        self.hash_of_row = np.empty(len(unit_ND), np.uint64)
+        for start in range(0, len(unit_ND), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            bits = np.ascontiguousarray(unit_ND[rows], np.float32).view(np.uint32).astype(np.uint64)
+            self.hash_of_row[rows] = _mixed((bits * place).sum(axis=1))
         total = np.zeros(num_speakers, np.uint64)
         np.add.at(total, speaker, self.hash_of_row)
         self.hash = _mixed(total)

@@ -18,7 +18,7 @@ from curate.similarity import Scores
 BIN = 0.002  # of the histograms of scores, which are differences of cosines
 NEVER = 1e-9  # a density that no score has: far out, wrong and right are both told by their tails
 MAX_WRONG = 0.5  # where more than half are wrong, nothing says which half
-START = 0.1  # share of wrong scores to set out from; 0.02 and 0.3 end at the same
+START = 0.3  # share of wrong scores to set out from: from 0.1 it may end at none where many are wrong and near
 NUM_ROUNDS = 200
 CONVERGED = 1e-6
 MAD_OF_NORMAL = 1.4826  # a normal's standard deviation over its median absolute deviation

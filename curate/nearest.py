@@ -36,9 +36,10 @@ def nearest_speakers(
     """Of unit vectors, with `speaker` (N,) and `session` (N,) saying whose each is and from which sitting (-1: none).
 
     A label points where the sum of its `trusted` (N,) vectors points; without them, all. An utterance is compared with
-    its own label less itself, and less its whole session where at least two other sessions of the label remain: a whole
-    session of somebody else would defend itself. Sessions of two labels are two, whatever their numbers. Of labels that
-    are equally near the lesser is the first.
+    its own label less itself, and less its whole session where at least two other sessions of the label remain and
+    three quarters of its utterances: a whole session of somebody else would defend itself, but a few utterances of
+    others must not speak for the label. Sessions of two labels are two, whatever their numbers. Of labels that are
+    equally near the lesser is the first.
 
     O(N S D) time; beside what is returned and the labels' sums it takes a few tiles of memory. Raises ValueError for a
     row that is not a unit vector.

@@ -54,7 +54,8 @@ def clean_robust(utterances: pa.Table, vectors: Vectors, *, settings: Robust, au
     of_utterances = _reasons_of_utterances(found, speaker)
     of_speakers = _reasons_of_speakers(found, of_utterances, speaker, settings)
     invalid = np.isin(of_speakers, [Reason.MIXED_SPEAKER, Reason.INCOHERENT_SPEAKER, Reason.TOO_FEW_LEFT])
-    of_utterances = np.where(invalid[speaker] & (of_utterances == Reason.OK), Reason.INVALID_SPEAKER, of_utterances)
+    is_left = np.isin(of_utterances, [Reason.OK, Reason.TOO_FEW_TO_JUDGE])
+    of_utterances = np.where(invalid[speaker] & is_left, Reason.INVALID_SPEAKER, of_utterances)
     ids, similarity = utterances["utterance_id"], self_similarity(unit_ND, speaker, len(speaker_ids))
     judged = _judge_utterances(ids, speaker_ids, found, of_utterances, author)
     return Cleaned(
@@ -145,12 +146,16 @@ def _judge_utterances(
     reasons: NDArray[np.str_],
     author: Author,
 ) -> pa.Table:
-    """The score is what was held against a bound: the margin, or for a voice of nobody the cosine to its own label."""
+    """The score is what was held against a bound: the margin, or for a voice of nobody the cosine to its own label.
+
+    An utterance that goes for the sake of its label, or with a part of it, has no bound: no score of its own decided.
+    """
     by_cosine = found.of_nobody.is_unlike
     bounds = [np.nan if one.mixture is None else one.mixture.threshold for one in (found.of_label, found.of_nobody)]
     margin, own = found.of_label.margin, found.of_nobody.own
     is_kept = np.isin(reasons, [Reason.OK, Reason.TOO_FEW_TO_JUDGE])
     bound = np.where(by_cosine, bounds[1], np.where(found.of_label.is_judged, bounds[0], np.nan))
+    bound[~is_kept & ~by_cosine & ~found.of_label.is_wrong] = np.nan
     return verdicts(
         author,
         Subject.UTTERANCE,

@@ -86,7 +86,9 @@ def unify(
     identity, reasons = complete_link(len(ids), candidates, refused, alone)
     return Unified(
         speaker_pairs=_pair_rows(pairs, ids),
-        identities=pa.table({"speaker_id": ids, "identity_id": ids.take(pa.array(identity))}).cast(IDENTITIES.arrow()),
+        identities=pa.table({"speaker_id": ids, "identity_id": ids.take(pa.array(identity, pa.int64()))}).cast(
+            IDENTITIES.arrow()
+        ),
         decisions=verdicts(
             author,
             Subject.PAIR,
@@ -122,7 +124,8 @@ def _only(values: list[str | None]) -> str | None:
 def _lowest(min_similarity: Thresholds) -> float:
     """The least threshold of any pair: candidates are looked for from there on."""
     if isinstance(min_similarity, Mapping):
-        return min(shared_threshold(a, b) for a, b in combinations_with_replacement(min_similarity.values(), 2))
+        pairs = combinations_with_replacement(min_similarity.values(), 2)
+        return min((shared_threshold(a, b) for a, b in pairs), default=1.0)  # nobody, nothing to look for
     return min_similarity
 
 

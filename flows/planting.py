@@ -42,6 +42,7 @@ from curate.speakers import speaker_table
 from flows.embedding import embedded, encoder
 from flows.planted_audio import can_be_linked, file_known, pipeline_text, sound, write_corpora
 
+REPORTS = ("report.json", "report.md")
 log = logging.getLogger("voxcurate")
 TRUTH_FILE, SETTINGS_FILE, PIPELINE_FILE = "truth.parquet", "planting.json", "planted.toml"
 SEED_OF_INTERVALS = 4  # after those of the steps
@@ -87,12 +88,12 @@ def plant(given: Source, planting: Planting, to: Path) -> str:
     Raises PlantingError where it holds anything else, or lies within the catalog.
     """
     written = {"planting": asdict(planting), "source": given.fingerprint, "same_person": given.person_of}
-    to = to.absolute()
+    to = to.resolve()  # a link may lead into the catalog
     if to.exists() and _settings(to) == json.loads(json.dumps(written)):
         return f"{to}: planted before"
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise PlantingError(f"{to}: is there already, and holds something else; expected a new folder")
-    if to.is_relative_to(given.pipeline.catalog.absolute()):
+    if to.is_relative_to(given.pipeline.catalog.resolve()):
         raise PlantingError(f"{to}: lies in the catalog {given.pipeline.catalog}; expected a folder of its own")
     if not planting.faults:
         raise PlantingError(f"nothing to plant; expected a share of any of {', '.join(Fault)}")
@@ -108,7 +109,10 @@ def plant(given: Source, planting: Planting, to: Path) -> str:
 
 def _settings(folder: Path) -> dict[str, Any] | None:
     file = folder / SETTINGS_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except ValueError as error:
+        raise PlantingError(f"{file}: no JSON; expected what `curate plant` wrote there") from error
 
 
 def _write(given: Source, planting: Planting, aside: Path, to: Path) -> str:
@@ -238,6 +242,18 @@ def preset_named(name: str, pipeline: Pipeline) -> Preset:
     return judge
 
 
+def _require_own(to: Path) -> None:
+    """Raises PlantingError where a folder of several plantings holds anything that is none of ours."""
+    if to.exists() and not to.is_dir():
+        raise PlantingError(f"{to}: a file; expected a new folder")
+    inside = sorted(to.iterdir()) if to.exists() else []
+    plantings = [one for one in inside if (one / SETTINGS_FILE).is_file()]
+    ours = {*plantings, *(to / name for name in REPORTS if plantings)}
+    alien = [one for one in inside if one not in ours and not one.name.endswith(".new")]  # of one that died
+    if alien:
+        raise PlantingError(f"{alien[0]}: is there already, and is no planting; expected a new folder")
+
+
 def plant_and_tell(
     given: Source,
     planting: Planting,
@@ -256,9 +272,11 @@ def plant_and_tell(
     if levels and not planting.faults:
         raise PlantingError(f"levels {list(levels)}: of no fault; expected a share of any of {', '.join(Fault)}")
     several = bool(levels) or num_seeds > 1
+    if several:
+        _require_own(to)
     lines: list[str] = []
     outcomes: list[Outcome] = []
-    each: list[float | None] = [*levels] or [None]
+    each: list[float | None] = [*dict.fromkeys(levels)] or [None]
     for level in each:
         at = planting if level is None else planting.at(level)
         plantings = [replace(at, seed=planting.seed + more) for more in range(num_seeds)]
@@ -272,9 +290,9 @@ def plant_and_tell(
         return "\n".join(lines)
     text = as_text(sorted(outcomes, key=lambda one: list(judges).index(one.preset)))
     report = {"planting": asdict(planting), "levels": list(levels), "num_seeds": num_seeds, "told": as_rows(outcomes)}
-    write_text(to / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    write_text(to / "report.md", f"{text}\n")
-    return "\n".join([*lines, "", text, "", f"{to / 'report.json'}"])
+    write_text(to / REPORTS[0], json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_text(to / REPORTS[1], f"{text}\n")
+    return "\n".join([*lines, "", text, "", f"{to / REPORTS[0]}"])
 
 
 def _name_of(planting: Planting, level: float | None) -> str:

@@ -4,12 +4,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.halves import cut
-from curate.hearing import Ge2e
 from curate.mixed import people
 from curate.similarity import unit
 from curate.whitened import Spaces, spaces
@@ -188,16 +186,10 @@ def test_labels_whose_utterances_are_all_alike_are_whole():
 
 
 @pytest.fixture(scope="module")
-def readers(corpora):
+def readers(librispeech):
     """(unit vectors, reader, chapter) of the LibriSpeech pieces as GE2E hears them."""
-    from models.extractors import extractor
-
-    files = sorted((corpora / "LibriSpeech").glob("*/*/*/*.flac"))
-    encoder = extractor(Ge2e())
-    vectors = [encoder.embed([soundfile.read(file, dtype="float32")[0]])[0] for file in files]
-    reader = np.unique([file.parts[-3] for file in files], return_inverse=True)[1]
-    chapter = np.unique([file.parts[-2] for file in files], return_inverse=True)[1]
-    return unit(np.float32(vectors)), reader, chapter
+    reader, chapter = (np.unique(of, return_inverse=True)[1] for of in (librispeech.speaker, librispeech.session))
+    return librispeech.vectors, reader, chapter
 
 
 @pytest.mark.real

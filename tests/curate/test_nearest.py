@@ -29,8 +29,10 @@ def by_matrix(unit_ND, speaker, session, num_speakers, trusted):  # noqa: N803
     for i in range(len(rows)):
         mine = speaker == speaker[i]
         rest = mine & (np.arange(len(rows)) != i)
-        if session[i] >= 0 and len(set(session[mine]) - {-1, session[i]}) >= 2:
-            rest = mine & (session != session[i])
+        rest_of_label = mine & (session != session[i])
+        is_most = 4 * rest_of_label.sum() >= 3 * mine.sum()
+        if session[i] >= 0 and len(set(session[mine]) - {-1, session[i]}) >= 2 and is_most:
+            rest = rest_of_label
         own.append(cosine(i, rest & trusted))
         others = [s for s in range(num_speakers) if s != speaker[i]]
         found = [(value, s) for s in others if not np.isnan(value := cosine(i, (speaker == s) & trusted))]
@@ -74,15 +76,22 @@ def test_a_worked_case_of_three_labels():
 
 
 def test_a_session_does_not_speak_for_itself_where_two_others_can():
-    """Three sessions, of two utterances along x, y and z: without its own session nothing is like it."""
-    rows, session = np.repeat(np.eye(3, dtype=np.float32), 2, axis=0), np.array([0, 0, 1, 1, 2, 2])
-    label = np.zeros(6, np.int64)
-    assert nearest_speakers(rows, label, session, 1).own.tolist() == [0.0] * 6
+    """Four sessions, of two utterances each: without its own session nothing is like it."""
+    rows, session = np.repeat(np.eye(4, dtype=np.float32), 2, axis=0), np.repeat(np.arange(4), 2)
+    label = np.zeros(8, np.int64)
+    assert nearest_speakers(rows, label, session, 1).own.tolist() == [0.0] * 8
     # Of two sessions nobody can tell which is the foreign one: only the utterance itself is left out.
     np.testing.assert_allclose(nearest_speakers(rows[:4], label[:4], session[:4], 1).own, [1 / np.sqrt(5)] * 4)
-    # An utterance of no known session stands for itself, and is no third session.
-    unknown = np.array([0, 0, 1, 1, NONE, NONE])
-    np.testing.assert_allclose(nearest_speakers(rows, label, unknown, 1).own, [1 / 3] * 6)
+    # Utterances of no known session stand for themselves, and are no further sessions.
+    session[4:] = NONE
+    np.testing.assert_allclose(nearest_speakers(rows, label, session, 1).own, [1 / np.sqrt(13)] * 8)
+
+
+def test_a_session_that_is_much_of_its_label_is_not_left_out():
+    """Five along x, and one each of two others: what the two say is not what the label is."""
+    rows = np.eye(3, dtype=np.float32)[[0, 0, 0, 0, 0, 1, 2]]
+    own = nearest_speakers(rows, np.zeros(7, int), np.array([0, 0, 0, 0, 0, 1, 2]), 1).own
+    np.testing.assert_allclose(own, [4 / np.sqrt(18)] * 5 + [0.0] * 2)
 
 
 def test_sessions_of_two_labels_are_two_whatever_their_numbers():

@@ -160,3 +160,88 @@ def test_the_order_of_rows_does_not_matter(seed):
     two = clean_robust(rows.take(order), vectors[order], settings=Robust(), author=AUTHOR)
     assert verdicts_of(one, Subject.UTTERANCE) == verdicts_of(two, Subject.UTTERANCE)
     assert verdicts_of(one, Subject.SPEAKER) == verdicts_of(two, Subject.SPEAKER)
+
+
+def planted_under_others(heard, share: float, seed: int) -> tuple[Cleaned, set[str]]:
+    """Real utterances judged with as many of them under a label of somebody else, evenly drawn; and which those are."""
+    names, speaker = np.unique(heard.speaker, return_inverse=True)
+    labels = planted(speaker, share, seed=seed)
+    sessions = [
+        None if session is None else f"{names[label]}/{session}"
+        for label, session in zip(labels, heard.session, strict=True)
+    ]
+    found = clean_robust(table(labels, sessions), heard.vectors, settings=Robust(), author=AUTHOR)
+    return found, {f"toy/{i:05d}" for i in np.flatnonzero(labels != speaker)}
+
+
+def dropped_from(found: Cleaned) -> set[str]:
+    """The ids of utterances."""
+    return {id_ for id_, (verdict, *_) in verdicts_of(found, Subject.UTTERANCE).items() if verdict == Verdict.DROP}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_wrong_labels_of_read_speech_are_found_and_nothing_else(share, librispeech):
+    for seed in range(5):
+        found, wrong = planted_under_others(librispeech, share, seed)
+        dropped = dropped_from(found)
+        assert len(dropped & wrong) >= 0.98 * len(wrong), (seed, wrong - dropped)
+        assert len(dropped & wrong) >= 0.98 * len(dropped), (seed, dropped - wrong)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("share", "least"), [(0.1, 0.80), (0.3, 0.88)])
+def test_wrong_labels_of_acted_speech_are_found_better_than_by_a_classifier_of_all_vectors(share, least, emodb):
+    scores = []
+    for seed in range(5):
+        found, wrong = planted_under_others(emodb, share, seed)
+        dropped = dropped_from(found)
+        scores.append(2 * len(dropped & wrong) / (len(dropped) + len(wrong)))  # F1
+    assert np.mean(scores) >= least, scores
+
+
+@pytest.mark.real
+def test_hardly_anything_is_dropped_of_acted_speech_where_nothing_is_wrong(emodb):
+    found, _ = planted_under_others(emodb, 0.0, 0)
+    assert len(dropped_from(found)) <= 0.02 * len(emodb.speaker)
+
+
+@pytest.mark.parametrize("num_wrong", [6, 9, 10, 11, 12])
+def test_a_label_of_mostly_or_only_wrong_utterances_is_not_kept(num_wrong):
+    vectors, speaker = voices(40, 12)
+    rng = np.random.default_rng(3)
+    for row in range(num_wrong):  # of label 0, each by another person
+        other = vectors[12 * (row + 1)] + rng.normal(size=vectors.shape[1]).astype(np.float32) * 0.01
+        vectors[row] = other / np.linalg.norm(other)
+    of_utterance = verdicts_of(judged(vectors, speaker), Subject.UTTERANCE)
+    assert {of_utterance[f"toy/{row:05d}"][0] for row in range(num_wrong)} == {Verdict.DROP}
+    assert {verdict for id_, (verdict, *_) in of_utterance.items() if id_ >= "toy/00012"} == {Verdict.KEEP}
+
+
+def test_an_invalid_speaker_takes_its_few_utterances_along():
+    vectors, speaker = voices(30, 3)
+    found = judged(vectors, speaker, min_utterances=5)
+    assert {one[:2] for one in verdicts_of(found, Subject.SPEAKER).values()} == {(Verdict.DROP, Reason.TOO_FEW_LEFT)}
+    of_utterance = verdicts_of(found, Subject.UTTERANCE).values()
+    assert {one[:2] for one in of_utterance} == {(Verdict.DROP, Reason.INVALID_SPEAKER)}
+
+
+def test_no_score_of_an_utterance_is_held_against_a_bound_that_did_not_decide():
+    vectors, speaker = voices(21, 20)
+    labels = np.where(speaker == 20, 4, speaker)
+    for row in judged(vectors, labels).decisions.to_pylist():
+        if row["subject"] == Subject.UTTERANCE and row["lower_bound"] is not None:
+            assert (row["score"] < row["lower_bound"]) == (row["verdict"] == Verdict.DROP)
+
+
+def test_the_order_of_rows_does_not_matter_where_the_first_dimensions_are_dead():
+    vectors, speaker = voices(20, 14, spread=0.15)
+    vectors[:, :2] = 0.0
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels = speaker.copy()
+    labels[(speaker < 6) & (np.arange(len(speaker)) % 2 == 0)] += 1
+    rows, order = table(labels), np.random.default_rng(0).permutation(len(labels))
+    one = clean_robust(rows, vectors, settings=Robust(), author=AUTHOR)
+    two = clean_robust(rows.take(order), vectors[order], settings=Robust(), author=AUTHOR)
+    for subject in (Subject.SPEAKER, Subject.UTTERANCE):
+        assert verdicts_of(one, subject) == verdicts_of(two, subject)

@@ -1,0 +1,42 @@
+"""Real speech as GE2E hears it, heard once for all tests of a process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate import audio
+from curate.hearing import Ge2e
+from curate.similarity import Vectors, unit
+
+
+@dataclass(frozen=True)
+class Heard:
+    """N utterances: their unit vectors, and whose each is, from which sitting."""
+
+    vectors: Vectors
+    speaker: list[str]
+    session: list[str | None]
+
+
+def heard(files: list[Path], speaker: list[str], session: list[str | None]) -> Heard:
+    from models.extractors import extractor
+
+    encoder = extractor(Ge2e())
+    rows = [encoder.embed([audio.decode(file, sample_rate_hz=encoder.sample_rate_hz)])[0] for file in files]
+    return Heard(unit(np.float32(rows)), speaker, session)
+
+
+@pytest.fixture(scope="session")
+def librispeech(corpora: Path) -> Heard:
+    """13 readers, three of them in two chapters."""
+    files = sorted((corpora / "LibriSpeech").glob("*/*/*/*.flac"))
+    return heard(files, [file.parts[-3] for file in files], [file.parts[-2] for file in files])
+
+
+@pytest.fixture(scope="session")
+def emodb(corpora: Path) -> Heard:
+    """Ten actors in seven feelings."""
+    files = sorted((corpora / "emodb/wav").glob("*.wav"))
+    return heard(files, [file.name[:2] for file in files], [None] * len(files))

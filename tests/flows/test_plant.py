@@ -233,6 +233,29 @@ def test_nothing_is_planted_within_the_catalog_itself(small):
 
 
 @pytest.mark.real
+def test_nothing_is_planted_within_the_catalog_by_way_of_a_link(small, tmp_path):
+    (tmp_path / "link").symlink_to(small.parent / "catalog")
+    done = asked(small, tmp_path / "link" / "planted", *LABELS)
+    assert "lies in the catalog" in str(done.exception)
+    assert not (small.parent / "catalog" / "planted").exists()
+
+
+@pytest.mark.real
+def test_several_plantings_overwrite_nothing_of_others(small, tmp_path):
+    (tmp_path / "report.json").write_text("mine")
+    done = asked(small, tmp_path, *LABELS, "--seeds", "2", "--evaluate")
+    assert f"{tmp_path / 'report.json'}: is there already, and is no planting" in str(done.exception)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("report.json", "mine")]
+
+
+@pytest.mark.real
+def test_a_folder_with_broken_settings_is_told(small, tmp_path):
+    (tmp_path / planting.SETTINGS_FILE).write_text("{broken")
+    done = asked(small, tmp_path, *LABELS)
+    assert "no JSON; expected what `curate plant` wrote there" in str(done.exception)
+
+
+@pytest.mark.real
 def test_a_catalog_without_embeddings_is_told(write, tmp_path):
     done = asked(write(tmp_path), tmp_path / "planted", *LABELS)
     assert isinstance(done.exception, VoxcurateError)

@@ -1,4 +1,8 @@
-"""Verdicts as rows, and the one join that leaves out what was dropped."""
+"""Verdicts as rows, and the one join that leaves out what was dropped and puts the rest under its label.
+
+A reviewer's verdict on an utterance stands in place of all that rules say of it. What a reviewer says of a speaker is
+turned into verdicts on its utterances by the step `review`, so that nobody else has to ask who outranks whom.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +16,8 @@ from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.schema import DECISIONS
 
 Numbers = NDArray[np.float64] | float | None
+REVIEW = "review"  # the step whose verdicts outrank those of all others
+OF_LABEL = ("sex", "age_min_years", "age_max_years", "age_source", "age_conflict_years", "accent", "nationality")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +75,60 @@ def dropped(decisions: pa.Table, subject: Subject) -> pa.Array:
     return rows["subject_id"].combine_chunks().unique()
 
 
+def settled(decisions: pa.Table) -> pa.Table:
+    """Without the verdicts on utterances, speakers and pairs that a reviewer's stands in place of."""
+    is_review = pc.equal(decisions["step"], REVIEW)
+    is_outranked = pc.and_not(pc.is_in(_about(decisions), value_set=_about(decisions.filter(is_review))), is_review)
+    return decisions.filter(pc.invert(is_outranked))
+
+
+def _about(decisions: pa.Table) -> pa.Array:
+    """What each row is about, as one text: of a pair both, of an utterance not where it goes."""
+    is_pair = pc.equal(decisions["subject"], Subject.PAIR)
+    other = pc.if_else(is_pair, pc.fill_null(decisions["other_id"], ""), "")
+    about = pc.binary_join_element_wise(decisions["subject"], decisions["subject_id"], other, "\0")
+    return about.combine_chunks() if isinstance(about, pa.ChunkedArray) else about
+
+
 def kept(utterances: pa.Table, decisions: pa.Table) -> pa.Table:
-    """The utterances that no verdict drops, in their order."""
-    out = pc.is_in(utterances["utterance_id"], value_set=dropped(decisions, Subject.UTTERANCE))
+    """The utterances that no verdict drops, in their order, under the labels that they came with."""
+    out = pc.is_in(utterances["utterance_id"], value_set=dropped(settled(decisions), Subject.UTTERANCE))
     return utterances.filter(pc.invert(out))
+
+
+def relabelled(utterances: pa.Table, decisions: pa.Table, labels: pa.Table) -> pa.Table:
+    """The utterances in their order, each under the label that a verdict gives it, and with what is said of that label.
+
+    `labels` (speaker_id and columns of OF_LABEL) says that; what it lacks becomes null. Columns of OF_LABEL that
+    `utterances` lacks are not added. Session, corpus and language stay: they are the recording's.
+    """
+    rows = settled(decisions).filter(
+        (pc.field("subject") == Subject.UTTERANCE) & (pc.field("verdict") == Verdict.RELABEL)
+    )
+    place = pc.index_in(utterances["utterance_id"], value_set=rows["subject_id"].combine_chunks())
+    moves = pc.is_valid(place)
+    if not pc.any(moves).as_py():
+        return utterances
+    speaker = pc.if_else(
+        moves, rows["other_id"].combine_chunks().take(place.combine_chunks()), utterances["speaker_id"]
+    )
+    at = pc.index_in(speaker, value_set=labels["speaker_id"].combine_chunks())
+    for name in ("speaker_id", *(name for name in OF_LABEL if name in utterances.column_names)):
+        column, kind = utterances.column_names.index(name), utterances.schema.field(name)
+        told = speaker if name == "speaker_id" else _said_of(labels, name, at, kind.type)
+        utterances = utterances.set_column(column, kind, pc.if_else(moves, told, utterances[name]))
+    return utterances
+
+
+def as_decided(utterances: pa.Table, decisions: pa.Table, labels: pa.Table) -> pa.Table:
+    """The utterances that no verdict drops, in their order, under the labels that they were given."""
+    return relabelled(kept(utterances, decisions), decisions, labels)
+
+
+def _said_of(labels: pa.Table, name: str, at: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    if name not in labels.column_names:
+        return pa.nulls(len(at), kind)
+    return labels[name].combine_chunks().cast(kind).take(at.combine_chunks())
 
 
 def counts(decisions: pa.Table) -> list[tuple[str, str, str, str, int]]:

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NO_SPEECH = "no_speech"
     NOT_FINITE = "not_finite"
     DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
     INCOHERENT_SPEAKER = "incoherent_speaker"
     MIXED_SPEAKER = "mixed_speaker"
     TOO_FEW_LEFT = "too_few_left"
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     INCOMPLETE_LINK = "incomplete_link"
     AGES_APART = "ages_apart"
     NOBODY_TWICE = "nobody_twice"
+    REVIEWED = "reviewed"
 
 
 MEANING: dict[Reason, str] = {
@@ -68,7 +70,8 @@ MEANING: dict[Reason, str] = {
     Reason.TOO_LONG: "longer than the limit of its corpus",
     Reason.NO_SPEECH: "the extractor found no speech in it",
     Reason.NOT_FINITE: "the extractor gave no finite vector for it",
-    Reason.DUPLICATE: "the same audio, byte for byte, as other_id",
+    Reason.DUPLICATE: "the same samples as other_id",
+    Reason.NEAR_DUPLICATE: "the same recording as other_id, changed or cut; score landmarks agree",
     Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
     Reason.MIXED_SPEAKER: "several people speak under its label",
     Reason.TOO_FEW_LEFT: "too few of its utterances are left",
@@ -84,4 +87,5 @@ MEANING: dict[Reason, str] = {
     Reason.INCOMPLETE_LINK: "similar enough, but one of them may not be somebody who was merged with the other",
     Reason.AGES_APART: "similar enough, but their corpus states ages too far apart for one person",
     Reason.NOBODY_TWICE: "similar enough, but two labels of a corpus that holds nobody twice would be one person",
+    Reason.REVIEWED: "a reviewer decided so",
 }

@@ -157,6 +157,19 @@ EMBEDDINGS = Table(
     ),
 )
 
+SOUND_PRINTS = Table(
+    name="sound_prints",
+    row_is="One utterance's audio in short: what tells it again, however it was copied.",
+    key=("utterance_id", "extractor"),
+    part_is="extractor",
+    columns=(
+        _UTTERANCE,
+        Column("extractor", _text, "name of the extractor"),
+        Column("samples_sha256", _text, "of its samples as the extractor is given them"),
+        Column("landmarks", pa.list_(_i64), "pairs of peaks of its spectrum, and when (curate.landmarks)"),
+    ),
+)
+
 UTTERANCE_SCORES = Table(
     name="utterance_scores",
     row_is="One utterance against the other utterances of its speaker.",
@@ -227,6 +240,23 @@ DECISIONS = Table(
     ),
 )
 
+REVIEWS = Table(
+    name="reviews",
+    row_is="One thing that a reviewer said. The last one said of a subject stands; no run writes this table.",
+    key=("reviewer", "number"),
+    part_is="reviewer",
+    columns=(
+        Column("reviewer", _text, "who"),
+        Column("number", _i64, "of what this reviewer said, from 0"),
+        Column("said_at", _time, "when"),
+        Column("subject", _text, " | ".join(Subject)),
+        Column("subject_id", _text, "utterance_id or speaker_id"),
+        Column("other_id", _text, "the second speaker of a pair, or the label an utterance goes to", nullable=True),
+        Column("verdict", _text, f"{' | '.join(Verdict)}; null: what was said before is taken back", nullable=True),
+        Column("note", _text, "in the reviewer's words", nullable=True),
+    ),
+)
+
 IDENTITIES = Table(
     name="identities",
     row_is="One speaker and the person it was found to be.",
@@ -293,7 +323,7 @@ RESULTS = Table(
 
 RUNS = Table(
     name="runs",
-    row_is="One step that was carried out. The only table that holds times.",
+    row_is="One step that was carried out. No other table that a run writes holds times.",
     key=("run_id", "part"),
     columns=(
         Column("run_id", _text, "the first 12 digits of the fingerprint"),
@@ -317,10 +347,12 @@ TABLES: dict[str, Table] = {
         ENROLMENTS,
         PUBLISHED_TRIALS,
         EMBEDDINGS,
+        SOUND_PRINTS,
         UTTERANCE_SCORES,
         SPEAKER_SCORES,
         SPEAKER_PAIRS,
         DECISIONS,
+        REVIEWS,
         IDENTITIES,
         AGE_LABELS,
         SPLITS,

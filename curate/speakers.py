@@ -105,9 +105,9 @@ def unify(
 def speaker_table(utterances: pa.Table) -> pa.Table:
     """One row a speaker of `utterances`: speaker_id, and what its rows say.
 
-    corpus, sex and language where its rows agree on one, and the range of ages that they span.
+    corpus, sex, language, accent and nationality where its rows agree on one, and the range of ages that they span.
     """
-    columns = ["corpus", "sex", "language"]
+    columns = ["corpus", "sex", "language", "accent", "nationality"]
     ages = [("age_min_years", "min"), ("age_max_years", "max")]
     grouped = utterances.group_by("speaker_id").aggregate([(column, "distinct") for column in columns] + ages)
     agreed = {column: [_only(values) for values in grouped[f"{column}_distinct"].to_pylist()] for column in columns}

@@ -1,4 +1,4 @@
-"""The steps, each from the tables it reads to the tables it publishes. What they decide is decided in the libraries.
+"""The steps that build and score a benchmark, the order of all steps, and what is written at the end.
 
 A step is made from the pipeline and the catalog, which costs little; it computes only when it is carried out and not
 current. Seeds: the pipeline's, with 1 for the split, 2 for the trials, 3 for the intervals.
@@ -16,17 +16,12 @@ from benchmarks.metrics import Costs
 from benchmarks.scoring import cosine_scores, result_rows
 from benchmarks.splits import split_speakers
 from benchmarks.trials import list_names, make_trials, voxceleb_list
-from curate import cleaning
-from curate.ages import label_ages
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
-from curate.decisions import Author, dropped, kept
 from curate.explain import counted
-from curate.identities import same_people
 from curate.publish import card
 from curate.query import write_database
-from curate.reasons import Subject, Verdict
-from curate.runs import Part, Result, Step
+from curate.runs import Result, Step
 from curate.scan import tables_of
 from curate.schema import (
     AGE_LABELS,
@@ -37,129 +32,20 @@ from curate.schema import (
     IDENTITIES,
     PUBLISHED_TRIALS,
     RESULTS,
-    SPEAKER_PAIRS,
-    SPEAKER_SCORES,
     SPLITS,
     TRIALS,
-    UTTERANCE_SCORES,
     UTTERANCES,
 )
 from curate.similarity import unit
-from curate.speakers import speaker_table
 from flows.code import CODE
-from flows.embedding import embed, embedded, encoder, ingested
+from flows.embedding import embed, embedded, encoder
+from flows.judging import ages, clean, decided, deciding, identities, left
 from flows.reading import ingest, register, require_own_catalog, scan
 
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
 
 
-# ------------------------------------------------------------------------------------------- clean, identities, ages
-
-
-def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Judge speakers and utterances by how alike they are."""
-    listener, settings = encoder(pipeline), asdict(pipeline.cleaning)
-    if settings.get("min_speaker_similarity") == "extractor":
-        settings["min_speaker_similarity"] = listener.min_one_person
-
-    def judge(step: Step) -> Result:
-        utterances, vectors = embedded(pipeline, catalog)
-        found = cleaning.clean(
-            utterances,
-            vectors,
-            settings=pipeline.cleaning,
-            min_one_person=listener.min_one_person,
-            author=Author(rule=f"{settings['preset']}, heard by {listener.name}", step="clean", run_id=step.run_id),
-        )
-        speakers, dropped_utterances = (len(dropped(found.decisions, s)) for s in (Subject.SPEAKER, Subject.UTTERANCE))
-        summary = (
-            f"{counted(speakers, 'speaker')} invalid; "
-            f"{dropped_utterances} of {counted(len(utterances), 'utterance')} dropped"
-        )
-        return [found.utterance_scores, found.speaker_scores, found.decisions], summary
-
-    return Step(
-        catalog=catalog,
-        name="clean",
-        settings=settings,
-        code=CODE,
-        reads=[UTTERANCES, (EMBEDDINGS, listener.name)],
-        publishes=[(UTTERANCE_SCORES, "all"), (SPEAKER_SCORES, "all"), (DECISIONS, "clean")],
-        compute=judge,
-    )
-
-
-def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Find labels that stand for one person."""
-    listener, settings = encoder(pipeline), asdict(pipeline.identities)
-    settings["min_same_person"] = listener.min_same_person
-
-    def compare(step: Step) -> Result:
-        utterances, vectors = embedded(pipeline, catalog)
-        left = kept(utterances, catalog.read(DECISIONS, "clean"))
-        stays = pc.is_in(utterances["utterance_id"], value_set=left["utterance_id"].combine_chunks())
-        author = Author(rule="mean cosine, complete groups", step="identities", run_id=step.run_id)
-        speakers = speaker_table(catalog.read(UTTERANCES))
-        found, threshold = same_people(
-            speakers,
-            left,
-            vectors[stays.to_numpy()],
-            settings=pipeline.identities,
-            min_same_person=listener.min_same_person,
-            author=author,
-        )
-        people = len(found.identities["identity_id"].unique())
-        merged = pc.sum(pc.equal(found.decisions["verdict"], Verdict.MERGE)).as_py() or 0
-        apart = len(found.decisions) - merged
-        summary = (
-            f"{counted(len(speakers), 'label')} of {counted(people, 'person', 'people')}; "
-            f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart; {threshold}"
-        )
-        return [found.speaker_pairs, found.identities, found.decisions], summary
-
-    return Step(
-        catalog=catalog,
-        name="identities",
-        settings=settings,
-        code=CODE,
-        reads=[UTTERANCES, (EMBEDDINGS, listener.name), *_cleaned(catalog)],
-        publishes=[(SPEAKER_PAIRS, "all"), (IDENTITIES, "all"), (DECISIONS, "identities")],
-        compute=compare,
-    )
-
-
-def _cleaned(catalog: Catalog) -> list[Part]:
-    """The decisions that say which utterances are left."""
-    return [(DECISIONS, part) for part in (*ingested(catalog), "embed", "clean")]
-
-
-def ages(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Label every utterance with its age group."""
-
-    def tell(step: Step) -> Result:
-        rows = label_ages(catalog.read(UTTERANCES).sort_by("utterance_id"), pipeline.ages.schemes)
-        labelled = len(rows) - rows["age_group"].null_count
-        schemes = ", ".join(pipeline.ages.schemes) or "no scheme"
-        return [rows], f"{labelled} of {counted(len(rows), 'label')} given, in {schemes}"
-
-    return Step(
-        catalog=catalog,
-        name="ages",
-        settings=asdict(pipeline.ages),
-        code=CODE,
-        reads=[UTTERANCES],
-        publishes=[(AGE_LABELS, "all")],
-        compute=tell,
-    )
-
-
 # -------------------------------------------------------------------------------------------- split, trials, score
-
-
-def rest(catalog: Catalog) -> pa.Table:
-    """The utterances that nothing has dropped."""
-    decided = pa.concat_tables(catalog.read(DECISIONS, part) for _, part in _cleaned(catalog))
-    return kept(catalog.read(UTTERANCES), decided)
 
 
 def split(pipeline: Pipeline, catalog: Catalog) -> Step:
@@ -167,7 +53,7 @@ def split(pipeline: Pipeline, catalog: Catalog) -> Step:
 
     def draw(step: Step) -> Result:
         rows = split_speakers(
-            rest(catalog).select(["utterance_id", "corpus", "speaker_id", "sex"]),
+            left(catalog).select(["utterance_id", "corpus", "speaker_id", "sex"]),
             catalog.read(IDENTITIES),
             benchmark=pipeline.name,
             **asdict(pipeline.splits),
@@ -184,7 +70,7 @@ def split(pipeline: Pipeline, catalog: Catalog) -> Step:
         part=pipeline.name,
         settings=asdict(pipeline.splits) | {"seed": pipeline.seed},
         code=CODE,
-        reads=[UTTERANCES, *_cleaned(catalog), (IDENTITIES, "all")],
+        reads=[UTTERANCES, *deciding(catalog), (IDENTITIES, "all")],
         publishes=[(SPLITS, pipeline.name)],
         compute=draw,
     )
@@ -195,8 +81,7 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
     settings = {key: value for key, value in asdict(pipeline.trials).items() if key not in COST_KEYS}
 
     def draw(step: Step) -> Result:
-        splits, utterances = catalog.read(SPLITS, pipeline.name), catalog.read(UTTERANCES)
-        told = utterances.select(["utterance_id", "session_id", "sex"])
+        splits, told = catalog.read(SPLITS, pipeline.name), left(catalog).select(["utterance_id", "session_id", "sex"])
         test = splits.filter(pc.field("split") == "test").join(told, "utterance_id")
         rows = make_trials(test, benchmark=pipeline.name, **settings, rng=np.random.default_rng([pipeline.seed, 2]))
         targets = pc.sum(rows["is_target"]).as_py()
@@ -208,7 +93,7 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
         part=pipeline.name,
         settings=settings | {"seed": pipeline.seed},
         code=CODE,
-        reads=[UTTERANCES, (SPLITS, pipeline.name)],
+        reads=[UTTERANCES, *deciding(catalog), (SPLITS, pipeline.name)],
         publishes=[(TRIALS, pipeline.name)],
         compute=draw,
     )
@@ -284,13 +169,12 @@ def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
 
     A file changes only where its content does.
     """
-    name, parts = pipeline.name, [part for _, part in _cleaned(catalog)]
-    utterances, drawn = catalog.read(UTTERANCES), catalog.read(TRIALS, name)
+    name, utterances, drawn = pipeline.name, catalog.read(UTTERANCES), catalog.read(TRIALS, pipeline.name)
     text = card(
         pipeline,
         corpora=catalog.read(CORPORA),
         utterances=utterances,
-        decisions=pa.concat_tables(catalog.read(DECISIONS, part) for part in (*parts, "identities")),
+        decisions=pa.concat_tables([decided(catalog), catalog.read(DECISIONS, "identities")]),
         identities=catalog.read(IDENTITIES),
         age_labels=catalog.read(AGE_LABELS),
         splits=catalog.read(SPLITS, name),

@@ -243,11 +243,11 @@ DECISIONS = Table(
 REVIEWS = Table(
     name="reviews",
     row_is="One thing that a reviewer said. The last one said of a subject stands; no run writes this table.",
-    key=("reviewer", "number"),
+    key=("reviewer", "num_before"),
     part_is="reviewer",
     columns=(
         Column("reviewer", _text, "who"),
-        Column("number", _i64, "of what this reviewer said, from 0"),
+        Column("num_before", _i64, "things that this reviewer said before it"),
         Column("said_at", _time, "when"),
         Column("subject", _text, " | ".join(Subject)),
         Column("subject_id", _text, "utterance_id or speaker_id"),

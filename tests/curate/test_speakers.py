@@ -349,18 +349,19 @@ def test_well_separated_people_are_those_of_scipys_complete_linkage(seed):
 
 def test_a_speakers_sex_and_language_are_what_its_rows_agree_on_and_its_ages_what_they_span():
     said = [
-        ("a/2", "male", "vi", 30, 39),
-        ("a/1", "female", "vi", None, None),
-        ("a/1", None, "en", None, None),
-        ("a/2", "female", None, 36, 41),
-        ("a/2", "female", None, None, None),
+        ("a/2", "male", "vi", 30, 39, "north"),
+        ("a/1", "female", "vi", None, None, "south"),
+        ("a/1", None, "en", None, None, None),
+        ("a/2", "female", None, 36, 41, "south"),
+        ("a/2", "female", None, None, None, None),
     ]
-    names = ("speaker_id", "sex", "language", "age_min_years", "age_max_years")
+    names = ("speaker_id", "sex", "language", "age_min_years", "age_max_years", "accent")
     rows = [{"corpus": "a"} | dict(zip(names, row, strict=True)) for row in said]
-    table = speaker_table(pa.Table.from_pylist(rows, schema=AGED))
+    schema = AGED.append(pa.field("accent", pa.string())).append(pa.field("nationality", pa.string()))
+    table = speaker_table(pa.Table.from_pylist(rows, schema=schema))
     assert [tuple(row.values()) for row in table.to_pylist()] == [
-        ("a/1", "a", "female", None, None, None),
-        ("a/2", "a", None, "vi", 30, 41),
+        ("a/1", "a", "female", None, "south", None, None, None),
+        ("a/2", "a", None, "vi", None, None, 30, 41),
     ]
 
 

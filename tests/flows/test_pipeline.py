@@ -86,7 +86,7 @@ def test_a_corpus_that_repeats_the_audio_of_another_is_dropped_as_duplicates(tmp
     assert not any(one.startswith("zwei/") for one in catalog.read(EMBEDDINGS)["utterance_id"].to_pylist())
     assert f"{len(copies)} duplicates" in next(row["summary"] for row in last_done(catalog) if row["step"] == "embed")
     (story,) = [line for line in explain(catalog, copies[0]["subject_id"]) if "duplicate" in line]
-    why = f"dropped, duplicate: the same audio, byte for byte, as {copies[0]['other_id']}. By extractor ge2e"
+    why = f"dropped, duplicate: the same samples as {copies[0]['other_id']}. By extractor ge2e"
     assert story.startswith(f"The utterance was {why}")
 
 

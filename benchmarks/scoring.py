@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.intervals import Trials, person_intervals
-from benchmarks.metrics import EER_CONVENTIONS, Costs, crossing, equal_error_rate, least_cost, min_dcf
+from benchmarks.metrics import EER_CONVENTIONS, Costs, crossing, eer_and_min_dcf, least_cost
 from curate.schema import RESULTS
 
 TRIALS_AT_ONCE = 1024  # their vectors stay in the cache
@@ -60,9 +60,10 @@ def result_rows(
         "num_target": int(is_target.sum()),
         "num_nontarget": int((~is_target).sum()),
     }
+    eer, (min_dcf,) = eer_and_min_dcf(scores, is_target, [costs])
     figures = [
-        ("eer", equal_error_rate(scores, is_target), eer_interval, EER_CONVENTIONS),
-        ("min_dcf", min_dcf(scores, is_target, costs), dcf_interval, costs.conventions()),
+        ("eer", eer, eer_interval, EER_CONVENTIONS),
+        ("min_dcf", min_dcf, dcf_interval, costs.conventions()),
     ]
     rows = [
         common

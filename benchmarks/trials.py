@@ -2,51 +2,131 @@
 
 Targets are two utterances of one person, by default from two sessions: a target within one session is about five times
 easier. An utterance without a session counts as a session of its own. Nontargets are two people, by default of one sex.
+What else may be asked of a pair is in `benchmarks.trial_rules`; how pairs are drawn, in `drawing` and `pairs`.
 
-Nothing is enumerated that is not wanted. Sorted by person and session, the partners that an utterance may have after it
-are one unbroken run of rows; so all pairs can be numbered, any number turned back into its pair, and distinct pairs
-drawn by drawing distinct numbers.
+A draw is the same for the same seed, whatever the order of the rows and however many pairs are drawn at once. It comes
+with a report: what each rule took away, counted where sums over groups can count it, else among the pairs that were
+looked at.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.parquet as pq
 
+from benchmarks.drawing import Kind
+from benchmarks.pairs import PAIRS_AT_ONCE, Pairs, new_keys
+from benchmarks.trial_rules import Enrolments, NoPairError, Rules, Utterances
 from curate.errors import PipelineError
 from curate.schema import TRIALS
+from curate.similarity import Vectors
 
-Rows = NDArray[np.int64]
+ROWS_PER_BATCH = 1 << 20  # a row group of a file, with its own dictionary of ids
+REPORT = pa.schema(
+    [
+        pa.field("is_target", pa.bool_(), nullable=False),  # the kind of trial
+        pa.field("constraint", pa.string(), nullable=False),  # in words
+        pa.field("examined", pa.int64()),  # pairs that the rules before it left; null where nobody counted them
+        pa.field("removed", pa.int64()),  # of those, by this one
+        pa.field("is_exact", pa.bool_(), nullable=False),  # of all pairs, else of those that were looked at
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberedPairs:
-    """Row i may be paired with the rows from `first[i]` up to, not including, `end[i]`."""
+class Drawn:
+    """Trials, targets first, each kind in the order of ids; and what each rule took away, as `REPORT`."""
 
-    first: Rows
-    end: Rows
+    trials: pa.Table
+    report: pa.Table
 
-    @property
-    def total(self) -> int:
-        """How many pairs there are."""
-        return int((self.end - self.first).sum())
 
-    def pair(self, numbers: Rows) -> tuple[Rows, Rows]:
-        """The pairs of these numbers, each from 0 to `total` - 1."""
-        past = np.cumsum(self.end - self.first)
-        left = np.searchsorted(past, numbers, side="right")
-        before = past[left] - (self.end - self.first)[left]
-        return left, self.first[left] + numbers - before
+class Draw:
+    """Trials of both kinds under rules, in chunks.
 
-    def sample(self, at_most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-        """Distinct pairs, all of them if there are no more than `at_most`."""
-        if self.total <= at_most:
-            return self.pair(np.arange(self.total))
-        return self.pair(np.sort(rng.choice(self.total, size=at_most, replace=False, shuffle=False)))
+    `test` has a row an utterance: utterance_id, identity_id and the columns that the rules look at; `vectors` (N, D)
+    are its rows', where a rule asks for cosines. `models` (model_id, utterance_id) are enrolled in the place of single
+    utterances. Raises PipelineError for rules and rows that do not fit, and NoPairError where a kind has no pair.
+    """
+
+    def __init__(
+        self,
+        test: pa.Table,
+        *,
+        targets: Rules,
+        nontargets: Rules,
+        rng: np.random.Generator,
+        models: pa.Table | None = None,
+        vectors: Vectors | None = None,
+    ) -> None:
+        utterances = Utterances(test, vectors=vectors)
+        enrolments = Enrolments(utterances, models)
+        self.kinds = [
+            Kind(utterances, enrolments, rules, is_target=is_target, keys=new_keys(rng))
+            for rules, is_target in ((targets, True), (nontargets, False))
+        ]
+
+    def batches(self, benchmark: str, *, at_least: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+        """Rows of `TRIALS` in the order in which they are drawn, their ids as dictionaries.
+
+        A batch has at least so many rows of one kind, but for the last. Memory is a batch's.
+        """
+        for kind in self.kinds:
+            waiting: list[Pairs] = []
+            for pairs in kind.chunks():
+                waiting.append(pairs)
+                if sum(len(left) for left, _ in waiting) >= at_least:
+                    yield _batch(benchmark, kind, waiting)
+                    waiting = []
+            if waiting:
+                yield _batch(benchmark, kind, waiting)
+
+    def report(self) -> pa.Table:
+        """See `REPORT`; of what was drawn so far."""
+        rows = [step.row() | {"is_target": kind.is_target} for kind in self.kinds for step in kind.report()]
+        return pa.Table.from_pylist(rows, schema=REPORT)
+
+
+def draw_trials(
+    test: pa.Table,
+    *,
+    benchmark: str,
+    targets: Rules,
+    nontargets: Rules,
+    rng: np.random.Generator,
+    models: pa.Table | None = None,
+    vectors: Vectors | None = None,
+    at_once: int = PAIRS_AT_ONCE,
+) -> Drawn:
+    """Trials under rules, and the report: see `Draw`."""
+    draw = Draw(test, targets=targets, nontargets=nontargets, rng=rng, models=models, vectors=vectors)
+    return Drawn(
+        trials=pa.concat_tables(_rows(benchmark, kind, _sorted(kind.chunks(at_once))) for kind in draw.kinds),
+        report=draw.report(),
+    )
+
+
+def write_trials(path: Path, draw: Draw, *, benchmark: str) -> pa.Table:
+    """Write the trials as Parquet, as they are drawn; return the report. Only a chunk of them is in memory."""
+    ids = pa.dictionary(pa.int32(), pa.string())
+    types = {"benchmark": ids, "enrol_id": ids, "test_id": ids, "is_target": pa.bool_()}
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
+    size = sum(column.nbytes for kind in draw.kinds for column in (kind.enrol_ids, kind.test_ids))
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        store_schema=False,  # or ids would be read back as dictionaries
+        dictionary_pagesize_limit=max(1 << 20, 2 * size),
+        write_statistics=["benchmark", "is_target"],  # least and greatest id of rows in random order help nobody
+    ) as writer:
+        for batch in draw.batches(benchmark):
+            writer.write_batch(batch.cast(schema))
+    return draw.report()
 
 
 def make_trials(
@@ -61,64 +141,54 @@ def make_trials(
 ) -> pa.Table:
     """Trials among `test` (utterance_id, identity_id, session_id, sex), targets first.
 
-    A person's sex is the one that its rows agree on: of two labels that are one person, one may say nothing. Raises
-    PipelineError where a kind of trial cannot be had.
+    Where the rows say of which corpus and path they are, no pair is of one recording. Raises PipelineError where a kind
+    of trial cannot be had.
     """
-    test = test.drop_columns("sex").append_column("sex", _sex_of_person(test))
-    test = test.sort_by([(column, "ascending") for column in ("sex", "identity_id", "session_id", "utterance_id")])
-    columns = {name: test[name].to_pylist() for name in ("utterance_id", "identity_id", "session_id", "sex")}
-    person = _codes(columns["identity_id"])
-    own = [session or f"\0{i}" for i, session in enumerate(columns["session_id"])]
-    session = _codes(own if cross_session_targets else [str(i) for i in range(len(own))])
-    sex = _codes(columns["sex"] if same_sex_nontargets else [None] * len(own))
-    known = np.array([not same_sex_nontargets or value is not None for value in columns["sex"]], dtype=bool)
-    end_of_person, end_of_sex = _ends(person), np.where(known, _ends(sex), _ends(person))
-    targets = NumberedPairs(first=_ends(session), end=end_of_person)
-    nontargets = NumberedPairs(first=end_of_person, end=end_of_sex)
-    if not targets.total:
-        raise PipelineError(
-            "trials: no person of the test has two utterances in two sessions; expected more sessions, "
-            "or `cross_session_targets = false`"
-        )
-    if not nontargets.total and not known.any():
-        raise PipelineError(
-            "trials: nobody in the test has a known sex; expected one, or `same_sex_nontargets = false`"
-        )
-    if not nontargets.total:
-        raise PipelineError(
-            "trials: no two people of the test share a sex; expected more people, or `same_sex_nontargets = false`"
-        )
-    kinds = [(targets.sample(max_targets, rng), True), (nontargets.sample(max_nontargets, rng), False)]
-    return pa.concat_tables(_rows(benchmark, test["utterance_id"], *pairs, is_target) for pairs, is_target in kinds)
+    same_recording = not {"corpus", "path"} <= {*test.column_names}
+    targets = Rules(
+        max_trials=max_targets,
+        not_same=("session_id",) if cross_session_targets else (),
+        same_recording=same_recording,
+    )
+    nontargets = Rules(
+        max_trials=max_nontargets, same=("sex",) if same_sex_nontargets else (), same_recording=same_recording
+    )
+    try:
+        return draw_trials(test, benchmark=benchmark, targets=targets, nontargets=nontargets, rng=rng).trials
+    except NoPairError as error:
+        instead = {"same sex": "same_sex_nontargets", "not the same session_id": "cross_session_targets"}
+        if error.constraint not in instead:
+            raise
+        raise PipelineError(f"{error}, or `{instead[error.constraint]} = false`") from error
 
 
-def _sex_of_person(test: pa.Table) -> pa.Array:
-    """For each row; null where nothing is said of its person, or its rows disagree."""
-    identities = test["identity_id"].to_pylist()
-    said: dict[str, set[str]] = {identity: set() for identity in identities}
-    for identity, sex in zip(identities, test["sex"].to_pylist(), strict=True):
-        said[identity] |= {sex} - {None}
-    return pa.array([min(said[i]) if len(said[i]) == 1 else None for i in identities], pa.string())
+def _sorted(chunks: Iterator[Pairs]) -> Pairs:
+    """By left place, then right."""
+    sides = [np.concatenate(side) for side in zip(*chunks, strict=True)]
+    left, right = sides[0], sides[1]
+    width = int(right.max()) + 1
+    left, right = np.divmod(np.sort(left * width + right), width)
+    return left, right
 
 
-def _codes(values: list[str | None]) -> Rows:
-    """Runs of equal values as runs of equal numbers."""
-    changes = [0, *(a != b for a, b in pairwise(values))]
-    return np.cumsum(changes[: len(values)])
-
-
-def _ends(codes: Rows) -> Rows:
-    """For each row, the row after the last of its run."""
-    return np.searchsorted(codes, codes, side="right")
-
-
-def _rows(benchmark: str, ids: pa.ChunkedArray, left: Rows, right: Rows, is_target: bool) -> pa.Table:
-    one, other = ids.take(pa.array(left)), ids.take(pa.array(right))
+def _batch(benchmark: str, kind: Kind, pairs: list[Pairs]) -> pa.RecordBatch:
+    left, right = (np.concatenate(side).astype(np.int32) for side in zip(*pairs, strict=True))
     columns = {
-        "benchmark": pa.array([benchmark] * len(left)),
-        "enrol_id": one,
-        "test_id": other,
-        "is_target": pa.array(np.full(len(left), is_target)),
+        "benchmark": (np.zeros(len(left), np.int32), pa.array([benchmark])),
+        "enrol_id": (left, kind.enrol_ids),
+        "test_id": (right, kind.test_ids),
+    }
+    coded = {name: pa.DictionaryArray.from_arrays(pa.array(at), ids) for name, (at, ids) in columns.items()}
+    return pa.record_batch(coded | {"is_target": pa.repeat(kind.is_target, len(left))})
+
+
+def _rows(benchmark: str, kind: Kind, pairs: Pairs) -> pa.Table:
+    left, right = (pa.array(side) for side in pairs)
+    columns = {
+        "benchmark": pa.repeat(benchmark, len(left)),
+        "enrol_id": kind.enrol_ids.take(left),
+        "test_id": kind.test_ids.take(right),
+        "is_target": pa.repeat(kind.is_target, len(left)),
     }
     return pa.table(columns).cast(TRIALS.arrow())
 

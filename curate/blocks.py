@@ -1,12 +1,13 @@
 """Blocks of embeddings: files that are each computed once, kept whole, and never computed again.
 
-A vector is filed under what it was computed from: the extractor's fingerprint, the hash of the file's bytes, and the
-stretch of it. Audio may move, tables may change and the utterances be cut into other blocks; it is still found.
+A vector, and the sound print beside it, is filed under what it was computed from: the extractor's fingerprint, the
+hash of the file's bytes, and the stretch of it. Audio may move, tables may change and the utterances be cut into other
+blocks; it is still found.
 """
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from curate.storage import is_local
 log = logging.getLogger("voxcurate")
 
 ALL_CHANNELS = -1  # averaged: a key must not be null
+Key = tuple[str, float, float, int]
 KEY = ("content_sha256", "start_s", "duration_s", "channel")
 KEY_SCHEMA = pa.schema(
     [
@@ -39,6 +41,9 @@ BLOCK_SCHEMA = pa.schema(
         pa.field("block", pa.string(), nullable=False),
         pa.field("fault", pa.string()),  # a Reason, where there is no vector
         pa.field("detail", pa.string()),
+        pa.field("samples_sha256", pa.string()),  # null where there is a fault
+        pa.field("num_landmarks", pa.int64(), nullable=False),  # told apart: that is read without them
+        pa.field("landmarks", pa.list_(pa.int64()), nullable=False),  # empty where there is a fault
         pa.field("vector", pa.list_(pa.float32()), nullable=False),  # zeros where there is a fault
     ]
 )
@@ -56,7 +61,7 @@ class Stretch:
     utterance_id: str | None = None  # as which a fault in it is told; no part of the key
 
     @property
-    def key(self) -> tuple[str, float, float, int]:
+    def key(self) -> Key:
         """The same for the same samples, wherever the file lies."""
         return (
             self.content_sha256,
@@ -74,6 +79,14 @@ class Fault:
     detail: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SoundPrint:
+    """What tells the audio of a stretch again, however it was copied (`curate.landmarks`)."""
+
+    samples_sha256: str  # of its samples as the extractor is given them
+    landmarks: NDArray[np.int64]  # (L,)
+
+
 def name_of_block(block: Sequence[Stretch]) -> str:
     """The same for the same stretches: who computes it twice writes one file."""
     return hashlib.sha256("\n".join(repr(stretch.key) for stretch in block).encode()).hexdigest()[:24]
@@ -81,35 +94,50 @@ def name_of_block(block: Sequence[Stretch]) -> str:
 
 @dataclass(frozen=True)
 class BlockStore:
-    """The blocks of one extractor, a folder of Parquet files."""
+    """The blocks of one extractor and one version of sound prints, a folder of Parquet files."""
 
     folder: Path
 
     def add(
-        self, block: Sequence[Stretch], vectors: NDArray[np.float32], faults: dict[int, Fault] | None = None
+        self,
+        block: Sequence[Stretch],
+        vectors: NDArray[np.float32],
+        prints: Mapping[int, SoundPrint],
+        faults: Mapping[int, Fault],
     ) -> str:
         """File the vectors (N, D) of N stretches, whole or not at all, and say the name of the block.
 
-        `faults` tells by their places the stretches that have none.
+        By the place of a stretch there is its sound print, or the fault for which it has neither that nor a vector.
         """
-        name, faults = name_of_block(block), faults or {}
+        name = name_of_block(block)
         columns = list(zip(*(stretch.key for stretch in block), strict=True))
         told = [faults.get(place) for place in range(len(block))]
+        heard = [prints.get(place) for place in range(len(block))]
         rows = {
             **{key.name: pa.array(column, key.type) for key, column in zip(KEY_SCHEMA, columns, strict=True)},
             "block": pa.array([name] * len(block)),
             "fault": pa.array([fault and str(fault.reason) for fault in told], pa.string()),
             "detail": pa.array([fault and fault.detail for fault in told], pa.string()),
+            "samples_sha256": pa.array([one and one.samples_sha256 for one in heard], pa.string()),
+            "num_landmarks": pa.array([len(one.landmarks) if one else 0 for one in heard], pa.int64()),
+            "landmarks": pa.array([one.landmarks if one else [] for one in heard], pa.list_(pa.int64())),
             "vector": fixed_size_lists(vectors),
         }
         # A worker that was thought dead may be at the same block: it has the same bytes, and a file of its own aside.
         write_parquet(self.folder / f"{name}.parquet", pa.table(rows), alone=False)
         return name
 
-    def read(self, name: str) -> tuple[list[tuple[str, float, float, int]], NDArray[np.float32]]:
+    def read(self, name: str) -> tuple[list[Key], NDArray[np.float32]]:
         """The keys of a block and their vectors (N, D)."""
         rows = read_parquet(self.folder / f"{name}.parquet", [*KEY, "vector"])
         return list(zip(*(rows[column].to_pylist() for column in KEY), strict=True)), matrix(rows["vector"])
+
+    def read_prints(self, name: str) -> dict[Key, SoundPrint]:
+        """The sound prints of a block, of all its stretches that have no fault."""
+        rows = read_parquet(self.folder / f"{name}.parquet", [*KEY, "samples_sha256", "landmarks"])
+        keys = zip(*(rows[column].to_pylist() for column in KEY), strict=True)
+        told = zip(keys, rows["samples_sha256"].to_pylist(), arrays(rows["landmarks"]), strict=True)
+        return {key: SoundPrint(samples_sha256=sha, landmarks=marks) for key, sha, marks in told if sha is not None}
 
     def files(self) -> list[Path]:
         """Of the blocks that there are, in order."""
@@ -147,6 +175,13 @@ def _is_whole(file: Path) -> bool:
         return False
     except (pa.ArrowException, ValueError, KeyError):
         return False
+
+
+def arrays(column: pa.ChunkedArray) -> list[NDArray[np.int64]]:
+    """A column of N lists, none of them null, as N arrays."""
+    flat = column.combine_chunks()
+    stops = np.cumsum(flat.value_lengths().to_numpy(zero_copy_only=False))
+    return np.split(flat.flatten().to_numpy(), stops[:-1])[: len(flat)]
 
 
 def fixed_size_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -279,7 +279,7 @@ def _parquet_expected(path: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowInvalid) as error:
         words = " ".join(str(error).split())
-        hint = "expected Parquet: take the file away, and `curate run` makes it anew"
+        hint = "expected Parquet: take the file away, and `curate run` makes it anew (but for `reviews`: nothing does)"
         raise CatalogError(f"{path}: {words}; {hint}") from error
 
 
@@ -312,7 +312,9 @@ def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
 
 
 def rows_per_group(schema: pa.Schema) -> int:
-    """Fewer where a row holds a vector."""
+    """Fewer where a row holds a vector, or a list of any length."""
+    if any(pa.types.is_list(field.type) for field in schema):
+        return 4096
     sizes = [field.type.list_size for field in schema if pa.types.is_fixed_size_list(field.type)]
     return min([ROWS_PER_GROUP, *(BYTES_PER_GROUP // (4 * max(size, 1)) or 1 for size in sizes)])
 

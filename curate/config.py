@@ -17,7 +17,7 @@ from curate.corpora import READERS
 from curate.corpora.described import STRICT, CorpusSettings
 from curate.errors import PipelineError
 from curate.hearing import EmbeddingSection, Ge2e, Hearing
-from curate.presets import CleaningSection, Cosine, Positive, Robust, VietSV
+from curate.presets import CleaningSection, Cosine, Duplicates, Positive, Robust, VietSV
 from curate.storage import Location, is_local
 
 if TYPE_CHECKING:  # every reader's Settings are these and more, and so is what is said of every encoder
@@ -116,6 +116,7 @@ class Pipeline:
     splits: Splits
     embedding: Embedding = Ge2e()
     runner: Runner = Runner()
+    duplicates: Duplicates = Duplicates()
     cleaning: Cleaning = Robust()
     identities: Identities = Identities()
     ages: Ages = Ages()

@@ -78,16 +78,18 @@ def dropped(decisions: pa.Table, subject: Subject) -> pa.Array:
 def settled(decisions: pa.Table) -> pa.Table:
     """Without the verdicts on utterances, speakers and pairs that a reviewer's stands in place of."""
     is_review = pc.equal(decisions["step"], REVIEW)
-    is_outranked = pc.and_not(pc.is_in(_about(decisions), value_set=_about(decisions.filter(is_review))), is_review)
+    if not pc.any(is_review).as_py():
+        return decisions
+    is_outranked = pc.and_not(pc.is_in(about(decisions), value_set=about(decisions.filter(is_review))), is_review)
     return decisions.filter(pc.invert(is_outranked))
 
 
-def _about(decisions: pa.Table) -> pa.Array:
-    """What each row is about, as one text: of a pair both, of an utterance not where it goes."""
-    is_pair = pc.equal(decisions["subject"], Subject.PAIR)
-    other = pc.if_else(is_pair, pc.fill_null(decisions["other_id"], ""), "")
-    about = pc.binary_join_element_wise(decisions["subject"], decisions["subject_id"], other, "\0")
-    return about.combine_chunks() if isinstance(about, pa.ChunkedArray) else about
+def about(rows: pa.Table) -> pa.Array:
+    """What each row is about, as one text: of a pair both, of an utterance not where it goes. Also for REVIEWS."""
+    is_pair = pc.equal(rows["subject"], Subject.PAIR)
+    other = pc.if_else(is_pair, pc.fill_null(rows["other_id"], ""), "")
+    joined: pa.ChunkedArray = pc.binary_join_element_wise(rows["subject"], rows["subject_id"], other, "\0")
+    return joined.combine_chunks()
 
 
 def kept(utterances: pa.Table, decisions: pa.Table) -> pa.Table:
@@ -99,36 +101,58 @@ def kept(utterances: pa.Table, decisions: pa.Table) -> pa.Table:
 def relabelled(utterances: pa.Table, decisions: pa.Table, labels: pa.Table) -> pa.Table:
     """The utterances in their order, each under the label that a verdict gives it, and with what is said of that label.
 
-    `labels` (speaker_id and columns of OF_LABEL) says that; what it lacks becomes null. Columns of OF_LABEL that
-    `utterances` lacks are not added. Session, corpus and language stay: they are the recording's.
+    `labels` (speaker_id and columns of OF_LABEL) says that; what it lacks becomes null. A `speaker_table` of
+    curate.speakers has sex, accent and nationality where the label's own rows agree, and the range of ages that they
+    span. That range is nobody's statement: age_source and age_conflict_years become null. Columns that `utterances`
+    lacks are not added.
+
+    Corpus, language, transcript and licence stay: they are the recording's. A session is `speaker_id/session`, and so
+    becomes the new label's of that name: a video in which both were filed is one sitting of either.
     """
-    rows = settled(decisions).filter(
-        (pc.field("subject") == Subject.UTTERANCE) & (pc.field("verdict") == Verdict.RELABEL)
-    )
-    place = pc.index_in(utterances["utterance_id"], value_set=rows["subject_id"].combine_chunks())
+    label_of = new_labels(decisions)
+    place = pc.index_in(utterances["utterance_id"].combine_chunks(), value_set=label_of["utterance_id"])
     moves = pc.is_valid(place)
     if not pc.any(moves).as_py():
         return utterances
-    speaker = pc.if_else(
-        moves, rows["other_id"].combine_chunks().take(place.combine_chunks()), utterances["speaker_id"]
-    )
+    speaker = label_of["speaker_id"].take(place)
     at = pc.index_in(speaker, value_set=labels["speaker_id"].combine_chunks())
-    for name in ("speaker_id", *(name for name in OF_LABEL if name in utterances.column_names)):
-        column, kind = utterances.column_names.index(name), utterances.schema.field(name)
-        told = speaker if name == "speaker_id" else _said_of(labels, name, at, kind.type)
-        utterances = utterances.set_column(column, kind, pc.if_else(moves, told, utterances[name]))
+    told = {name: _said_of(labels, name, at) for name in OF_LABEL} | {"speaker_id": speaker}
+    if "session_id" in utterances.column_names:
+        told["session_id"] = _sessions_of(speaker, utterances["speaker_id"], utterances["session_id"])
+    for name, values in told.items():
+        if name in utterances.column_names:
+            column, kind = utterances.column_names.index(name), utterances.schema.field(name)
+            values = pc.if_else(moves, values.cast(kind.type), utterances[name])
+            utterances = utterances.set_column(column, kind, values)
     return utterances
+
+
+def new_labels(decisions: pa.Table) -> pa.RecordBatch:
+    """utterance_id and speaker_id of the utterances that were given another label."""
+    rows = settled(decisions).filter(
+        (pc.field("subject") == Subject.UTTERANCE) & (pc.field("verdict") == Verdict.RELABEL)
+    )
+    columns = [rows[name].combine_chunks() for name in ("subject_id", "other_id")]
+    return pa.record_batch(columns, names=["utterance_id", "speaker_id"])
+
+
+def _said_of(labels: pa.Table, name: str, at: pa.Array) -> pa.Array:
+    return labels[name].combine_chunks().take(at) if name in labels.column_names else pa.nulls(len(at))
+
+
+def _sessions_of(speaker: pa.Array, came_from: pa.ChunkedArray, session: pa.ChunkedArray) -> pa.Array:
+    """For each row that moves (to `speaker`, else null) the session of that name under its new label."""
+    found: list[str | None] = [None] * len(speaker)
+    rows = np.flatnonzero(speaker.is_valid().to_numpy(zero_copy_only=False))
+    moved = [column.take(pa.array(rows)).to_pylist() for column in (speaker, came_from, session)]
+    for row, to, label, name in zip(rows.tolist(), *moved, strict=True):
+        found[row] = None if name is None else f"{to}/{name.removeprefix(f'{label}/')}"
+    return pa.array(found, pa.string())
 
 
 def as_decided(utterances: pa.Table, decisions: pa.Table, labels: pa.Table) -> pa.Table:
     """The utterances that no verdict drops, in their order, under the labels that they were given."""
     return relabelled(kept(utterances, decisions), decisions, labels)
-
-
-def _said_of(labels: pa.Table, name: str, at: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
-    if name not in labels.column_names:
-        return pa.nulls(len(at), kind)
-    return labels[name].combine_chunks().cast(kind).take(at.combine_chunks())
 
 
 def counts(decisions: pa.Table) -> list[tuple[str, str, str, str, int]]:

@@ -1,4 +1,7 @@
-"""Embed a block of utterances: threads decode beside the network, and what cannot be heard is told, not raised."""
+"""Embed a block of utterances, and take their sound prints: threads do that and decode beside the network.
+
+What cannot be heard is told, not raised.
+"""
 
 import time
 from collections import deque
@@ -11,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import audio
-from curate.blocks import BlockStore, Fault, Stretch
+from curate.blocks import BlockStore, Fault, SoundPrint, Stretch
 from curate.errors import DamagedAudioError
+from curate.landmarks import landmarks, samples_sha256
 from curate.reasons import Reason
 
 MAX_MISSING_S = 0.2  # by which a stretch may end early: headers of compressed audio are not exact
@@ -52,21 +56,31 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Heard:
-    """A waveform at its place in the block, or why there is none."""
+    """A waveform at its place in the block, and its sound print."""
 
     place: int
-    waveform: NDArray[np.float32] | Fault
+    waveform: NDArray[np.float32]
+    sound_print: SoundPrint
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """Why there is no waveform for a place."""
+
+    place: int
+    fault: Fault
 
 
 def embed_block(block: Sequence[Stretch], extractor: Extractor, store: BlockStore, *, decoders: int = 2) -> Embedded:
     """Decode, embed and file one block.
 
-    A stretch that cannot be decoded, is silent, or yields no finite vector has a fault in its row, and costs the others
-    nothing. Raises CorpusError for a file that is not the one that was scanned.
+    A stretch that cannot be decoded, is silent, or yields no finite vector has a fault in its row in place of a vector
+    and a sound print, and costs the others nothing. Raises CorpusError for a file that is not the one that was scanned.
     """
     started, waited = time.monotonic(), 0.0
     vectors = np.zeros((len(block), extractor.dimension), dtype=np.float32)
     faults: dict[int, Fault] = {}
+    prints: dict[int, SoundPrint] = {}
     threads = ThreadPoolExecutor(decoders)
     try:
         batches = in_batches(_decoded(block, extractor, threads, decoders), faults, extractor)
@@ -76,14 +90,15 @@ def embed_block(block: Sequence[Stretch], extractor: Extractor, store: BlockStor
             waited += time.monotonic() - asked
             if batch is None:
                 break
-            places, waveforms = zip(*batch, strict=True)
-            vectors[list(places)] = extractor.embed(waveforms)
+            vectors[[one.place for one in batch]] = extractor.embed([one.waveform for one in batch])
+            prints |= {one.place: one.sound_print for one in batch}
     finally:
         threads.shutdown(cancel_futures=True)  # after an error nobody wants what is not yet decoded
     faults |= unheard(vectors, faults)
     vectors[list(faults)] = 0
+    heard = {place: one for place, one in prints.items() if place not in faults}
     return Embedded(
-        block=store.add(block, vectors, faults),
+        block=store.add(block, vectors, heard, faults),
         num_utterances=len(block),
         audio_s=sum(stretch.duration_s for stretch in block),
         faults=tuple(
@@ -95,19 +110,19 @@ def embed_block(block: Sequence[Stretch], extractor: Extractor, store: BlockStor
 
 
 def in_batches(
-    heard: Iterator[Heard], faults: dict[int, Fault], extractor: Extractor
-) -> Iterator[list[tuple[int, NDArray[np.float32]]]]:
-    """Waveforms and their places, as many as one call is best given; those that are none are noted in `faults`."""
-    batch: list[tuple[int, NDArray[np.float32]]] = []
+    heard: Iterator[Heard | Unheard], faults: dict[int, Fault], extractor: Extractor
+) -> Iterator[list[Heard]]:
+    """Waveforms, as many as one call is best given; why there is none is noted in `faults`."""
+    batch: list[Heard] = []
     num_samples = 0
     for one in heard:
-        if isinstance(one.waveform, Fault):
-            faults[one.place] = one.waveform
+        if isinstance(one, Unheard):
+            faults[one.place] = one.fault
             continue
         if batch and num_samples + len(one.waveform) > extractor.batch_s * extractor.sample_rate_hz:
             yield batch
             batch, num_samples = [], 0
-        batch.append((one.place, one.waveform))
+        batch.append(one)
         num_samples += len(one.waveform)
     if batch:
         yield batch
@@ -127,9 +142,9 @@ def unheard(vectors: NDArray[np.float32], faults: dict[int, Fault]) -> dict[int,
 
 def _decoded(
     block: Sequence[Stretch], extractor: Extractor, threads: ThreadPoolExecutor, decoders: int
-) -> Iterator[Heard]:
+) -> Iterator[Heard | Unheard]:
     """The waveforms in their order, decoded a batch ahead: one is made ready while the network hears another."""
-    waiting: deque[tuple[Future[Heard], float]] = deque()
+    waiting: deque[tuple[Future[Heard | Unheard], float]] = deque()
     ahead_s = 0.0
     for place, stretch in enumerate(block):
         waiting.append((threads.submit(_hear, place, stretch, extractor.sample_rate_hz), stretch.duration_s))
@@ -142,7 +157,7 @@ def _decoded(
         yield waiting.popleft()[0].result()
 
 
-def _hear(place: int, stretch: Stretch, sample_rate_hz: int) -> Heard:
+def _hear(place: int, stretch: Stretch, sample_rate_hz: int) -> Heard | Unheard:
     try:
         waveform = audio.decode(
             stretch.file,
@@ -155,8 +170,12 @@ def _hear(place: int, stretch: Stretch, sample_rate_hz: int) -> Heard:
     except DamagedAudioError as error:
         detail = str(error).removeprefix(f"{stretch.file}: ")
         reason = Reason.TRUNCATED if isinstance(error, audio.TruncatedAudioError) else Reason.UNREADABLE
-        return Heard(place, Fault(reason=reason, detail=detail))
-    return Heard(place, _fault_of(waveform, stretch.duration_s, sample_rate_hz) or waveform)
+        return Unheard(place, Fault(reason=reason, detail=detail))
+    fault = _fault_of(waveform, stretch.duration_s, sample_rate_hz)
+    if fault is not None:
+        return Unheard(place, fault)
+    marks = landmarks(waveform, sample_rate_hz)
+    return Heard(place, waveform, SoundPrint(samples_sha256=samples_sha256(waveform), landmarks=marks))
 
 
 def _fault_of(waveform: NDArray[np.float32], duration_s: float, sample_rate_hz: int) -> Fault | None:

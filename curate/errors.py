@@ -8,6 +8,7 @@
     ├── CatalogError          the catalog folder              (also RuntimeError)
     ├── QueryError            a query                         (also ValueError)
     ├── PlantingError         what is to be planted           (also ValueError)
+    ├── ReviewError           what a reviewer says            (also ValueError)
     ├── ExportError           what is asked of an export      (also ValueError)
     └── ExtractorError        a speaker encoder               (also RuntimeError)
 

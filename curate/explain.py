@@ -1,15 +1,18 @@
-"""Every decision on an utterance or a speaker, in words."""
+"""Every decision on an utterance or a speaker, in words: what reviewers said first, then what it stands in place of."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.catalog import Catalog, rows_of
-from curate.decisions import in_words
+from curate.decisions import REVIEW, about, in_words, settled
 from curate.errors import CatalogError
-from curate.reasons import Subject
-from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
+from curate.reasons import Reason, Subject, Verdict
+from curate.reviews import did_you_mean, in_few_words, last_said, said
+from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
 
 
 def explain(catalog: Catalog, subject_id: str) -> list[str]:
@@ -22,8 +25,7 @@ def explain(catalog: Catalog, subject_id: str) -> list[str]:
     if len(of_speaker):
         return _on_speaker(catalog, subject_id, of_speaker)
     ids = utterances["utterance_id"].to_pylist()
-    near = [one for one in ids if subject_id in one][:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected an id such as {ids[0]}"
+    hint = did_you_mean(subject_id, ids)
     raise CatalogError(f"{subject_id!r}: neither an utterance nor a speaker of {catalog.root}; {hint}")
 
 
@@ -37,10 +39,13 @@ def _on_utterance(catalog: Catalog, row: dict[str, Any]) -> list[str]:
     length = "no audio" if row["duration_s"] is None else f"{row['duration_s']:.2f} s at {row['sample_rate_hz']} Hz"
     told = [f"sex {row['sex'] or 'unknown'}", f"age {_age(row)}", f"session {row['session_id'] or 'unknown'}"]
     lines = [f"Utterance {utterance}: {row['path']}, {length}; {', '.join(told)}."]
-    about = _rows(catalog, DECISIONS, "subject_id", utterance)  # a speaker may have the same id
-    lines += [_sentence("The utterance", decision) for decision in about if decision["subject"] == Subject.UTTERANCE]
-    lines += [_sentence(f"Its speaker {speaker}", d) for d in _decisions_on_speaker(catalog, speaker)]
-    lines += _identity(catalog, speaker)
+    decisions, reviews = _decisions(catalog), _Reviews.of(catalog)
+    about_it = _of_utterance(decisions, utterance)
+    lines += reviews.story("The utterance", about_it, _of_utterance(reviews.last, utterance))
+    moves = settled(about_it).filter(pc.field("verdict") == Verdict.RELABEL)["other_id"].to_pylist()
+    for name, label in (("Its speaker", speaker), *(("Its new speaker", one) for one in moves)):
+        lines += reviews.story(f"{name} {label}", _of_label(decisions, label), _of_label(reviews.last, label))
+    lines += _identity(catalog, moves[0] if moves else speaker)
     for label in _rows(catalog, AGE_LABELS, "utterance_id", utterance):
         group = (
             f"{label['age_group']}, {label['age_subgroup'] or 'no one subgroup'}"
@@ -54,28 +59,85 @@ def _on_utterance(catalog: Catalog, row: dict[str, Any]) -> list[str]:
 
 
 def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[str]:
-    decisions = catalog.read(DECISIONS) if catalog.parts(DECISIONS) else rows_of(DECISIONS, [])
+    decisions, reviews = _decisions(catalog), _Reviews.of(catalog)
     of_speaker = pc.is_in(decisions["subject_id"], value_set=utterances["utterance_id"].combine_chunks())
-    about = decisions.filter(pc.and_(of_speaker, pc.equal(decisions["subject"], Subject.UTTERANCE)))
-    counts = about.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")]).sort_by("reason").to_pylist()
+    judged = settled(decisions.filter(pc.and_(of_speaker, pc.equal(decisions["subject"], Subject.UTTERANCE))))
+    counts = judged.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")])
     lines = [f"Speaker {speaker}: {counted(len(utterances), 'utterance')}."]
-    lines += [f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}" for row in counts]
-    lines += [_sentence("The speaker", decision) for decision in _decisions_on_speaker(catalog, speaker)]
+    for row in counts.sort_by([("reason", "ascending"), ("verdict", "ascending")]).to_pylist():
+        lines.append(f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}")
+    lines += reviews.story("The speaker", _of_label(decisions, speaker), _of_label(reviews.last, speaker))
     for column, other in (("speaker_id", "other_id"), ("other_id", "speaker_id")):
         for pair in _rows(catalog, SPEAKER_PAIRS, column, speaker):
             lines.append(f"Mean cosine with {pair[other]}: {pair['similarity']:.4f}.")
     return lines + _identity(catalog, speaker)
 
 
-def _decisions_on_speaker(catalog: Catalog, speaker: str) -> list[dict[str, Any]]:
-    about = _rows(catalog, DECISIONS, "subject_id", speaker) + _rows(catalog, DECISIONS, "other_id", speaker)
-    return [decision for decision in about if decision["subject"] != Subject.UTTERANCE]
+def _decisions(catalog: Catalog) -> pa.Table:
+    return catalog.read(DECISIONS) if catalog.parts(DECISIONS) else rows_of(DECISIONS, [])
+
+
+def _of_utterance(rows: pa.Table, utterance: str) -> pa.Table:
+    """Those of decisions or reviews that are about the utterance; a speaker may have the same id."""
+    return rows.filter((pc.field("subject") == Subject.UTTERANCE) & (pc.field("subject_id") == utterance))
+
+
+def _of_label(rows: pa.Table, speaker: str) -> pa.Table:
+    """Those of decisions or reviews that are about the speaker, or a pair of which it is one."""
+    of_others = rows.filter(pc.field("subject") != Subject.UTTERANCE)
+    return pa.concat_tables(of_others.filter(pc.field(name) == speaker) for name in ("subject_id", "other_id"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reviews:
+    """What was last said of each subject, and when the tables last took it in; None where they never did."""
+
+    last: pa.Table
+    applied_at: datetime | None
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Self:
+        times = [row["started_at"] or row["finished_at"] for row in _rows(catalog, RUNS, "step", REVIEW)]
+        return cls(last=last_said(said(catalog)), applied_at=max(times, default=None))
+
+    def story(self, name: str, decisions: pa.Table, reviews: pa.Table) -> list[str]:
+        """The `decisions` on a subject, those of reviewers first, and what of their `reviews` is not among them."""
+        last = dict(zip(about(reviews).to_pylist(), reviews.to_pylist(), strict=True))
+        decided = list(zip(about(decisions).to_pylist(), decisions.to_pylist(), strict=True))
+        by_reviewers = {key: row for key, row in decided if row["step"] == REVIEW}
+        lines = []
+        for key, row in by_reviewers.items():
+            said_of = last.get(key)
+            noted = said_of and said_of["reviewer"] == row["decided_by"] and said_of["note"]
+            lines.append(f"What stands: {_sentence(name, row)}{f' Noted: {noted}' if noted else ''}")
+        for key, row in last.items():
+            lines += self._left_out(row, by_reviewers.get(key))
+        rules = [(key, row) for key, row in decided if row["step"] != REVIEW]
+        for key, row in rules:  # the step that carries out what was said of a pair says so, and what it measured
+            is_outranked = key in by_reviewers and row["reason"] != Reason.REVIEWED
+            lines.append(f"{'Outranked: ' if is_outranked else ''}{_sentence(name, row)}")
+        return lines
+
+    def _left_out(self, review: dict[str, Any], decision: dict[str, Any] | None) -> list[str]:
+        """A line where this was said of a subject, and is not what was decided on it."""
+        if decision is not None and all(decision[key] == review[key] for key in ("verdict", "other_id")):
+            return []
+        is_new = self.applied_at is None or review["said_at"] >= self.applied_at
+        if review["verdict"] is None and (decision is None or not is_new):
+            return []  # nothing was made of it, or the utterance shares what was said of its speaker
+        noted = f" ({review['note']})" if review["note"] else ""
+        why = "no run has applied it yet; `curate run` does" if is_new else "the last run could not apply it"
+        return [
+            f"By {review['reviewer']}, {review['said_at']:%Y-%m-%d %H:%M} UTC: {in_few_words(review)}{noted}: {why}."
+        ]
 
 
 def _sentence(subject: str, decision: dict[str, Any]) -> str:
     is_pair = decision["subject"] == Subject.PAIR
     pair = f", as {decision['subject_id']} with {decision['other_id']}," if is_pair else ""
     words = in_words(decision).replace("other_id", str(decision["other_id"]))  # a duplicate's meaning names it
+    if decision["verdict"] == Verdict.RELABEL:
+        words = words.replace("relabelled", f"relabelled to {decision['other_id']}", 1)
     by = f"{decision['decided_by']}, step {decision['step']}, run {decision['run_id']}"
     return f"{subject}{pair} was {words}. By {by}."
 

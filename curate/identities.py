@@ -1,22 +1,31 @@
 """Who is one person, by the threshold that the pipeline file asks for: calibrated, measured or given."""
 
-import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
 from curate.calibration import Calibration, calibrate_corpora
+from curate.catalog import rows_of
 from curate.config import Identities
 from curate.decisions import Author
 from curate.errors import PipelineError
+from curate.schema import CALIBRATIONS
+from curate.sides import Pair
 from curate.similarity import Vectors
 from curate.speakers import VIETSV_MIN_SIMILARITY, Unified, unify
 
-log = logging.getLogger("voxcurate")
-
 SEED = 0  # of the people that are drawn to tell the uncertainty: who is who does not change with the split
 ABOUT_CALIBRATION = ("max_false_merge_rate",)  # keys of the section that `unify` does not need
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamePeople:
+    """Who is who, and the thresholds that it rests on, as rows of CALIBRATIONS and in words."""
+
+    unified: Unified
+    calibrations: pa.Table  # none where the threshold was measured or given
+    threshold: str
 
 
 def same_people(
@@ -27,17 +36,22 @@ def same_people(
     settings: Identities,
     min_same_person: float | None,
     author: Author,
-) -> tuple[Unified, str]:
-    """Who of `speakers` is who by the `vectors` (N, D) of their kept `utterances`, and the threshold in words.
+    reviewed: Mapping[Pair, str] | None = None,
+) -> SamePeople:
+    """Who of `speakers` is who by the `vectors` (N, D) of their kept `utterances`.
 
     `min_same_person` is the extractor's own threshold, where somebody has measured it: a calibration that finds too few
-    people falls back on it. Raises PipelineError where there is neither, ValueError for vectors without direction.
+    people falls back on it. `reviewed` is what reviewers say of pairs, for `unify`. Raises PipelineError where there is
+    neither, ValueError for vectors without direction.
     """
     threshold, told = _threshold(speakers, utterances, vectors, settings, min_same_person)
     others = {
         key: value for key, value in asdict(settings).items() if key not in ("min_similarity", *ABOUT_CALIBRATION)
     }
-    return unify(speakers, utterances, vectors, min_similarity=threshold, **others, author=author), told
+    unified = unify(speakers, utterances, vectors, min_similarity=threshold, **others, author=author, reviewed=reviewed)
+    calibrated = threshold.items() if isinstance(threshold, Mapping) else ()
+    rows = rows_of(CALIBRATIONS, [one.row(corpus) for corpus, one in sorted(calibrated)])
+    return SamePeople(unified=unified, calibrations=rows, threshold=told)
 
 
 def _threshold(
@@ -70,6 +84,4 @@ def _threshold(
         if min_same_person is None:
             raise
         return min_same_person, f"threshold {min_same_person}, the encoder's ({error})"
-    for line in dict.fromkeys(one.in_words() for one in found.values()):
-        log.info(f"identities: {line}")
     return found, "thresholds " + ", ".join(f"{one.threshold:.3f} ({corpus})" for corpus, one in found.items())

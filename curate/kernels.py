@@ -32,7 +32,9 @@ STRETCH = 64  # cosines looked at together: most hold nothing of interest, and a
 ANY_ORDER = {"reassoc", "contract", "nsz"}
 
 
-def _compiled(**options: Any) -> Callable[[Function], Function]:
+def compiled(**options: Any) -> Callable[[Function], Function]:
+    """Compiles a loop when it is first called, and keeps it for the next process where that can be kept."""
+
     def compile_lazily(function: Function) -> Function:
         try:
             made: Function = njit(cache=True, nogil=True, **options)(function)
@@ -43,7 +45,7 @@ def _compiled(**options: Any) -> Callable[[Function], Function]:
     return compile_lazily
 
 
-@_compiled()
+@compiled()
 def ordered(speaker: Indices, start: Indices) -> Indices:
     """(N,) the rows speaker by speaker, in the order in which they come."""
     order = np.empty(len(speaker), np.int64)
@@ -54,13 +56,13 @@ def ordered(speaker: Indices, start: Indices) -> Indices:
     return order
 
 
-@_compiled()
+@compiled()
 def _add(row: Vectors, total: Scores) -> None:
     for d in range(len(total)):
         total[d] += (np.float64(row[d]) + GRID) - GRID
 
 
-@_compiled(fastmath=ANY_ORDER)
+@compiled(fastmath=ANY_ORDER)
 def dot(one: Values, other: Values) -> float:
     """In float64."""
     product = 0.0
@@ -69,7 +71,7 @@ def dot(one: Values, other: Values) -> float:
     return product
 
 
-@_compiled(fastmath=ANY_ORDER)
+@compiled(fastmath=ANY_ORDER)
 def _dot_and_square(row: Vectors, total: Scores) -> tuple[float, float]:
     product = 0.0
     square = 0.0
@@ -80,7 +82,7 @@ def _dot_and_square(row: Vectors, total: Scores) -> tuple[float, float]:
     return product, square
 
 
-@_compiled()
+@compiled()
 def first_not_unit(unit_ND: Vectors) -> int:
     """The first row that is not a unit vector, or -1."""
     for i in range(len(unit_ND)):
@@ -89,7 +91,7 @@ def first_not_unit(unit_ND: Vectors) -> int:
     return -1
 
 
-@_compiled()
+@compiled()
 def self_similarities(
     unit_ND: Vectors,
     order: Indices,
@@ -119,7 +121,7 @@ def self_similarities(
     return -1
 
 
-@_compiled()
+@compiled()
 def sum_rows(unit_ND: Vectors, order: Indices, start: Indices, first: int, total: Scores) -> None:
     """Add to `total` (T, D) the vectors of T speakers from `first` on."""
     for s in range(len(total)):
@@ -127,7 +129,7 @@ def sum_rows(unit_ND: Vectors, order: Indices, start: Indices, first: int, total
             _add(unit_ND[order[k]], total[s])
 
 
-@_compiled()
+@compiled()
 def _cosine_to_rest(row: Vectors, total: Scores, part: Scores, rest: Scores, min_length: float) -> float:
     for d in range(len(rest)):
         rest[d] = total[d] - part[d]
@@ -136,7 +138,7 @@ def _cosine_to_rest(row: Vectors, total: Scores, part: Scores, rest: Scores, min
     return product / length if length > min_length else np.nan
 
 
-@_compiled()
+@compiled()
 def cosines_to_rest(
     unit_ND: Vectors,
     order: Indices,
@@ -175,7 +177,7 @@ def cosines_to_rest(
             k = end
 
 
-@_compiled()
+@compiled()
 def _some_reach(values: Vectors, floor: np.float32) -> bool:
     count = 0
     for j in range(len(values)):
@@ -183,7 +185,7 @@ def _some_reach(values: Vectors, floor: np.float32) -> bool:
     return count > 0
 
 
-@_compiled()
+@compiled()
 def keep_two_nearest(
     tile: Vectors,
     unit_ND: Vectors,
@@ -221,7 +223,7 @@ def keep_two_nearest(
                 floor = np.float32(value[i, 1] - margin)
 
 
-@_compiled()
+@compiled()
 def _some_reach_either(values: Vectors, floor: np.float32, floors: Vectors) -> bool:
     count = 0
     for j in range(len(values)):
@@ -229,7 +231,7 @@ def _some_reach_either(values: Vectors, floor: np.float32, floors: Vectors) -> b
     return count > 0
 
 
-@_compiled()
+@compiled()
 def keep_pairs(
     tile: Vectors,
     mean_SD: Vectors,
@@ -278,7 +280,7 @@ def keep_pairs(
     return num
 
 
-@_compiled()
+@compiled()
 def _select(values: Scores, k: int, left: int) -> None:
     """Bring the k-th of ascending `values` to its place, none before it greater and none after it less.
 
@@ -315,7 +317,7 @@ def _select(values: Scores, k: int, left: int) -> None:
             left = border + 1
 
 
-@_compiled()
+@compiled()
 def _quantile(values: Scores, share: float, left: int) -> float:
     place = share * (len(values) - 1)
     below = int(place)
@@ -330,7 +332,7 @@ def _quantile(values: Scores, share: float, left: int) -> float:
     return float(low + (high - low) * weight if weight < 0.5 else high - (high - low) * (1 - weight))
 
 
-@_compiled()
+@compiled()
 def quartiles(scores: Scores, speaker: Indices, start: Indices, first: Scores, third: Scores) -> None:
     """Fill `first` and `third` (S,) with each speaker's quartiles: see `curate.outliers`."""
     together = np.empty(len(scores))

@@ -20,6 +20,7 @@ class Robust:
     min_main_share: Share = 2 / 3  # of a mixed label: where nobody has as much of it, it is nobody's
     min_kept_share: Share = 0.25  # of a label's utterances: where less is left, it is nobody's
     min_utterances: int = Field(default=1, ge=1)  # that must be left of a speaker
+    wrong_speaker: Literal["drop", "relabel"] = "drop"  # an utterance that is surely another label's may move to it
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -29,6 +30,15 @@ class VietSV:
     preset: Literal["vietsv"] = "vietsv"
     iqr_factor: Positive = 1.5  # eq. 7
     min_speaker_similarity: Cosine | Literal["extractor"] = "extractor"  # below it a speaker is invalid
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Duplicates:
+    """Recordings that are there twice: the same samples, or the same recording changed or cut."""
+
+    near: bool = True  # whether to look for changed and cut ones, too
+    min_landmarks: int = Field(default=8, ge=2)  # that agree at one offset: by chance, other recordings share fewer
+    min_share: Annotated[float, Field(gt=0, le=1)] = 0.1  # of the landmarks of the one that has fewer
 
 
 PRESETS: dict[str, type[Robust | VietSV]] = {"robust": Robust, "vietsv": VietSV}

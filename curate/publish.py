@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.config import Pipeline
-from curate.decisions import counts, kept
+from curate.decisions import as_decided, counts, new_labels, relabelled
 from curate.explain import counted
 from curate.hearing import Hearing, Transformers, name_of
 from curate.reasons import MEANING, Verdict
+from curate.speakers import speaker_table
 
 SIZES = (
     (1_000, "n<1K"),
@@ -31,13 +32,16 @@ def card(
     utterances: pa.Table,
     decisions: pa.Table,
     identities: pa.Table,
+    calibrations: pa.Table,
     age_labels: pa.Table,
     splits: pa.Table,
     trials: pa.Table,
     results: pa.Table,
 ) -> str:
     """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables."""
-    left = kept(utterances, decisions)
+    labels = speaker_table(utterances)
+    left, as_given = as_decided(utterances, decisions, labels), relabelled(utterances, decisions, labels)
+    moved = left.filter(pc.is_in(left["utterance_id"], value_set=new_labels(decisions)["utterance_id"]))
     people = identities.filter(pc.is_in(identities["speaker_id"], value_set=left["speaker_id"].combine_chunks()))
     num_targets = len(trials.filter(trials["is_target"]))
     values: dict[str, Any] = {
@@ -47,18 +51,21 @@ def card(
         "languages": _said(utterances, "language"),
         "size": next((name for limit, name in SIZES if len(left) < limit), "10M<n<100M"),
         "heard": _heard(pipeline.embedding),
-        "corpora": [_corpus(row, utterances, left) for row in corpora.to_pylist()],
+        "corpora": [_corpus(row, utterances, left, moved) for row in corpora.to_pylist()],
         "num_utterances": len(utterances),
         "num_kept": len(left),
+        "num_moved": len(moved),
         "hours_kept": _hours(left),
         "decisions": counts(decisions),
         "reasons": _totals(decisions),
         "meaning": {str(reason): text for reason, text in MEANING.items()},
         "num_speakers": len(people),
         "num_identities": len(people["identity_id"].unique()),
+        "calibrations": calibrations.to_pylist(),
         "merged_groups": _merged(identities, decisions),
-        "shares": _shares(utterances, left, "sex") + _shares_of_ages(age_labels, left),
-        "num_targets_without_session": _targets_without_session(trials, utterances),
+        "shares": _shares(as_given, left, "sex") + _shares_of_ages(age_labels, left),
+        "num_targets_without_session": _targets_with(trials, left.filter(pc.is_null(left["session_id"]))),
+        "num_targets_moved": _targets_with(trials, moved),
         "ages": _counted(age_labels, ["scheme", "age_group", "unlabelled_because"]),
         "splits": [_split(splits, name) for name in ("train", "test")],
         "num_targets": num_targets,
@@ -120,12 +127,13 @@ def _hours(rows: pa.Table) -> float:
     return float(pc.sum(rows["duration_s"]).as_py() or 0) / 3600
 
 
-def _corpus(row: dict[str, Any], utterances: pa.Table, left: pa.Table) -> dict[str, Any]:
+def _corpus(row: dict[str, Any], utterances: pa.Table, left: pa.Table, moved: pa.Table) -> dict[str, Any]:
     mine = utterances.filter(pc.equal(utterances["corpus"], row["corpus"]))
     kept_of_mine = left.filter(pc.equal(left["corpus"], row["corpus"]))
     return row | {
         "num_utterances": len(mine),
         "num_kept": len(kept_of_mine),
+        "num_moved": pc.sum(pc.equal(moved["corpus"], row["corpus"])).as_py() or 0,
         "hours_kept": _hours(kept_of_mine),
         "num_speakers": len(mine["speaker_id"].unique()),
     }
@@ -162,24 +170,25 @@ def _shares_of_ages(age_labels: pa.Table, left: pa.Table) -> list[tuple[str, str
     return _shares(labels, remaining, "age_group")
 
 
-def _targets_without_session(trials: pa.Table, utterances: pa.Table) -> int:
-    """Target trials of which a side has no known session: nothing says that they are two sittings."""
-    unknown = utterances.filter(pc.is_null(utterances["session_id"]))["utterance_id"].combine_chunks()
-    targets = trials.filter(trials["is_target"])
-    sides = [pc.is_in(targets[column], value_set=unknown) for column in ("enrol_id", "test_id")]
+def _targets_with(trials: pa.Table, utterances: pa.Table) -> int:
+    """Target trials of which a side is among these."""
+    targets, asked = trials.filter(trials["is_target"]), utterances["utterance_id"].combine_chunks()
+    sides = [pc.is_in(targets[column], value_set=asked) for column in ("enrol_id", "test_id")]
     return int(pc.sum(pc.or_(*sides)).as_py() or 0)
 
 
 def _merged(identities: pa.Table, decisions: pa.Table) -> list[tuple[list[str], float | None]]:
     """The labels of each person who has several, with the least similarity among them where a rule measured it."""
-    pairs = decisions.filter(pc.equal(decisions["verdict"], Verdict.MERGE)).to_pylist()
+    person = dict(zip(*(identities[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True))
     groups: dict[str, list[str]] = {}
-    for speaker, identity in sorted(
-        zip(*(identities[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True)
-    ):
-        groups.setdefault(identity, []).append(speaker)
-    several = [members for _, members in sorted(groups.items()) if len(members) > 1]
-    return [(m, min((p["score"] for p in pairs if p["subject_id"] in m), default=None)) for m in several]
+    for speaker in sorted(person):
+        groups.setdefault(person[speaker], []).append(speaker)
+    measured = decisions.filter((pc.field("verdict") == Verdict.MERGE) & pc.field("score").is_valid())
+    least: dict[str, float] = {}
+    for speaker, score in zip(*(measured[c].to_pylist() for c in ("subject_id", "score")), strict=True):
+        identity = person[speaker]
+        least[identity] = min(score, least.get(identity, score))
+    return [(members, least.get(identity)) for identity, members in sorted(groups.items()) if len(members) > 1]
 
 
 def _split(splits: pa.Table, name: str) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Ask the catalog in SQL. DuckDB sees each table by its name and nothing else of the disk: what it may do is read.
 
+Beside the tables there is a view, `settled`: the decisions without those that a reviewer's stands in place of
+(`curate.decisions.settled`).
+
 A catalog in a store is read through fsspec, as far as a query asks. The views of its `catalog.duckdb` name addresses
 (`s3://bucket/catalog/...`), which a DuckDB reads that has its extension `httpfs` and the keys, or that was given a file
 system by `register_filesystem`; they are made in the second way, since an extension cannot be had everywhere.
@@ -21,12 +24,19 @@ from pyarrow import dataset, fs
 
 from curate import whole
 from curate.catalog import Catalog, parquet_schema, rename_durably
+from curate.decisions import REVIEW
 from curate.errors import CatalogError, QueryError
-from curate.schema import EMBEDDINGS, TABLES, Table
+from curate.schema import DECISIONS, EMBEDDINGS, TABLES, Table
 from curate.storage import is_local
 
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 REQUESTS_AT_ONCE = 16  # of a store, each of which answers after some hundredths of a second
+
+ABOUT = "(subject, subject_id, CASE subject WHEN 'pair' THEN coalesce(other_id, '') ELSE '' END)"
+SETTLED = (
+    f"SELECT * FROM decisions WHERE step = '{REVIEW}' "
+    f"OR {ABOUT} NOT IN (SELECT {ABOUT} FROM decisions WHERE step = '{REVIEW}')"
+)
 
 One = TypeVar("One")
 Found = TypeVar("Found")
@@ -35,10 +45,11 @@ Found = TypeVar("Found")
 def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one query that reads. Raises QueryError for any other, or one that DuckDB refuses."""
     with duckdb.connect(":memory:") as connection:
-        for name, rows in _each(
-            catalog, lambda table: (table.name, _rows_on_disk(catalog, table)), _published(catalog)
-        ):
+        published = _published(catalog)
+        for name, rows in _each(catalog, lambda table: (table.name, _rows_on_disk(catalog, table)), published):
             connection.register(name, rows)
+        if DECISIONS in published:
+            connection.execute(f"CREATE TEMP VIEW settled AS {SETTLED}")
         # A SELECT can hold a COPY (`WITH t AS (COPY ...)`), and EXPLAIN ANALYZE carries out what it explains.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
@@ -57,11 +68,13 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
 
 def view_statements(catalog: Catalog) -> list[str]:
-    """One CREATE VIEW for each table that has a part. Raises CatalogError where there is no catalog."""
-    return [
+    """One CREATE VIEW for each table that has a part, and `settled`. Raises CatalogError where there is no catalog."""
+    published = _published(catalog)
+    of_tables = [
         f"CREATE VIEW {table.name} AS SELECT {_columns(catalog, table)} FROM {_files(catalog, table)}"
-        for table in _published(catalog)
+        for table in published
     ]
+    return of_tables + ([f"CREATE VIEW settled AS {SETTLED}"] if DECISIONS in published else [])
 
 
 def _published(catalog: Catalog) -> list[Table]:
@@ -161,7 +174,7 @@ def _views(path: Path) -> list[str] | None:
             )
     except duckdb.Error:
         return None  # not a DuckDB file any more: written anew
-    return [found[name] for name in TABLES if name in found]
+    return [found[name] for name in (*TABLES, "settled") if name in found]
 
 
 def as_table(names: list[str], rows: list[tuple[Any, ...]]) -> str:

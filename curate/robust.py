@@ -8,6 +8,12 @@ Four questions, one after the other, each asked of what the one before has left:
 4. Is enough left of a label for it to stand for a person?
 
 Labels of fewer than five utterances are too few to judge, and kept.
+
+Where `wrong_speaker` is "relabel", an utterance that another label claims is not always dropped. It moves where it
+stands out for that label as hardly an utterance would that has no label of its own here: how far the nearest label
+leads before the next is measured on all that stays, their own label left out. It does not move to a label that is
+dropped or too few to judge. What moves counts for neither label: whether enough is left of a label is asked of the
+utterances that came under it. So the two settings differ in nothing but that some are moved instead of dropped.
 """
 
 from dataclasses import dataclass
@@ -19,6 +25,7 @@ from numpy.typing import NDArray
 from curate.decisions import Author, verdicts
 from curate.mislabelled import MIN_TO_JUDGE, Mislabelled, Unlike, find_mislabelled, find_unlike
 from curate.mixed import People, people
+from curate.nearest import nearest_speakers
 from curate.outliers import Cleaned
 from curate.presets import Robust
 from curate.reasons import Reason, Subject, Verdict
@@ -26,6 +33,8 @@ from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES
 from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
 
 Flags = NDArray[np.bool_]
+
+MAX_BY_CHANCE = 0.01  # of utterances without a label of their own stand out for a label as much as one that moves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +64,12 @@ def clean_robust(utterances: pa.Table, vectors: Vectors, *, settings: Robust, au
     of_speakers = _reasons_of_speakers(found, of_utterances, speaker, settings)
     invalid = np.isin(of_speakers, [Reason.MIXED_SPEAKER, Reason.INCOHERENT_SPEAKER, Reason.TOO_FEW_LEFT])
     is_left = np.isin(of_utterances, [Reason.OK, Reason.TOO_FEW_TO_JUDGE])
+    moves = np.zeros(len(speaker), bool)
+    if settings.wrong_speaker == "relabel":
+        moves = _moves(unit_ND, speaker, session, found, is_left, ~invalid & (found.count >= MIN_TO_JUDGE))
     of_utterances = np.where(invalid[speaker] & is_left, Reason.INVALID_SPEAKER, of_utterances)
     ids, similarity = utterances["utterance_id"], self_similarity(unit_ND, speaker, len(speaker_ids))
-    judged = _judge_utterances(ids, speaker_ids, found, of_utterances, author)
+    judged = _judge_utterances(ids, speaker_ids, found, of_utterances, moves, author)
     return Cleaned(
         utterance_scores=_utterance_scores(ids, speaker_ids, speaker, found, similarity.utterance),
         speaker_scores=_speaker_scores(speaker_ids, found, similarity.speaker),
@@ -109,6 +121,27 @@ def _claimed_parts(told: People, speaker: Indices, num_speakers: int) -> Indices
     return found
 
 
+def _moves(
+    unit_ND: Vectors, speaker: Indices, session: Indices, found: _Found, is_left: Flags, may_receive: Flags
+) -> Flags:
+    """(N,) which claimed utterances go to the label that claims them, where it `may_receive` (S,) any.
+
+    Every label takes part by what `is_left` (N,) under it, also one that may receive none. With fewer than three
+    labels, or a hundred utterances, nothing tells how far the nearest label leads by chance, and nothing moves.
+    """
+    is_claimed = found.claimed >= 0
+    given = np.where(is_claimed, found.claimed, speaker)
+    near = nearest_speakers(unit_ND, given, session, len(found.count), is_left)
+    asked, known = is_claimed & (near.first >= 0), is_left & (near.second >= 0)
+    by_chance = np.sort(near.first_cosine[known] - near.second_cosine[known])
+    lead = np.full(len(speaker), -np.inf)
+    lead[asked] = near.own[asked] - near.first_cosine[asked]  # nan where nothing is left of the label
+    as_far = len(by_chance) - np.searchsorted(by_chance, lead)
+    is_sure = (as_far + 1) / (len(by_chance) + 1) < MAX_BY_CHANCE  # the one asked about is one of them
+    moves: Flags = is_sure & np.isfinite(lead) & may_receive[given]
+    return moves
+
+
 def _reasons_of_utterances(found: _Found, speaker: Indices) -> NDArray[np.str_]:
     return np.select(
         [
@@ -144,6 +177,7 @@ def _judge_utterances(
     speaker_ids: NDArray[np.str_],
     found: _Found,
     reasons: NDArray[np.str_],
+    moves: Flags,
     author: Author,
 ) -> pa.Table:
     """The score is what was held against a bound: the margin, or for a voice of nobody the cosine to its own label.
@@ -160,7 +194,7 @@ def _judge_utterances(
         author,
         Subject.UTTERANCE,
         ids,
-        verdict=np.where(is_kept, Verdict.KEEP, Verdict.DROP),
+        verdict=np.select([is_kept, moves], [Verdict.KEEP, Verdict.RELABEL], Verdict.DROP),
         reason=reasons,
         other_ids=_names(speaker_ids, np.where(reasons == Reason.WRONG_SPEAKER, found.claimed, -1)),
         score=np.where(by_cosine, own, margin),

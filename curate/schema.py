@@ -215,6 +215,26 @@ SPEAKER_PAIRS = Table(
     ),
 )
 
+CALIBRATIONS = Table(
+    name="calibrations",
+    row_is="One corpus, and how alike two of its labels must be to be one person, as its own people tell.",
+    key=("corpus",),
+    columns=(
+        _CORPUS,
+        Column("told_by", _text, "the corpus whose people tell it: another one, where it has too few"),
+        Column("threshold", _f64, "the least mean cosine of two labels; between two corpora the stricter one counts"),
+        Column("threshold_lower", _f64, "end of the 95 % interval of what gives the wanted rate, people drawn anew"),
+        Column("threshold_upper", _f64, "end of the 95 % interval of what gives the wanted rate, people drawn anew"),
+        Column("wanted_rate", _f64, "false merges per compared pair of different people"),
+        Column("rate", _f64, "the same as estimated at the threshold"),
+        Column("rate_lower", _f64, "end of its 95 % interval"),
+        Column("rate_upper", _f64, "end of its 95 % interval"),
+        Column("num_people", _i64, "that tell it"),
+        Column("num_pairs", _i64, "of their labels"),
+        Column("is_told_apart", _bool, "false where one person is not always as alike: expect missing merges"),
+    ),
+)
+
 DECISIONS = Table(
     name="decisions",
     row_is="One verdict on one utterance, speaker or pair of speakers.",
@@ -351,6 +371,7 @@ TABLES: dict[str, Table] = {
         UTTERANCE_SCORES,
         SPEAKER_SCORES,
         SPEAKER_PAIRS,
+        CALIBRATIONS,
         DECISIONS,
         REVIEWS,
         IDENTITIES,

@@ -1,32 +1,34 @@
-"""Which vectors are still to be computed, and the table of those that are, with little memory.
+"""Which vectors are still to be computed, and the tables of those that are and of sound prints, with little memory.
 
 A catalog may have millions of utterances, and neither they nor their vectors fit into memory: DuckDB sorts on the disk,
 and sorted rows are merged as they stream by.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from curate.blocks import ALL_CHANNELS, BLOCK_SCHEMA, KEY, KEY_SCHEMA, BlockStore, Stretch, fixed_size_lists
+from curate.blocks import ALL_CHANNELS, BLOCK_SCHEMA, KEY, KEY_SCHEMA, BlockStore, Key, Stretch, fixed_size_lists
 from curate.catalog import Catalog, Sorted, fingerprint_of, read_batches, write_batches
 from curate.decisions import Author, verdicts
 from curate.describe import quoted, rows_in, sorting
 from curate.errors import CatalogError
-from curate.reasons import Reason, Subject, Verdict
+from curate.reasons import Subject, Verdict
 from curate.schema import DECISIONS, UTTERANCES
 from curate.storage import is_local
 
+Read = Callable[[str], Mapping[Key, NDArray[Any]]]  # of the block of this name, by key
 KEYS = ", ".join(KEY)
 ROWS_A_BATCH = 2_000
 DESCRIBED = pa.schema(
@@ -36,9 +38,15 @@ DESCRIBED = pa.schema(
     ]
 )
 JUDGED = pa.schema([DECISIONS.arrow().field(name) for name in ("subject", "subject_id", "verdict")])
-HEARD = pa.schema([BLOCK_SCHEMA.field(name) for name in (*KEY_SCHEMA.names, "block", "fault")])
+OF_BLOCKS = ("block", "fault", "samples_sha256", "num_landmarks")
+HEARD = pa.schema([BLOCK_SCHEMA.field(name) for name in (*KEY_SCHEMA.names, *OF_BLOCKS)])
 PLACED = pa.schema(
-    [pa.field("utterance_id", pa.string()), *KEY_SCHEMA, pa.field("block", pa.string()), pa.field("place", pa.int64())]
+    [
+        pa.field("utterance_id", pa.string()),
+        *KEY_SCHEMA,
+        *(pa.field(name, pa.string()) for name in ("block", "samples_sha256")),
+        *(pa.field(name, pa.int64()) for name in ("size", "place")),  # in the flat file, in numbers
+    ]
 )
 PLANNED = pa.schema([*KEY_SCHEMA, *(pa.field(name, pa.string()) for name in ("corpus", "path", "utterance_id"))])
 # The key of an utterance is the same for the same samples: times are those of whole samples, rounded as the decoder
@@ -78,7 +86,7 @@ def plan(catalog: Catalog, store: BlockStore, roots: dict[str, Path], scratch: P
         nonlocal num_held
         for one in _compared(connection):
             if one.block is None:
-                yield *one.key, *min(one.places), one.first
+                yield *one.key, *min(one.places), one.ids[0]
             else:
                 num_held += 1
 
@@ -94,74 +102,74 @@ def plan(catalog: Catalog, store: BlockStore, roots: dict[str, Path], scratch: P
 
 
 def embedding_rows(catalog: Catalog, store: BlockStore, *, extractor: str, dimension: int, scratch: Path) -> Sorted:
-    """The rows of `embeddings`, in the order of ids: of utterances that share their audio, the first has the vector.
-
-    Raises CatalogError where a vector has not been computed.
-    """
+    """The rows of `embeddings`, in the order of ids. Raises CatalogError where a vector has not been computed."""
 
     def rows() -> Iterator[pa.RecordBatch]:
-        unsorted, ids, flat = (scratch / name for name in ("found.parquet", "placed.parquet", "vectors.float32"))
-        with _sorting(catalog, store, scratch) as connection:
-            found = ((one.first, *one.key, one.block, 0) for one in _all_heard(connection, store) if not one.fault)
-            write_batches(unsorted, PLACED, _in_batches(PLACED, found))
-            by_id = connection.sql(f"FROM {rows_in(unsorted)} ORDER BY utterance_id").to_arrow_reader(ROWS_A_BATCH)
-            write_batches(ids, PLACED, _numbered(by_id))
-            by_block = connection.sql(f"SELECT block, {KEYS}, place FROM {rows_in(ids)} ORDER BY block, place")
-            _lay_out(by_block.to_arrow_reader(ROWS_A_BATCH), store, flat)
-        try:
-            with flat.open("rb") as file:
-                for batch in read_batches(ids, ["utterance_id"], rows=ROWS_A_BATCH):
-                    vectors = np.fromfile(file, dtype=np.float32, count=batch.num_rows * dimension)
-                    columns = [
-                        batch["utterance_id"],
-                        pa.array([extractor] * batch.num_rows),
-                        fixed_size_lists(vectors.reshape(-1, dimension)),
-                    ]
-                    yield pa.RecordBatch.from_arrays(columns, ["utterance_id", "extractor", "vector"])
-        finally:
-            flat.unlink()
+        def vectors(block: str) -> dict[Key, NDArray[np.float32]]:
+            return dict(zip(*store.read(block), strict=True))
+
+        with _laid_out(catalog, store, scratch, vectors, lambda _: dimension) as (placed, flat):
+            for batch in read_batches(placed, ["utterance_id"], rows=ROWS_A_BATCH):
+                values = np.fromfile(flat, dtype=np.float32, count=batch.num_rows * dimension)
+                columns = [
+                    batch["utterance_id"],
+                    pa.array([extractor] * batch.num_rows),
+                    fixed_size_lists(values.reshape(-1, dimension)),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, ["utterance_id", "extractor", "vector"])
+
+    return Sorted(rows)
+
+
+def print_rows(catalog: Catalog, store: BlockStore, *, extractor: str, scratch: Path) -> Sorted:
+    """The rows of `sound_prints`, of the same utterances in the same order. Raises as `embedding_rows` does."""
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        def landmarks(block: str) -> dict[Key, NDArray[np.int64]]:
+            return {key: one.landmarks for key, one in store.read_prints(block).items()}
+
+        with _laid_out(catalog, store, scratch, landmarks, lambda one: one.num_landmarks) as (placed, flat):
+            for batch in read_batches(placed, ["utterance_id", "samples_sha256", "size"], rows=ROWS_A_BATCH):
+                stops = np.cumsum(batch["size"].to_numpy())
+                values = np.fromfile(flat, dtype=np.int64, count=stops[-1])
+                columns = [
+                    batch["utterance_id"],
+                    pa.array([extractor] * batch.num_rows),
+                    batch["samples_sha256"],
+                    pa.ListArray.from_arrays(np.append(0, stops).astype(np.int32), values),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, ["utterance_id", "extractor", "samples_sha256", "landmarks"])
 
     return Sorted(rows)
 
 
 def without_vector(catalog: Catalog, store: BlockStore, author: Author, scratch: Path) -> tuple[pa.Table, int]:
-    """A verdict for each fit utterance that has no row in `embeddings`, and how many have one.
-
-    It says why there is no vector, or whose duplicate it is. A duplicate is told as that alone, whatever is heard in
-    it: the one that stays says the rest.
-    """
-    told: list[tuple[str, str, str | None]] = []
+    """A verdict for each fit utterance that has no row in `embeddings`, saying why, and how many have one."""
+    told: list[tuple[str, str]] = []
     num_embedded = 0
     with _sorting(catalog, store, scratch) as connection:
         for one in _all_heard(connection, store):
-            told += [(copy, Reason.DUPLICATE, one.first) for copy in one.copies]
             if one.fault:
-                told.append((one.first, one.fault, None))
+                told += [(utterance, one.fault) for utterance in one.ids]
             else:
-                num_embedded += 1
+                num_embedded += len(one.ids)
     told.sort()
-    ids, reasons, others = zip(*told, strict=True) if told else ((), (), ())
-    rows = verdicts(
-        author,
-        Subject.UTTERANCE,
-        pa.array(ids, pa.string()),
-        verdict=Verdict.DROP,
-        reason=reasons,
-        other_ids=pa.array(others, pa.string()),
-    )
+    ids, reasons = zip(*told, strict=True) if told else ((), ())
+    rows = verdicts(author, Subject.UTTERANCE, pa.array(ids, pa.string()), verdict=Verdict.DROP, reason=reasons)
     return rows, num_embedded
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Compared:
-    """One stretch of audio: the utterances that are it, and where its vector is."""
+    """One stretch of audio: the utterances that are it, and the block that its vector is in."""
 
-    key: tuple[str, float, float, int]
-    first: str  # the utterance whose id comes first
-    copies: list[str]
+    key: Key
+    ids: list[str]  # in order
     places: list[tuple[str, str]]  # corpus and path of each
     block: str | None
     fault: str | None
+    samples_sha256: str | None
+    num_landmarks: int
 
 
 def _compared(connection: duckdb.DuckDBPyConnection) -> Iterator[_Compared]:
@@ -170,23 +178,22 @@ def _compared(connection: duckdb.DuckDBPyConnection) -> Iterator[_Compared]:
     Both sides come sorted and are merged here: a join of millions would want memory, sorting spills to the disk.
     """
     utterances = _rows(connection, f"SELECT {KEYS}, utterance_id, corpus, path FROM fit ORDER BY {KEYS}, utterance_id")
-    heard = _rows(connection, f"SELECT {KEYS}, block, fault FROM heard ORDER BY {KEYS}, block")
+    heard = _rows(connection, f"SELECT {KEYS}, {', '.join(OF_BLOCKS)} FROM heard ORDER BY {KEYS}, block")
     one = next(heard, None)
     for key, group in groupby(utterances, key=itemgetter(0, 1, 2, 3)):
         while one is not None and one[:4] < key:
             one = next(heard, None)
-        block, fault = one[4:] if one is not None and one[:4] == key else (None, None)
+        found = one[4:] if one is not None and one[:4] == key else (None, None, None, 0)
         rows = list(group)
-        first, *copies = (row[4] for row in rows)
-        places = [(row[5], row[6]) for row in rows]
-        yield _Compared(key=key, first=first, copies=copies, places=places, block=block, fault=fault)
+        ids, places = [row[4] for row in rows], [(row[5], row[6]) for row in rows]
+        yield _Compared(key=key, ids=ids, places=places, **dict(zip(OF_BLOCKS, found, strict=True)))
 
 
 def _all_heard(connection: duckdb.DuckDBPyConnection, store: BlockStore) -> Iterator[_Compared]:
     """The same. Raises CatalogError for one that is in no block."""
     for one in _compared(connection):
         if one.block is None:
-            raise CatalogError(f"{store.folder}: lacks the vector of {one.first}; expected all to be computed before")
+            raise CatalogError(f"{store.folder}: lacks the vector of {one.ids[0]}; expected all to be computed before")
         yield one
 
 
@@ -202,25 +209,54 @@ def _in_batches(schema: pa.Schema, rows: Iterator[tuple[Any, ...]]) -> Iterator[
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """With the number of the row as its place."""
-    first = 0
+def _placed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """With the place of each row: where the ones before it end."""
+    end = 0
     for batch in batches:
-        places = pa.array(range(first, first + batch.num_rows), pa.int64())
+        stops = end + np.cumsum(batch["size"].to_numpy())
+        places = pa.array(stops - batch["size"].to_numpy(), pa.int64())
         yield batch.set_column(batch.num_columns - 1, PLACED.field("place"), places)
-        first += batch.num_rows
+        end = stops[-1]
 
 
-def _lay_out(by_block: Iterable[pa.RecordBatch], store: BlockStore, flat: Path) -> None:
-    """Write each vector to its place in one plain file: blocks are read once, and no sort has to carry vectors."""
+def _lay_out(by_block: Iterable[pa.RecordBatch], read: Read, flat: Path) -> None:
+    """Write what is read of each to its place in one plain file: blocks are read once, and no sort has to carry it."""
     rows = (row for batch in by_block for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
     with flat.open("wb") as file:
         for block, placed in groupby(rows, key=itemgetter(0)):
-            keys, vectors = store.read(block)
-            row_of = {key: row for row, key in enumerate(keys)}
+            found = read(block)
             for _, *key, place in placed:
-                file.seek(place * vectors[0].nbytes)
-                file.write(vectors[row_of[tuple(key)]].tobytes())
+                values = found[tuple(key)]
+                file.seek(place * values.itemsize)
+                file.write(values.tobytes())
+
+
+@contextmanager
+def _laid_out(
+    catalog: Catalog, store: BlockStore, scratch: Path, read: Read, size_of: Callable[[_Compared], int]
+) -> Iterator[tuple[Path, BinaryIO]]:
+    """What blocks hold of each utterance that has a vector, as numbers in the order of ids, in an open file.
+
+    `read` gives it by block, `size_of` says how many numbers that is. The first file holds the utterances, as PLACED.
+    """
+    unsorted, ids, flat = (scratch / name for name in ("found.parquet", "placed.parquet", "flat"))
+    with _sorting(catalog, store, scratch) as connection:
+        found = (
+            (utterance, *one.key, one.block, one.samples_sha256, size_of(one), 0)
+            for one in _all_heard(connection, store)
+            if not one.fault
+            for utterance in one.ids
+        )
+        write_batches(unsorted, PLACED, _in_batches(PLACED, found))
+        by_id = connection.sql(f"FROM {rows_in(unsorted)} ORDER BY utterance_id").to_arrow_reader(ROWS_A_BATCH)
+        write_batches(ids, PLACED, _placed(by_id))
+        by_block = connection.sql(f"SELECT block, {KEYS}, place FROM {rows_in(ids)} ORDER BY block, place")
+        _lay_out(by_block.to_arrow_reader(ROWS_A_BATCH), read, flat)
+    try:
+        with flat.open("rb") as file:
+            yield ids, file
+    finally:
+        flat.unlink()
 
 
 @contextmanager

@@ -17,7 +17,9 @@ import typer
 from curate.errors import CorpusError, VoxcurateError
 from curate.export import FORMS
 from curate.storage import location
+from flows.audit import audit
 from flows.plant import plant
+from flows.review import decide, reviews, undo
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
@@ -214,6 +216,10 @@ def export(
 
 
 app.command()(plant)
+app.command()(decide)
+app.command()(undo)
+app.command()(reviews)
+app.add_typer(audit, name="audit")
 
 
 def curate_file(pipeline_file: Path, runner: str | None = None) -> str:

@@ -1,6 +1,6 @@
-"""The step between what corpora say and what is decided on them: a vector for each utterance.
+"""The step between what corpora say and what is decided on them: a vector and a sound print for each utterance.
 
-Blocks are computed by tasks of the flow, wherever its runner puts them; the step gathers them into the table.
+Blocks are computed by tasks of the flow, wherever its runner puts them; the step gathers them into the tables.
 """
 
 import time
@@ -18,11 +18,11 @@ from curate.decisions import Author
 from curate.embed import Embedded, Extractor
 from curate.errors import ExtractorError, PipelineError
 from curate.explain import counted
-from curate.reasons import Reason
+from curate.landmarks import VERSION
 from curate.runs import Result, Step
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
+from curate.schema import DECISIONS, EMBEDDINGS, SOUND_PRINTS, UTTERANCES
 from curate.similarity import Vectors
-from curate.vectors import Planned, embedding_rows, plan, without_vector
+from curate.vectors import Planned, embedding_rows, plan, print_rows, without_vector
 from flows.code import CODE
 from models.extractors import extractor
 
@@ -73,8 +73,8 @@ def ingested(catalog: Catalog) -> list[str]:
 
 
 def block_store(pipeline: Pipeline, catalog: Catalog) -> BlockStore:
-    """The blocks of the pipeline's encoder."""
-    return BlockStore(catalog.root / "cache" / "embeddings" / encoder(pipeline).fingerprint)
+    """The blocks of the pipeline's encoder, with the sound prints that are made now."""
+    return BlockStore(catalog.root / "cache" / "embeddings" / f"{encoder(pipeline).fingerprint}-{VERSION}")
 
 
 def blocks_to_embed(pipeline: Pipeline, catalog: Catalog) -> Planned | None:
@@ -113,17 +113,16 @@ class Progress:
 
 
 def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Gather the embeddings from their blocks, and a verdict on each utterance that has none."""
+    """Gather the embeddings and sound prints from their blocks, and a verdict on each utterance that has none."""
     listener = encoder(pipeline)
 
     def gather(step: Step) -> Result:
         author = Author(rule=f"extractor {listener.name}", step="embed", run_id=step.run_id)
         store, scratch = block_store(pipeline, catalog), _scratch(catalog)
         rows = embedding_rows(catalog, store, extractor=listener.name, dimension=listener.dimension, scratch=scratch)
+        prints = print_rows(catalog, store, extractor=listener.name, scratch=scratch)
         without, num = without_vector(catalog, store, author, scratch)
-        copies = pc.sum(pc.equal(without["reason"], Reason.DUPLICATE)).as_py() or 0
-        untold = counted(len(without) - copies, "utterance")
-        return [rows, without], f"{counted(num, 'embedding')}, {untold} without, {counted(copies, 'duplicate')}"
+        return [rows, prints, without], f"{counted(num, 'embedding')}, {counted(len(without), 'utterance')} without"
 
     return Step(
         catalog=catalog,
@@ -132,7 +131,7 @@ def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
         settings={"fingerprint": listener.fingerprint} | _as_heard(pipeline),
         code=CODE,
         reads=[UTTERANCES, *((DECISIONS, part) for part in ingested(catalog))],
-        publishes=[(EMBEDDINGS, listener.name), (DECISIONS, "embed")],
+        publishes=[(EMBEDDINGS, listener.name), (SOUND_PRINTS, listener.name), (DECISIONS, "embed")],
         compute=gather,
     )
 
@@ -143,6 +142,11 @@ def embedded(pipeline: Pipeline, catalog: Catalog) -> tuple[pa.Table, Vectors]:
     utterances = catalog.read(UTTERANCES).sort_by("utterance_id")
     has_one = pc.is_in(utterances["utterance_id"], value_set=embeddings["utterance_id"].combine_chunks())
     return utterances.filter(has_one), matrix(embeddings["vector"])
+
+
+def sound_prints(pipeline: Pipeline, catalog: Catalog) -> pa.Table:
+    """Those of the same utterances, in the same order."""
+    return catalog.read(SOUND_PRINTS, encoder(pipeline).name).sort_by("utterance_id")
 
 
 def _scratch(catalog: Catalog) -> Path:

@@ -1,9 +1,10 @@
-"""The steps that judge: whose label is wrong, who is who, how old.
+"""The steps that judge: what is there twice, whose label is wrong, who is who, how old.
 
 Each reads what the ones before it left. No step takes rows away: a verdict does, or gives an utterance another label,
 and `left` is where verdicts are joined to the utterances.
 """
 
+import logging
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -13,29 +14,43 @@ from curate import cleaning
 from curate.ages import label_ages
 from curate.catalog import Catalog
 from curate.config import Pipeline
-from curate.decisions import Author, as_decided, dropped, relabelled
+from curate.decisions import REVIEW, Author, as_decided, dropped, new_labels, relabelled
+from curate.duplicates import judge_duplicates
 from curate.explain import counted
 from curate.identities import same_people
-from curate.reasons import Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
+from curate.reviewed import pairs_of, reviewed
+from curate.reviews import standing
 from curate.runs import Part, Result, Step
 from curate.schema import (
     AGE_LABELS,
+    CALIBRATIONS,
     DECISIONS,
     EMBEDDINGS,
     IDENTITIES,
+    REVIEWS,
+    SOUND_PRINTS,
     SPEAKER_PAIRS,
     SPEAKER_SCORES,
     UTTERANCE_SCORES,
     UTTERANCES,
 )
+from curate.similarity import Vectors
 from curate.speakers import speaker_table
 from flows.code import CODE
-from flows.embedding import embedded, encoder, ingested
+from flows.embedding import embedded, encoder, ingested, sound_prints
+
+log = logging.getLogger("voxcurate")
+
+
+def ruling(catalog: Catalog) -> list[Part]:
+    """The decisions of rules on utterances."""
+    return [(DECISIONS, part) for part in (*ingested(catalog), "embed", "duplicates", "clean")]
 
 
 def deciding(catalog: Catalog) -> list[Part]:
     """The decisions that say which utterances are left, and under which labels."""
-    return [(DECISIONS, part) for part in (*ingested(catalog), "embed", "clean")]
+    return [*ruling(catalog), (DECISIONS, REVIEW)]
 
 
 def decided(catalog: Catalog) -> pa.Table:
@@ -49,6 +64,38 @@ def left(catalog: Catalog) -> pa.Table:
     return as_decided(utterances, decided(catalog), speaker_table(utterances))
 
 
+def left_of(
+    utterances: pa.Table, vectors: Vectors, decisions: pa.Table, speakers: pa.Table
+) -> tuple[pa.Table, Vectors]:
+    """The utterances that these decisions leave, in their order, under the labels that they give; their vectors."""
+    stay = as_decided(utterances, decisions, speakers)
+    stays = pc.is_in(utterances["utterance_id"], value_set=stay["utterance_id"].combine_chunks()).to_numpy()
+    return stay, vectors[stays]
+
+
+def duplicates(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Leave out what is there twice: a copy of oneself, under one's own label, would vouch for it."""
+    listener = encoder(pipeline)
+
+    def compare(step: Step) -> Result:
+        utterances, vectors = embedded(pipeline, catalog)
+        author = Author(rule="samples and landmarks", step="duplicates", run_id=step.run_id)
+        prints = sound_prints(pipeline, catalog)
+        found = judge_duplicates(utterances, prints, vectors, settings=pipeline.duplicates, author=author)
+        same = pc.sum(pc.equal(found["reason"], Reason.DUPLICATE)).as_py() or 0
+        return [found], f"{same} the same samples, {len(found) - same} the same recording changed"
+
+    return Step(
+        catalog=catalog,
+        name="duplicates",
+        settings=asdict(pipeline.duplicates),
+        code=CODE,
+        reads=[UTTERANCES, (EMBEDDINGS, listener.name), (SOUND_PRINTS, listener.name)],
+        publishes=[(DECISIONS, "duplicates")],
+        compute=compare,
+    )
+
+
 def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
     """Judge speakers and utterances by how alike they are."""
     listener, settings = encoder(pipeline), asdict(pipeline.cleaning)
@@ -56,7 +103,8 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
         settings["min_speaker_similarity"] = listener.min_one_person
 
     def judge(step: Step) -> Result:
-        utterances, vectors = embedded(pipeline, catalog)
+        heard, vectors = embedded(pipeline, catalog)
+        utterances, vectors = left_of(heard, vectors, catalog.read(DECISIONS, "duplicates"), speaker_table(heard))
         found = cleaning.clean(
             utterances,
             vectors,
@@ -69,6 +117,8 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
             f"{counted(speakers, 'speaker')} invalid; "
             f"{dropped_utterances} of {counted(len(utterances), 'utterance')} dropped"
         )
+        if moved := len(new_labels(found.decisions)):
+            summary += f", {moved} moved to another label"
         return [found.utterance_scores, found.speaker_scores, found.decisions], summary
 
     return Step(
@@ -76,9 +126,40 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
         name="clean",
         settings=settings,
         code=CODE,
-        reads=[UTTERANCES, (EMBEDDINGS, listener.name)],
+        reads=[UTTERANCES, (EMBEDDINGS, listener.name), (DECISIONS, "duplicates")],
         publishes=[(UTTERANCE_SCORES, "all"), (SPEAKER_SCORES, "all"), (DECISIONS, "clean")],
         compute=judge,
+    )
+
+
+def review(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Have what reviewers said stand in place of what rules say."""
+    listener = encoder(pipeline)
+
+    def outrank(step: Step) -> Result:
+        stands = standing(catalog.read(REVIEWS) if catalog.parts(REVIEWS) else REVIEWS.arrow().empty_table())
+        ruled = pa.concat_tables(catalog.read(*part) for part in ruling(catalog))
+        heard = catalog.read(EMBEDDINGS, listener.name)["utterance_id"]
+        found = reviewed(stands, catalog.read(UTTERANCES), ruled, heard, run_id=step.run_id)
+        reviewers = counted(len(stands["reviewer"].unique()), "reviewer")
+        summary = f"{counted(len(stands), 'verdict')} of {reviewers}"
+        for left_out, why in (
+            (found.gone, "about what is not there any more"),
+            (found.contradicting, "contradicting others"),
+        ):
+            if left_out:
+                summary += f"; {len(left_out)} {why}"
+                log.info(f"review: {len(left_out)} {why}, the first: {left_out[0]}")
+        return [found.decisions], summary
+
+    return Step(
+        catalog=catalog,
+        name=REVIEW,
+        settings={},
+        code=CODE,
+        reads=[UTTERANCES, (EMBEDDINGS, listener.name), *ruling(catalog), REVIEWS],
+        publishes=[(DECISIONS, REVIEW)],
+        compute=outrank,
     )
 
 
@@ -88,27 +169,27 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
     settings["min_same_person"] = listener.min_same_person
 
     def compare(step: Step) -> Result:
-        utterances, vectors = embedded(pipeline, catalog)
         speakers = speaker_table(catalog.read(UTTERANCES))
-        heard = as_decided(utterances, decided(catalog), speakers)
-        stays = pc.is_in(utterances["utterance_id"], value_set=heard["utterance_id"].combine_chunks()).to_numpy()
+        heard, vectors = left_of(*embedded(pipeline, catalog), decided(catalog), speakers)
         author = Author(rule="mean cosine, complete groups", step="identities", run_id=step.run_id)
-        found, threshold = same_people(
+        same = same_people(
             speakers,
             heard,
-            vectors[stays],
+            vectors,
             settings=pipeline.identities,
             min_same_person=listener.min_same_person,
             author=author,
+            reviewed=pairs_of(catalog.read(DECISIONS, REVIEW)),
         )
+        found = same.unified
         people = len(found.identities["identity_id"].unique())
         merged = pc.sum(pc.equal(found.decisions["verdict"], Verdict.MERGE)).as_py() or 0
         apart = len(found.decisions) - merged
         summary = (
             f"{counted(len(speakers), 'label')} of {counted(people, 'person', 'people')}; "
-            f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart; {threshold}"
+            f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart; {same.threshold}"
         )
-        return [found.speaker_pairs, found.identities, found.decisions], summary
+        return [found.speaker_pairs, found.identities, same.calibrations, found.decisions], summary
 
     return Step(
         catalog=catalog,
@@ -116,7 +197,7 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
         settings=settings,
         code=CODE,
         reads=[UTTERANCES, (EMBEDDINGS, listener.name), *deciding(catalog)],
-        publishes=[(SPEAKER_PAIRS, "all"), (IDENTITIES, "all"), (DECISIONS, "identities")],
+        publishes=[(SPEAKER_PAIRS, "all"), (IDENTITIES, "all"), (CALIBRATIONS, "all"), (DECISIONS, "identities")],
         compute=compare,
     )
 

@@ -16,7 +16,7 @@ import soundfile
 
 from benchmarks.planting.sound import Alteration, altered
 from curate import audio
-from curate.blocks import BlockStore, Stretch
+from curate.blocks import BlockStore, Key, SoundPrint, Stretch
 from curate.catalog import read_parquet, write_text
 from curate.config import Pipeline
 from curate.corpora.described import CorpusSettings
@@ -36,10 +36,11 @@ CARRIED = ("look", "licence", "language", "min_duration_s", "max_duration_s", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Sounding:
-    """What became of the altered utterances: all rows, the vectors that could be had, and verdicts on the others."""
+    """What became of the altered ones: all rows, vectors and sound prints where they could be had, else verdicts."""
 
     utterances: pa.Table
     vectors: dict[str, np.ndarray]
+    prints: dict[str, SoundPrint]
     verdicts: pa.Table
 
 
@@ -69,7 +70,7 @@ def sound(
     ]
     out = {one for table in unfit for one in table["subject_id"].to_pylist()}
     fit = [row for row in new if row["utterance_id"] not in out]
-    heard, faults = _heard(fit, listener, store, folder)
+    vectors, prints, faults = _heard(fit, listener, store, folder)
     unheard = verdicts(
         Author(rule=f"extractor {listener.name}", step="embed", run_id=run_id),
         Subject.UTTERANCE,
@@ -79,7 +80,8 @@ def sound(
     )
     return Sounding(
         utterances=pa.Table.from_pylist(rows, schema=utterances.schema),
-        vectors=heard,
+        vectors=vectors,
+        prints=prints,
         verdicts=pa.concat_tables([*unfit, unheard]),
     )
 
@@ -117,28 +119,31 @@ def _written(
 
 def _heard(
     rows: list[dict[str, Any]], listener: Extractor, store: BlockStore, folder: Path
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """A vector of each, or the reason why it has none. Rows of the same audio are heard once."""
+) -> tuple[dict[str, np.ndarray], dict[str, SoundPrint], dict[str, str]]:
+    """A vector and a sound print of each, or the reason why it has none. Rows of the same audio are heard once."""
     block = {_key(row): _stretch(row, folder) for row in rows}
     if not block:
-        return {}, {}
+        return {}, {}, {}
     ordered = sorted(block.values(), key=lambda stretch: (-stretch.duration_s, stretch.content_sha256))
     name = embed_block(ordered, listener, store).block
     keys, vectors = store.read(name)
+    vector, sound_print = dict(zip(keys, vectors, strict=True)), store.read_prints(name)
     reasons = read_parquet(store.folder / f"{name}.parquet", ["fault"])["fault"].to_pylist()
-    told = {key: (vector, reason) for key, vector, reason in zip(keys, vectors, reasons, strict=True)}
-    heard = {row["utterance_id"]: told[_key(row)] for row in rows}
+    reason = dict(zip(keys, reasons, strict=True))
+    key_of = {row["utterance_id"]: _key(row) for row in rows}
+    heard = {one: key for one, key in key_of.items() if reason[key] is None}
     return (
-        {one: vector for one, (vector, reason) in heard.items() if reason is None},
-        {one: reason for one, (_, reason) in heard.items() if reason is not None},
+        {one: vector[key] for one, key in heard.items()},
+        {one: sound_print[key] for one, key in heard.items()},
+        {one: reason[key] for one, key in key_of.items() if one not in heard},
     )
 
 
-def file_known(rows: list[dict[str, Any]], vectors: Vectors, store: BlockStore) -> None:
-    """File vectors (N, D) that are known already, so that a run on the planted corpora need not compute them."""
+def file_known(rows: list[dict[str, Any]], vectors: Vectors, prints: list[SoundPrint], store: BlockStore) -> None:
+    """File what is known already of N rows, with vectors (N, D): a run on the planted corpora need not compute it."""
     for start in range(0, len(rows), PER_BLOCK):
         part = slice(start, start + PER_BLOCK)
-        store.add([_stretch(row, Path()) for row in rows[part]], vectors[part])
+        store.add([_stretch(row, Path()) for row in rows[part]], vectors[part], dict(enumerate(prints[part])), {})
 
 
 def _stretch(row: dict[str, Any], folder: Path) -> Stretch:
@@ -153,7 +158,7 @@ def _stretch(row: dict[str, Any], folder: Path) -> Stretch:
     )
 
 
-def _key(row: dict[str, Any]) -> tuple[str, float, float, int]:
+def _key(row: dict[str, Any]) -> Key:
     return _stretch(row, Path()).key
 
 

@@ -1,10 +1,11 @@
 """Plant faults into a catalog, as a catalog of its own, and hold rules of cleaning against them.
 
-The planted folder holds the tables of what cleaning sees: utterances that have a vector, and their vectors. With them
+What is planted into is what is left where nothing is there twice. The planted folder holds the tables of what cleaning
+sees: utterances that have a vector, their vectors and sound prints. With them
 go `truth.parquet` (`benchmarks.planting.faults.TRUTH`), `planting.json`, the altered audio, and, where all audio lies
 on this machine, `planted.toml`, by which `curate run` takes the planted corpora from ingest on, into the catalog `run`
-beside it; vectors that are known are not computed again. The folder appears whole or not at all, and the catalog that
-was planted into is only read. Tables are held in memory, utterances as plain rows: some 3 kB each.
+beside it; what is known is not heard again. The folder appears whole or not at all, and the catalog that was planted
+into is only read. Tables are held in memory, utterances as plain rows: some 4 kB each.
 """
 
 import hashlib
@@ -27,19 +28,21 @@ from benchmarks.planting.report import Outcome, as_rows, as_text, outcome
 from benchmarks.planting.sound import plant_sound
 from curate import cleaning
 from curate.ages import label_ages
-from curate.blocks import BlockStore, fixed_size_lists
+from curate.blocks import SoundPrint, arrays, fixed_size_lists
 from curate.catalog import Catalog, canonical_json, read_parquet, rename_durably, write_parquet, write_text
 from curate.config import Pipeline
-from curate.decisions import Author, kept
+from curate.decisions import Author
+from curate.duplicates import judge_duplicates
 from curate.errors import CatalogError
 from curate.explain import counted
 from curate.identities import same_people
 from curate.presets import PRESETS
 from curate.runs import content_fingerprint
-from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SOUND_PRINTS, UTTERANCES
 from curate.similarity import Vectors
 from curate.speakers import speaker_table
-from flows.embedding import embedded, encoder
+from flows.embedding import block_store, embedded, encoder, sound_prints
+from flows.judging import left_of
 from flows.planted_audio import can_be_linked, file_known, pipeline_text, sound, write_corpora
 
 REPORTS = ("report.json", "report.md")
@@ -54,8 +57,9 @@ class Source:
 
     pipeline_file: Path
     pipeline: Pipeline
-    utterances: pa.Table
+    utterances: pa.Table  # of which none is a duplicate
     vectors: Vectors
+    prints: list[SoundPrint]
     person_of: dict[str, str]  # of labels that it found to be somebody who has another label, too
     fingerprint: str
 
@@ -63,20 +67,28 @@ class Source:
 def source(pipeline_file: Path, pipeline: Pipeline) -> Source:
     """Read it. Raises CatalogError where `curate run` has not filled it."""
     catalog = Catalog(pipeline.catalog)
-    utterances, vectors = embedded(pipeline, catalog)
+    heard, vectors = embedded(pipeline, catalog)
+    utterances, vectors = left_of(heard, vectors, catalog.read(DECISIONS, "duplicates"), speaker_table(heard))
+    prints = sound_prints(pipeline, catalog)
+    prints = prints.filter(pc.is_in(prints["utterance_id"], value_set=utterances["utterance_id"].combine_chunks()))
     person_of: dict[str, str] = {}
     if catalog.parts(IDENTITIES):
         rows = catalog.read(IDENTITIES).to_pylist()
         person_of = {row["speaker_id"]: row["identity_id"] for row in rows if row["speaker_id"] != row["identity_id"]}
     if not len(utterances):
         raise CatalogError(f"{catalog.root}: no utterance has a vector; expected a catalog with embeddings")
-    heard = hashlib.sha256(np.ascontiguousarray(vectors).tobytes()).hexdigest()
-    made_from = [content_fingerprint(utterances), heard, person_of, encoder(pipeline).fingerprint]
+    of_vectors = hashlib.sha256(np.ascontiguousarray(vectors).tobytes()).hexdigest()
+    of_tables = [content_fingerprint(rows) for rows in (utterances, prints)]
+    made_from = [*of_tables, of_vectors, person_of, encoder(pipeline).fingerprint]
     return Source(
         pipeline_file=pipeline_file,
         pipeline=pipeline,
         utterances=utterances,
         vectors=vectors,
+        prints=[
+            SoundPrint(samples_sha256=sha, landmarks=landmarks)
+            for sha, landmarks in zip(prints["samples_sha256"].to_pylist(), arrays(prints["landmarks"]), strict=True)
+        ],
         person_of=person_of,
         fingerprint=hashlib.sha256(canonical_json(made_from).encode()).hexdigest(),
     )
@@ -120,16 +132,18 @@ def _write(given: Source, planting: Planting, aside: Path, to: Path) -> str:
     planted, alterations = plant_sound(planted, planting, person_of=given.person_of)
     pipeline, listener, catalog = given.pipeline, encoder(given.pipeline), Catalog(aside)
     before = {row["utterance_id"]: row for row in given.utterances.to_pylist()}
-    vector_of = dict(zip(given.utterances["utterance_id"].to_pylist(), given.vectors, strict=True))
+    row_of = {one: row for row, one in enumerate(before)}
     altered = {one.utterance_id for one in alterations}
-    vectors = {
-        one: vector_of[original]
+    untouched = {
+        one: original
         for one, original in zip(planted.utterances["utterance_id"].to_pylist(), planted.original_ids, strict=True)
         if one not in altered
     }
+    vectors = {one: given.vectors[row_of[original]] for one, original in untouched.items()}
+    prints = {one: given.prints[row_of[original]] for one, original in untouched.items()}
     utterances, run_id = planted.utterances, hashlib.sha256(canonical_json(asdict(planting)).encode()).hexdigest()[:12]
     decided = DECISIONS.arrow().empty_table()
-    store = BlockStore(aside / "run" / "cache" / "embeddings" / listener.fingerprint)
+    store = block_store(pipeline, Catalog(aside / "run"))
     if alterations:
         log.info("plant: %d recordings to alter, and to be heard by %s", len(alterations), listener.name)
         made = sound(
@@ -144,30 +158,32 @@ def _write(given: Source, planting: Planting, aside: Path, to: Path) -> str:
         )
         utterances, decided = made.utterances, made.verdicts
         vectors |= made.vectors
+        prints |= made.prints
     ids = sorted(vectors)
-    rows = pa.table(
-        {
-            "utterance_id": pa.array(ids),
-            "extractor": pa.array([listener.name] * len(ids)),
-            "vector": fixed_size_lists(np.stack([vectors[one] for one in ids])),
-        }
-    )
+    heard = {"utterance_id": ids, "extractor": [listener.name] * len(ids)}
+    told = [prints[one] for one in ids]
+    of_prints = {
+        "samples_sha256": [one.samples_sha256 for one in told],
+        "landmarks": pa.array([one.landmarks for one in told], pa.list_(pa.int64())),
+    }
+    of_vectors = {"vector": fixed_size_lists(np.stack([vectors[one] for one in ids]))}
     names = sorted(set(utterances["corpus"].to_pylist()))
     publish = {"fingerprint": given.fingerprint}
     catalog.publish(CORPORA, _corpora(pipeline, names, to), **publish)
     for name in names:
         catalog.publish(UTTERANCES, utterances.filter(pc.field("corpus") == name), part=name, **publish)
-    catalog.publish(EMBEDDINGS, rows, part=listener.name, **publish)
+    catalog.publish(EMBEDDINGS, pa.table(heard | of_vectors), part=listener.name, **publish)
+    catalog.publish(SOUND_PRINTS, pa.table(heard | of_prints), part=listener.name, **publish)
     catalog.publish(DECISIONS, decided, part="embed", **publish)
     write_parquet(aside / TRUTH_FILE, planted.truth.cast(TRUTH.arrow()))
     if can_be_linked(pipeline):
-        told = utterances.to_pylist()
-        untouched = dict(zip(planted.utterances["utterance_id"].to_pylist(), planted.original_ids, strict=True))
-        was = {one: before[original] for one, original in untouched.items() if one not in altered}
-        write_corpora(told, was, pipeline=pipeline, folder=aside / "audio")
-        known = [row for row in told if row["utterance_id"] in was]
-        file_known(known, np.stack([vectors[row["utterance_id"]] for row in known]), store)
-        channels = {row["corpus"] for row in told if row["channel"] is not None}
+        rows = utterances.to_pylist()
+        was = {one: before[original] for one, original in untouched.items()}
+        write_corpora(rows, was, pipeline=pipeline, folder=aside / "audio")
+        known = {row["utterance_id"]: row for row in rows if row["utterance_id"] in untouched}
+        known_vectors, known_prints = np.stack([vectors[one] for one in known]), [prints[one] for one in known]
+        file_known(list(known.values()), known_vectors, known_prints, store)
+        channels = {row["corpus"] for row in rows if row["channel"] is not None}
         text = pipeline_text(given.pipeline_file, pipeline, names, to / "audio", channels=channels)
         write_text(aside / PIPELINE_FILE, text)
     kinds = pc.value_counts(planted.truth["fault"]).to_pylist()
@@ -187,14 +203,14 @@ def _corpora(pipeline: Pipeline, names: list[str], to: Path) -> pa.Table:
 
 
 def evaluate(pipeline: Pipeline, folder: Path, preset: Preset) -> Account:
-    """Clean what lies in a planted folder by a preset, and count what it found. Raises PlantingError where none is."""
+    """Judge what lies in a planted folder by a preset, and count what it found. Raises PlantingError where none is."""
     settings = _settings(folder)
     if settings is None:
         raise PlantingError(f"{folder}: no {SETTINGS_FILE}; expected a folder that `curate plant` has written")
     catalog = Catalog(folder)
     utterances, truth = catalog.read(UTTERANCES), read_parquet(folder / TRUTH_FILE)
     given, vectors = embedded(pipeline, catalog)
-    judged = preset(given, vectors)
+    judged = preset(given, sound_prints(pipeline, catalog), vectors)
     everything = Judged(
         decisions=pa.concat_tables([judged.decisions, catalog.read(DECISIONS)]), identities=judged.identities
     )
@@ -215,29 +231,32 @@ def evaluate(pipeline: Pipeline, folder: Path, preset: Preset) -> Account:
 
 
 def preset_named(name: str, pipeline: Pipeline) -> Preset:
-    """The rule of that name, and after it unification, both with what the pipeline file says of them."""
+    """Duplicates, the rule of that name and unification, one after the other, with what the pipeline file says."""
     if name not in PRESETS:
         raise PlantingError(f"preset {name!r}; expected one of {', '.join(PRESETS)}")
     rule = pipeline.cleaning if pipeline.cleaning.preset == name else PRESETS[name]()
     listener = encoder(pipeline)
 
-    def judge(utterances: pa.Table, vectors: Vectors) -> Judged:
-        author = Author(rule=name, step="clean", run_id="")
-        least = listener.min_one_person
-        cleaned = cleaning.clean(utterances, vectors, settings=rule, min_one_person=least, author=author)
-        left = kept(utterances, cleaned.decisions)
-        stays = pc.is_in(utterances["utterance_id"], value_set=left["utterance_id"].combine_chunks()).to_numpy()
-        by_pair = Author(rule=name, step="identities", run_id="")
-        unified, _ = same_people(
-            speaker_table(utterances),
+    def judge(utterances: pa.Table, prints: pa.Table, vectors: Vectors) -> Judged:
+        copying, judging, unifying = (
+            Author(rule=name, step=step, run_id="") for step in ("duplicates", "clean", "identities")
+        )
+        speakers, least = speaker_table(utterances), listener.min_one_person
+        decisions = judge_duplicates(utterances, prints, vectors, settings=pipeline.duplicates, author=copying)
+        left, heard = left_of(utterances, vectors, decisions, speakers)
+        cleaned = cleaning.clean(left, heard, settings=rule, min_one_person=least, author=judging)
+        decisions = pa.concat_tables([decisions, cleaned.decisions])
+        left, heard = left_of(utterances, vectors, decisions, speakers)
+        same = same_people(
+            speakers,
             left,
-            vectors[stays],
+            heard,
             settings=pipeline.identities,
             min_same_person=listener.min_same_person,
-            author=by_pair,
+            author=unifying,
         )
-        decisions = pa.concat_tables([cleaned.decisions, unified.decisions])
-        return Judged(decisions=decisions, identities=unified.identities)
+        decisions = pa.concat_tables([decisions, same.unified.decisions])
+        return Judged(decisions=decisions, identities=same.unified.identities)
 
     return judge
 

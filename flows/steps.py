@@ -25,6 +25,7 @@ from curate.runs import Result, Step
 from curate.scan import tables_of
 from curate.schema import (
     AGE_LABELS,
+    CALIBRATIONS,
     CORPORA,
     DECISIONS,
     EMBEDDINGS,
@@ -32,6 +33,7 @@ from curate.schema import (
     IDENTITIES,
     PUBLISHED_TRIALS,
     RESULTS,
+    SOUND_PRINTS,
     SPLITS,
     TRIALS,
     UTTERANCES,
@@ -39,9 +41,10 @@ from curate.schema import (
 from curate.similarity import unit
 from flows.code import CODE
 from flows.embedding import embed, embedded, encoder
-from flows.judging import ages, clean, decided, deciding, identities, left
+from flows.judging import ages, clean, decided, deciding, duplicates, identities, left, review
 from flows.reading import ingest, register, require_own_catalog, scan
 
+ABOUT_A_PAIR = ["utterance_id", "session_id", "sex", "corpus", "path"]  # what the rules of trials look at
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
 
 
@@ -81,7 +84,7 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
     settings = {key: value for key, value in asdict(pipeline.trials).items() if key not in COST_KEYS}
 
     def draw(step: Step) -> Result:
-        splits, told = catalog.read(SPLITS, pipeline.name), left(catalog).select(["utterance_id", "session_id", "sex"])
+        splits, told = catalog.read(SPLITS, pipeline.name), left(catalog).select(ABOUT_A_PAIR)
         test = splits.filter(pc.field("split") == "test").join(told, "utterance_id")
         rows = make_trials(test, benchmark=pipeline.name, **settings, rng=np.random.default_rng([pipeline.seed, 2]))
         targets = pc.sum(rows["is_target"]).as_py()
@@ -137,13 +140,17 @@ def forget_others(pipeline: Pipeline, catalog: Catalog) -> None:
     names = {corpus.name for corpus in pipeline.corpora}
     for table in (UTTERANCES, ENROLMENTS, PUBLISHED_TRIALS):
         catalog.keep_only(table, {corpus.name for corpus in pipeline.corpora if table in tables_of(corpus)})
-    catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | {"embed", "clean", "identities"})
-    catalog.keep_only(EMBEDDINGS, {encoder(pipeline).name})
+    steps = {"embed", "duplicates", "clean", "review", "identities"}
+    catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | steps)
+    for table in (EMBEDDINGS, SOUND_PRINTS):
+        catalog.keep_only(table, {encoder(pipeline).name})
 
 
 AFTER_INGEST: dict[str, Callable[[Pipeline, Catalog], Step]] = {
     "embed": embed,
+    "duplicates": duplicates,
     "clean": clean,
+    "review": review,
     "identities": identities,
     "ages": ages,
     "split": split,
@@ -176,6 +183,7 @@ def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
         utterances=utterances,
         decisions=pa.concat_tables([decided(catalog), catalog.read(DECISIONS, "identities")]),
         identities=catalog.read(IDENTITIES),
+        calibrations=catalog.read(CALIBRATIONS),
         age_labels=catalog.read(AGE_LABELS),
         splits=catalog.read(SPLITS, name),
         trials=drawn,

@@ -17,7 +17,14 @@ from flows.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [
+    *(command.name or command.callback.__name__ for command in app.registered_commands),
+    *(
+        f"{group.name} {command.name or command.callback.__name__}"
+        for group in app.registered_groups
+        for command in group.typer_instance.registered_commands
+    ),
+]
 
 
 def tracked() -> list[str]:
@@ -43,7 +50,7 @@ def test_every_reason_has_a_meaning():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_helped_with_an_example_and_named_in_the_readme(command):
-    shown = CliRunner().invoke(app, [command, "--help"])
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
     assert shown.exit_code == 0
     assert f"Example: curate {command}" in shown.output
     assert f"curate {command}" in README

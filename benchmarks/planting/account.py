@@ -7,7 +7,7 @@ alarm:
 | fault | of | found | false alarm |
 | --- | --- | --- | --- |
 | wrong_speaker, foreign_session, noise, tones, clipping, silence | utterances | it is taken | a good one is taken |
-| duplicate | utterances | a drop as duplicate names its twin, of whichever of the two | a good one is taken |
+| duplicate | utterances | a drop as (near) duplicate names its twin, of whichever of the two | a good one is taken |
 | mixed | labels | it is told as mixed_speaker, or dropped | a label that is not mixed is told so, or dropped |
 | wrong_sex, wrong_age | labels | a sex_conflict, age_conflict of it, its utterances, its pairs | of another label |
 | split | pairs | the two labels are one identity | two people are one identity |
@@ -44,7 +44,7 @@ from curate.similarity import Indices, Vectors
 
 Flags = NDArray[np.bool_]
 MIXED_REASONS = [Reason.MIXED_SPEAKER]
-DUPLICATE_REASONS = [Reason.DUPLICATE]
+DUPLICATE_REASONS = [Reason.DUPLICATE, Reason.NEAR_DUPLICATE]
 REASONS_ABOUT = {Fault.WRONG_SEX: [Reason.SEX_CONFLICT], Fault.WRONG_AGE: [Reason.AGE_CONFLICT]}
 NAMED = (Fault.WRONG_SPEAKER, Fault.FOREIGN_SESSION, Fault.MIXED)
 
@@ -57,7 +57,7 @@ class Judged:
     identities: pa.Table
 
 
-Preset = Callable[[pa.Table, Vectors], Judged]  # of utterances, in the order of ids, and their vectors
+Preset = Callable[[pa.Table, pa.Table, Vectors], Judged]  # of utterances in the order of ids, sound prints, vectors
 
 
 @dataclass(frozen=True, kw_only=True)

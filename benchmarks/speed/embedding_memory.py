@@ -26,8 +26,8 @@ from curate.blocks import BlockStore, fixed_size_lists
 from curate.catalog import Catalog, Sorted, rows_of
 from curate.decisions import Author
 from curate.embed import embed_block
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
-from curate.vectors import embedding_rows, plan, without_vector
+from curate.schema import DECISIONS, EMBEDDINGS, SOUND_PRINTS, UTTERANCES
+from curate.vectors import embedding_rows, plan, print_rows, without_vector
 
 RATE_HZ, SECONDS, DIMENSION = 16_000, 0.1, 256
 FILES_A_FOLDER = 1_000
@@ -99,6 +99,8 @@ def embed_here(root: Path) -> int:
             future.result()
     rows = embedding_rows(catalog, store, extractor=encoder.name, dimension=DIMENSION, scratch=root / "scratch")
     without_vector(catalog, store, Author(rule="bench", step="embed", run_id="1"), root / "scratch")
+    prints = print_rows(catalog, store, extractor=encoder.name, scratch=root / "scratch")
+    catalog.publish(SOUND_PRINTS, prints, part=encoder.name, fingerprint="1")
     return catalog.publish(EMBEDDINGS, rows, part=encoder.name, fingerprint="1")
 
 

@@ -1,4 +1,7 @@
-"""The utterances of a benchmark as rows on their way out: what nothing dropped, under people, with its split."""
+"""The utterances of a benchmark as rows on their way out: what nothing dropped, under people, with its split.
+
+A row that a verdict put under another label goes out as that label's, with its sex and ages.
+"""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -9,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.catalog import Catalog
+from curate.decisions import relabelled
 from curate.errors import ExportError
 from curate.export.outgoing import Export, Outgoing, Trial
-from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
+from curate.speakers import speaker_table
 from curate.storage import is_local, location
 
 ROWS_AT_ONCE = 4_096
@@ -48,7 +53,9 @@ def outgoing_rows(
     Raises ExportError where none is of such a length, and where the catalog's tables are not of one run; LocationError
     for a root that is no place.
     """
-    utterances = catalog.read(UTTERANCES).rename_columns({"licence": "row_licence"})
+    utterances = catalog.read(UTTERANCES)
+    utterances = relabelled(utterances, catalog.read(DECISIONS), speaker_table(utterances))
+    utterances = utterances.rename_columns({"licence": "row_licence"})
     corpora = catalog.read(CORPORA)
     places = pa.array([str(location(root)) for root in corpora["root"].to_pylist()], pa.string())
     roots = pa.table({"corpus": corpora["corpus"], "root": places})

@@ -43,7 +43,7 @@ FETCHED_AT_ONCE = 8  # files of a store
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("utterance_id", "string", "which utterance"),
     ("speaker_id", "string", "the person who speaks, across corpora"),
-    ("label", "string", "what the corpus calls the speaker"),
+    ("label", "string", "what a corpus calls the speaker"),
     ("corpus", "string", "where it comes from"),
     ("session_id", "string", "which of the speaker's sessions"),
     ("duration_s", "float64", "how long it is"),

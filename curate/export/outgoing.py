@@ -34,7 +34,7 @@ class Outgoing:
 
     utterance: str  # its utterance_id
     speaker: str  # its identity_id
-    label: str  # its speaker_id: what its corpus calls the speaker
+    label: str  # its speaker_id: what its corpus calls the speaker; of one that a verdict moved, the label that it gave
     corpus: str
     split: str  # of the benchmark
     file: Path  # absolute, or an address

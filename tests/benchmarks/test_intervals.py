@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
-from benchmarks.intervals import NUM_DRAWS, Trials, person_intervals
-from benchmarks.metrics import Costs, crossing, equal_error_rate, least_cost, min_dcf
+from benchmarks.classes import accuracy
+from benchmarks.intervals import NUM_DRAWS, Trials, central, estimate, person_intervals, weights
+from benchmarks.metrics import Costs, cllr, crossing, equal_error_rate, least_cost, min_dcf
 
 FIGURES = [crossing, partial(least_cost, costs=Costs())]
 
@@ -43,7 +45,9 @@ def test_weighing_trials_is_writing_them_out_as_often_as_their_people_are_drawn(
         scores, is_target = repeated(trials, rng.multinomial(num_people, np.full(num_people, 1 / num_people)))
         if is_target.any() and not is_target.all():
             drawn.append([equal_error_rate(scores, is_target), min_dcf(scores, is_target)])
-    np.testing.assert_allclose(found, np.quantile(drawn, [0.025, 0.975], axis=0).T, atol=1e-12)
+    bias = np.mean(drawn, axis=0) - [metric(trials.scores, trials.is_target) for metric in (equal_error_rate, min_dcf)]
+    expected = np.clip(np.quantile(drawn, [0.025, 0.975], axis=0) - bias, 0, 1)
+    np.testing.assert_allclose(found, expected.T, atol=1e-12)
 
 
 def test_the_interval_of_scores_without_a_mistake_is_a_point():
@@ -76,3 +80,90 @@ def test_the_same_seed_gives_the_same_interval(seed):
     trials = trials_of(20, rng=np.random.default_rng(0))
     one, again = (person_intervals(trials, FIGURES, rng=np.random.default_rng(seed)) for _ in range(2))
     assert one == again
+
+
+def test_the_weights_of_rows_worked_by_hand():
+    """Anna counts as often as she is drawn, with herself too; a trial of two people the product of both."""
+    enrolled, tested = np.array(["anna", "anna", "ben"]), np.array(["anna", "ben", "ben"])
+    times = np.random.default_rng(1).multinomial(2, [0.5, 0.5], size=6)
+    found = list(weights(enrolled, tested, rng=np.random.default_rng(1), num_draws=6))
+    assert {tuple(row) for row in times.tolist()} == {(2, 0), (1, 1), (0, 2)}
+    assert [weight.tolist() for weight in found] == [[anna, anna * ben, ben] for anna, ben in times.tolist()]
+    alone = list(weights(enrolled, rng=np.random.default_rng(1), num_draws=6))
+    assert [weight.tolist() for weight in alone] == [[anna, anna, ben] for anna, ben in times.tolist()]
+
+
+def test_the_interval_is_the_middle_of_the_draws_moved_until_their_mean_is_the_figure():
+    drawn = np.arange(101) / 100
+    assert central(0.6, drawn, bounds=(0, np.inf)) == pytest.approx((0.125, 1.075))
+    assert central(0.6, drawn, bounds=(0.2, 1)) == pytest.approx((0.2, 1))
+    assert central(0.6, [*drawn, *[np.nan] * 101], bounds=(0, np.inf)) == pytest.approx((0.125, 1.075))
+    assert np.isnan(central(0.6, [*drawn, *[np.nan] * 102], bounds=(0, np.inf))).all()
+
+
+@pytest.mark.parametrize("figure", [0, 1])
+def test_any_metric_has_the_interval_that_the_curve_gives(figure):
+    trials = trials_of(15, rng=np.random.default_rng(2))
+    people = [trials.enrol_person, trials.test_person]
+    expected = person_intervals(trials, FIGURES, rng=np.random.default_rng(7))[figure]
+    metric = (equal_error_rate, min_dcf)[figure]
+    found = estimate(metric, trials.scores, trials.is_target, people, rng=np.random.default_rng(7), bounds=(0, 1))
+    assert found.value == metric(trials.scores, trials.is_target)
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+    assert found.low <= found.value <= found.high
+
+
+def test_other_figures_have_intervals_too():
+    trials = trials_of(15, rng=np.random.default_rng(2))
+    people = [trials.enrol_person, trials.test_person]
+    found = estimate(cllr, trials.scores, trials.is_target, people, rng=np.random.default_rng(1))
+    assert found.low < found.value < found.high
+    truth, person = np.tile(["f", "m"], 100), np.repeat(np.arange(40), 5)
+    said = np.where(np.random.default_rng(3).random(200) < 0.8, truth, "f")
+    found = estimate(accuracy, said, truth, [person], rng=np.random.default_rng(1), bounds=(0, 1))
+    assert found.low < found.value == (said == truth).mean() < found.high
+
+
+def test_people_who_repeat_themselves_count_once():
+    """Every person is right of all utterances or of none: twenty times as many utterances tell nothing more."""
+    right, rng = np.tile([True, True, False], 10), np.random.default_rng
+    once = estimate(accuracy, right, np.ones(30, dtype=bool), [np.arange(30)], rng=rng(1))
+    often = estimate(
+        accuracy, np.repeat(right, 20), np.ones(600, dtype=bool), [np.repeat(np.arange(30), 20)], rng=rng(1)
+    )
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+
+
+def test_people_of_other_rows_are_refused():
+    with pytest.raises(ValueError, match=r"people of \[3, 2\] rows; expected columns of one length"):
+        next(weights(np.arange(3), np.arange(2), rng=np.random.default_rng(1)))
+
+
+def test_intervals_hold_the_truth_of_gaussian_scores_with_people_who_differ():
+    """Forty people, whose own targets and whose nontargets lie higher or lower: normal scores all the same, so that the
+    truth is known. Of 100 lists 95 should hold it, give or take 2; and the interval is as wide as the figures scatter.
+    """
+    apart, own, costs, rng = 3.0, 0.5, Costs(p_target=0.1), np.random.default_rng(1)
+    of_target, of_other = np.sqrt(1 + own**2), np.sqrt(1 + 2 * own**2)
+    threshold = np.linspace(-5, 10, 20_001)
+    truth = [
+        ndtr(-apart / (of_target + of_other)),
+        costs.of(ndtr(-threshold / of_other), ndtr((threshold - apart) / of_target)).min(),
+    ]
+    people = np.arange(40)
+    one, other = np.triu_indices(40, 1)
+    enrolled, tested = np.append(np.repeat(people, 4), one), np.append(np.repeat(people, 4), other)
+    is_target = enrolled == tested
+    held, figures, widths = np.zeros(2), [], []
+    for _ in range(100):
+        as_target, as_other = own * rng.normal(size=(2, 40))
+        shift = np.where(is_target, apart + as_target[enrolled], as_other[enrolled] + as_other[tested])
+        scores = rng.normal(size=len(is_target)) + shift
+        trials = Trials(scores=scores, is_target=is_target, enrol_person=enrolled, test_person=tested)
+        intervals = person_intervals(trials, [crossing, partial(least_cost, costs=costs)], rng=rng)
+        held += [low <= true <= high for (low, high), true in zip(intervals, truth, strict=True)]
+        figures.append([equal_error_rate(scores, is_target), min_dcf(scores, is_target, p_target=0.1)])
+        widths.append(np.diff(intervals)[:, 0])
+    assert (held >= 88).all()
+    assert (held <= 99).all()
+    assert np.mean(widths, axis=0) == pytest.approx(2 * 1.96 * np.std(figures, axis=0), rel=0.3)

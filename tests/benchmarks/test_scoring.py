@@ -61,7 +61,7 @@ def test_the_figures_come_with_intervals_counts_and_conventions():
     common = {"benchmark": "toy", "system": "ge2e", "num_target": 2, "num_nontarget": 3}
     value = equal_error_rate(scores, is_target)
     assert eer.items() >= (common | {"metric": "eer", "value": value, "conventions": EER_CONVENTIONS}).items()
-    value = min_dcf(scores, is_target, costs)
+    value = min_dcf(scores, is_target, p_target=0.05)
     assert dcf.items() >= (common | {"metric": "min_dcf", "value": value, "conventions": costs.conventions()}).items()
     assert (eer["value"], dcf["value"]) == (pytest.approx(1 / 3), pytest.approx(0.5))
     assert all(row["lower"] <= row["value"] <= row["upper"] for row in (eer, dcf))

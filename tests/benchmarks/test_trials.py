@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.trials import NumberedPairs, list_names, make_trials, voxceleb_list
+from benchmarks.trials import list_names, make_trials, voxceleb_list
 from curate.catalog import conform
 from curate.errors import PipelineError
 from curate.schema import TRIALS
@@ -172,16 +172,6 @@ def test_the_order_of_the_rows_does_not_matter(seed):
     test = crowd()
     order = np.random.default_rng(seed).permutation(len(test))
     assert make(test.take(pa.array(order)), targets=9, nontargets=9) == make(test, targets=9, nontargets=9)
-
-
-def test_every_pair_is_drawn_about_as_often():
-    numbered = NumberedPairs(first=np.array([1, 3, 3, 5, 5]), end=np.array([5, 5, 4, 5, 5]))
-    drawn = Counter()
-    for seed in range(1000):
-        left, right = numbered.sample(3, np.random.default_rng(seed))
-        drawn.update(zip(left.tolist(), right.tolist(), strict=True))
-    assert sorted(drawn) == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 3), (1, 4), (2, 3)]
-    assert all(350 < count < 510 for count in drawn.values())  # 3000 / 7 = 429 are expected
 
 
 def test_a_few_trials_of_half_a_thousand_million_do_not_enumerate_them():

@@ -18,8 +18,8 @@ from curate import audio
 from curate.blocks import BlockStore
 from curate.catalog import Catalog
 from curate.embed import embed_block
-from curate.schema import EMBEDDINGS
-from curate.vectors import embedding_rows, plan
+from curate.schema import EMBEDDINGS, SOUND_PRINTS
+from curate.vectors import embedding_rows, plan, print_rows
 
 folder, number = Path(sys.argv[1]), int(sys.argv[2])
 moments = 0
@@ -64,3 +64,5 @@ with ThreadPoolExecutor(2) as threads:
         print(done.block, flush=True)  # noqa: T201
 rows = embedding_rows(catalog, store, extractor="spectrum", dimension=8, scratch=folder / "scratch")
 catalog.publish(EMBEDDINGS, rows, part="spectrum", fingerprint="1")
+prints = print_rows(catalog, store, extractor="spectrum", scratch=folder / "scratch")
+catalog.publish(SOUND_PRINTS, prints, part="spectrum", fingerprint="1")

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.blocks import BLOCK_SCHEMA, BlockStore, Fault, Stretch, fixed_size_lists, matrix, name_of_block
+from curate.blocks import (
+    BLOCK_SCHEMA,
+    BlockStore,
+    Fault,
+    SoundPrint,
+    Stretch,
+    arrays,
+    fixed_size_lists,
+    matrix,
+    name_of_block,
+)
 from curate.errors import CatalogError
 from curate.reasons import Reason
 
@@ -21,6 +31,15 @@ def stretch(sha, start_s=0.0, duration_s=1.0, channel=None):
 
 
 BLOCK = [stretch("a"), stretch("b", channel=1), stretch("c", start_s=0.1)]
+PRINTS = {
+    0: SoundPrint(samples_sha256="1f", landmarks=np.int64([3, 5 << 40])),
+    1: SoundPrint(samples_sha256="2f", landmarks=np.int64([])),
+}
+FAULTS = {2: Fault(reason=Reason.SILENT, detail="all its samples are zero")}
+
+
+def add(store, block=BLOCK, vectors=VECTORS):
+    return store.add(block, vectors, PRINTS, FAULTS)
 
 
 @pytest.fixture
@@ -34,7 +53,7 @@ def rows_of(store):
 
 
 def test_a_block_holds_what_each_vector_was_computed_from_and_why_there_is_none(store):
-    name = store.add(BLOCK, VECTORS, {2: Fault(reason=Reason.SILENT, detail="all its samples are zero")})
+    name = add(store)
     rows = rows_of(store)
     assert [(row["content_sha256"], row["start_s"], row["duration_s"], row["channel"]) for row in rows] == [
         ("a", 0.0, 1.0, -1),
@@ -47,13 +66,28 @@ def test_a_block_holds_what_each_vector_was_computed_from_and_why_there_is_none(
         (None, None),
         ("silent", "all its samples are zero"),
     ]
+    assert [(row["samples_sha256"], row["num_landmarks"], row["landmarks"]) for row in rows] == [
+        ("1f", 2, [3, 5 << 40]),
+        ("2f", 0, []),
+        (None, 0, []),
+    ]
     assert {row["block"] for row in rows} == {name} == {name_of_block(BLOCK)}
     assert pq.read_schema(store.files()[0]).names == BLOCK_SCHEMA.names
 
 
 def test_who_computes_a_block_twice_writes_one_file(store):
-    assert store.add(BLOCK, VECTORS) == store.add(BLOCK, VECTORS)
+    assert add(store) == add(store)
     assert len(store.files()) == 1
+
+
+def told(prints):
+    return {key: (one.samples_sha256, one.landmarks.tolist()) for key, one in prints.items()}
+
+
+def test_sound_prints_are_read_by_what_they_are_of_and_where_there_is_a_fault_there_is_none(store):
+    prints = store.read_prints(add(store))
+    assert told(prints) == {BLOCK[0].key: ("1f", [3, 5 << 40]), BLOCK[1].key: ("2f", [])}
+    assert {one.landmarks.dtype for one in prints.values()} == {np.dtype(np.int64)}
 
 
 @given(st.sampled_from(["content_sha256", "start_s", "duration_s", "channel"]))
@@ -72,7 +106,7 @@ def test_a_file_that_moved_has_the_key_it_had(tmp_path):
 
 
 def test_a_block_that_was_being_written_when_the_power_failed_is_none_and_is_cleared_away(store):
-    store.add(BLOCK, VECTORS)
+    add(store)
     (block,) = store.files()
     block.rename(block.with_name(block.name + ".1234.new"))
     assert store.files() == []
@@ -81,7 +115,7 @@ def test_a_block_that_was_being_written_when_the_power_failed_is_none_and_is_cle
 
 
 def test_a_fault_of_the_disk_costs_no_block(store, monkeypatch):
-    store.add(BLOCK, VECTORS)
+    add(store)
 
     def too_many(*_arguments, **_options):
         raise OSError(errno.EMFILE, "Too many open files")
@@ -96,7 +130,7 @@ def test_a_fault_of_the_disk_costs_no_block(store, monkeypatch):
 @given(st.data())
 def test_a_block_with_any_bit_turned_is_told_damaged_or_read_as_it_was(tmp_path_factory, data):
     store = BlockStore(tmp_path_factory.mktemp("blocks"))
-    store.add(BLOCK, VECTORS)
+    add(store)
     (file,) = store.files()
     content = bytearray(file.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -106,6 +140,7 @@ def test_a_block_with_any_bit_turned_is_told_damaged_or_read_as_it_was(tmp_path_
         keys, vectors = store.read(file.stem)
         assert keys == [stretch.key for stretch in BLOCK]
         np.testing.assert_array_equal(vectors, VECTORS)
+        assert told(store.read_prints(file.stem)) == {BLOCK[0].key: ("1f", [3, 5 << 40]), BLOCK[1].key: ("2f", [])}
 
 
 def test_two_workers_at_one_block_do_not_write_into_one_file(store, monkeypatch):
@@ -114,25 +149,28 @@ def test_two_workers_at_one_block_do_not_write_into_one_file(store, monkeypatch)
 
     def with_another(rows, file, **options):
         monkeypatch.setattr(pq, "write_table", write_table)
-        store.add(BLOCK, VECTORS)
+        add(store)
         write_table(rows, file, **options)
 
     monkeypatch.setattr(pq, "write_table", with_another)
-    store.add(BLOCK, VECTORS)
+    add(store)
     (block,) = store.folder.iterdir()
     assert [row["vector"] for row in pq.read_table(block).to_pylist()] == VECTORS.tolist()
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "flipped"])
+@pytest.mark.parametrize("damage", ["cut", "other", "flipped", "without prints"])
 def test_a_damaged_block_is_taken_away_and_the_others_stay(store, damage):
     vectors = np.random.default_rng(3).normal(size=(3, 64)).astype(np.float32)
-    store.add(BLOCK, vectors)
+    add(store, BLOCK, vectors)
     (sound,) = store.files()
-    store.add(BLOCK[:1], vectors[:1])
+    add(store, BLOCK[:1], vectors[:1])
     (damaged,) = set(store.files()) - {sound}
     content = bytearray(damaged.read_bytes())
     if damage == "cut":
         content = content[: len(content) // 2]
+    elif damage == "without prints":  # as they were before there were any
+        pq.write_table(pq.read_table(damaged).drop_columns(["samples_sha256", "num_landmarks", "landmarks"]), damaged)
+        content = bytearray(damaged.read_bytes())
     elif damage == "other":
         pq.write_table(pa.table({"key": ["x"]}), damaged)
         content = bytearray(damaged.read_bytes())
@@ -152,6 +190,12 @@ def test_a_matrix_survives_being_a_column(num_rows, dimension):
     np.testing.assert_array_equal(matrix(one), vectors)
     np.testing.assert_array_equal(matrix(one.slice(1)), vectors[1:])
     np.testing.assert_array_equal(matrix(two.slice(1)), np.concatenate([vectors, vectors])[1:])
+
+
+@given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), max_size=5), st.integers(0, 5))
+def test_lists_of_any_lengths_survive_being_a_column(lists, skipped):
+    column = pa.chunked_array([pa.array(lists, pa.list_(pa.int64()))] * 2)
+    assert [one.tolist() for one in arrays(column.slice(skipped))] == (lists + lists)[skipped:]
 
 
 def test_an_empty_column_of_lists_is_an_empty_matrix():

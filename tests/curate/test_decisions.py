@@ -1,4 +1,4 @@
-"""What verdicts promise: one row an id in their order, and only what was dropped is left out."""
+"""What verdicts promise: one row an id in their order, only what was dropped is left out, and a reviewer's outrank."""
 
 import numpy as np
 import pyarrow as pa
@@ -6,10 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.catalog import conform
-from curate.decisions import Author, counts, dropped, in_words, kept, verdicts
+from curate.catalog import conform, rows_of
+from curate.decisions import (
+    OF_LABEL,
+    REVIEW,
+    Author,
+    as_decided,
+    counts,
+    dropped,
+    in_words,
+    kept,
+    new_labels,
+    relabelled,
+    settled,
+    verdicts,
+)
 from curate.reasons import MEANING, Reason, Subject, Verdict
-from curate.schema import DECISIONS
+from curate.schema import DECISIONS, UTTERANCES
+from curate.speakers import speaker_table
 
 AUTHOR = Author(rule="a rule", step="clean", run_id="0123456789ab")
 kinds = st.sampled_from([Verdict.KEEP, Verdict.DROP])
@@ -126,3 +140,187 @@ def test_every_verdict_has_a_word():
     row = {"reason": "ok", "score": None}
     told = [in_words(row | {"verdict": verdict}).split(",")[0] for verdict in Verdict]
     assert told == ["kept", "dropped", "merged", "relabelled"]
+
+
+# ------------------------------------------------------------------------------------------ labels that verdicts give
+
+
+def said(subject_id, verdict, other_id=None, *, step="clean", subject=Subject.UTTERANCE):
+    """One decision."""
+    author = Author(rule="a rule", step=step, run_id="0")
+    return verdicts(author, subject, [subject_id], verdict=verdict, reason=Reason.OK, other_ids=[other_id])
+
+
+def all_of(*rows):
+    return pa.concat_tables([DECISIONS.arrow().empty_table(), *rows])
+
+
+def told(utterance_id, speaker_id, **columns):
+    """One row of utterances, of the corpus that its label is of."""
+    corpus = speaker_id.split("/")[0]
+    return {
+        "utterance_id": utterance_id,
+        "corpus": corpus,
+        "speaker_id": speaker_id,
+        "path": f"{utterance_id}.wav",
+        "start_s": 0.0,
+        **columns,
+    }
+
+
+AN = {"sex": "female", "age_min_years": 30, "age_max_years": 30, "age_source": "list", "accent": "northern"}
+BAO = {"sex": "male", "nationality": "Việt Nam"}
+SPOKEN = rows_of(
+    UTTERANCES,
+    [
+        told("a/1", "a/an", session_id="a/an/video 1", language="vi", transcript="xin chào", licence="CC0", **AN),
+        told("a/2", "a/an", **AN | {"age_min_years": 34, "age_max_years": 36}),
+        told("b/1", "b/bao", session_id="b/bao/call", age_min_years=50, age_max_years=59, age_source="list", **BAO),
+        told("b/2", "b/bao", age_min_years=61, age_max_years=61, age_conflict_years=3, accent="southern", **BAO),
+        told("b/3", "b/bao", accent="northern", **BAO),
+    ],
+)
+LABELS = speaker_table(SPOKEN)
+
+
+def test_a_moved_utterance_is_told_as_its_new_label_is_and_keeps_what_is_of_the_recording():
+    after = relabelled(SPOKEN, all_of(said("a/1", "relabel", "b/bao")), LABELS)
+    assert after.schema == SPOKEN.schema
+    before, now = SPOKEN.to_pylist(), after.to_pylist()
+    assert now[1:] == before[1:]
+    assert now[0] == before[0] | {
+        "speaker_id": "b/bao",
+        "session_id": "b/bao/video 1",
+        "sex": "male",
+        "age_min_years": 50,  # the range that the label's own rows span
+        "age_max_years": 61,
+        "age_source": None,  # and nobody said that range
+        "age_conflict_years": None,
+        "accent": None,  # its rows disagree
+        "nationality": "Việt Nam",
+    }
+
+
+def test_what_nobody_says_of_the_new_label_is_not_said_of_what_moves_there():
+    after = relabelled(SPOKEN, all_of(said("b/2", "relabel", "a/an")), LABELS).to_pylist()[3]
+    assert {name: after[name] for name in ("sex", "accent", "nationality", "session_id")} == {
+        "sex": "female",
+        "accent": "northern",
+        "nationality": None,
+        "session_id": None,
+    }
+    bare = LABELS.select(["speaker_id"])
+    after = relabelled(SPOKEN, all_of(said("b/2", "relabel", "a/an")), bare).to_pylist()[3]
+    assert {after[name] for name in OF_LABEL} == {None}
+
+
+def test_columns_that_are_not_there_are_not_added():
+    some = SPOKEN.select(["sex", "utterance_id", "speaker_id"])
+    after = relabelled(some, all_of(said("a/2", "relabel", "b/bao")), LABELS)
+    assert after.schema == some.schema
+    assert after.to_pylist()[1] == {"sex": "male", "utterance_id": "a/2", "speaker_id": "b/bao"}
+
+
+def test_an_utterance_that_is_dropped_moves_nowhere():
+    decisions = all_of(said("a/1", "relabel", "b/bao"), said("a/1", "drop", step="duplicates"), said("a/2", "drop"))
+    assert as_decided(SPOKEN, decisions, LABELS).to_pylist() == SPOKEN.to_pylist()[2:]
+
+
+def test_labels_and_pairs_of_the_same_name_move_no_utterance():
+    decisions = all_of(
+        said("a/1", "relabel", "b/bao", subject=Subject.SPEAKER), said("a/1", "relabel", "b/bao", subject=Subject.PAIR)
+    )
+    assert relabelled(SPOKEN, decisions, LABELS).equals(SPOKEN)
+    assert new_labels(decisions).num_rows == 0
+
+
+def test_a_reviewers_verdict_on_an_utterance_stands_in_place_of_all_others():
+    rule_moves, rule_drops = said("a/1", "relabel", "b/bao"), said("a/1", "drop", step="embed")
+    keeps, drops, moves = (
+        said("a/1", verdict, other, step=REVIEW)
+        for verdict, other in (("keep", None), ("drop", None), ("relabel", "b/bao"))
+    )
+    for decisions, speaker in (
+        ([rule_moves, keeps], "a/an"),
+        ([keeps, rule_drops, rule_moves], "a/an"),
+        ([rule_drops, moves], "b/bao"),
+        ([rule_moves, drops], None),
+        ([rule_moves], "b/bao"),
+    ):
+        left = as_decided(SPOKEN, all_of(*decisions), LABELS)
+        assert dict(zip(*(left[c].to_pylist() for c in ("utterance_id", "speaker_id")), strict=True)) == {
+            "a/2": "a/an",
+            "b/1": "b/bao",
+            "b/2": "b/bao",
+            "b/3": "b/bao",
+        } | ({"a/1": speaker} if speaker else {})
+
+
+def test_a_reviewers_verdict_on_a_pair_is_of_this_pair_alone():
+    pair = {"subject": Subject.PAIR}
+    by_rule = [said("x", "merge", "y", **pair), said("x", "keep", "z", **pair), said("x", "drop")]
+    by_reviewer = said("x", "keep", "y", step=REVIEW, **pair)
+    assert settled(all_of(*by_rule, by_reviewer)).equals(all_of(*by_rule[1:], by_reviewer))
+
+
+def test_where_nobody_reviewed_everything_is_settled():
+    decisions = all_of(said("a", "drop"), said("a", "relabel", "b"), said("a", "drop", subject=Subject.SPEAKER))
+    assert settled(decisions).equals(decisions)
+    assert len(settled(DECISIONS.arrow().empty_table())) == 0
+
+
+LABEL_IDS = ["a/x", "a/y", "b/z"]
+
+
+@st.composite
+def judged_tables(draw):
+    """Utterances in any order, and any decisions on them and on others; of one step, one row an utterance."""
+    ids = draw(st.lists(st.sampled_from([f"u{i}" for i in range(8)]), unique=True, max_size=8))
+    sexes = st.sampled_from(["female", "male", None])
+    rows = [
+        told(one, draw(st.sampled_from(LABEL_IDS)), sex=draw(sexes), session_id=draw(st.sampled_from(["s", None])))
+        for one in ids
+    ]
+    for row in rows:
+        row["session_id"] = row["session_id"] and f"{row['speaker_id']}/{row['session_id']}"
+    said_of = {
+        step: draw(
+            st.dictionaries(
+                st.sampled_from([f"u{i}" for i in range(8)]),
+                st.tuples(st.sampled_from(["keep", "drop", "relabel"]), st.sampled_from(LABEL_IDS)),
+            )
+        )
+        for step in ("clean", REVIEW)
+    }
+    decisions = [
+        said(one, verdict, other if verdict == "relabel" else None, step=step)
+        for step, verdict_of in said_of.items()
+        for one, (verdict, other) in verdict_of.items()
+    ]
+    order = draw(st.permutations(range(len(decisions))))
+    return rows_of(UTTERANCES, rows), all_of(*(decisions[i] for i in order)), said_of
+
+
+@settings(deadline=None, max_examples=60)
+@given(judged_tables())
+def test_every_utterance_is_where_plain_loops_put_it(made):
+    utterances, decisions, said_of = made
+    labels = speaker_table(utterances)
+    sexes = dict(zip(labels["speaker_id"].to_pylist(), labels["sex"].to_pylist(), strict=True))
+    expected = []
+    for row in utterances.to_pylist():
+        verdict, other = said_of[REVIEW].get(row["utterance_id"]) or said_of["clean"].get(
+            row["utterance_id"], ("keep", None)
+        )
+        if verdict == "relabel":
+            session = row["session_id"] and f"{other}/s"
+            row |= {"speaker_id": other, "sex": sexes.get(other), "session_id": session}
+        if verdict != "drop":
+            expected.append(row)
+    after = as_decided(utterances, decisions, labels)
+    assert after.schema == utterances.schema
+    assert after.to_pylist() == expected
+    assert as_decided(after, decisions, labels).equals(after)  # to do so again changes nothing
+    assert relabelled(utterances, decisions, labels)["utterance_id"].equals(utterances["utterance_id"])
+    once = settled(decisions)
+    assert settled(once).equals(once)

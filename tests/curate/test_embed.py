@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import embed
-from curate.blocks import BlockStore, Fault, Stretch
-from curate.embed import Heard, embed_block, in_batches, unheard
+from curate.blocks import BlockStore, Fault, SoundPrint, Stretch
+from curate.embed import Heard, Unheard, embed_block, in_batches, unheard
 from curate.errors import CorpusError
+from curate.landmarks import landmarks
 from curate.reasons import Reason
 
 RATE_HZ = 8_000
@@ -118,6 +119,7 @@ def test_a_stretch_that_cannot_be_heard_has_its_reason_and_costs_the_others_noth
         None,
     ]
     assert [row["vector"][2] for row in rows] == [400, 0, 0, 0, 0, 0, 480]
+    assert [row["samples_sha256"] is None for row in rows] == [row["fault"] is not None for row in rows]
     told = "\n".join(done.faults)
     assert len(done.faults) == 5
     for words in (
@@ -142,6 +144,7 @@ def test_a_vector_that_is_not_finite_is_a_fault_of_that_one_alone(root, store, v
     rows = filed(store)
     assert [row["fault"] for row in rows] == [None, "not_finite", None]
     assert rows[1]["vector"] == [0, 0, 0]
+    assert (rows[1]["samples_sha256"], rows[1]["landmarks"]) == (None, [])
     assert done.faults == (f"{root}/b.wav: its vector is not finite",)
 
 
@@ -193,6 +196,38 @@ def test_a_channel_of_a_file_is_heard_alone(root, store):
     embed_block([replace(whole, channel=channel) for channel in (0, 1, None)], CountingExtractor(), store)
     expected = CountingExtractor().embed([both[:, 0], both[:, 1], both.mean(axis=1)])
     np.testing.assert_allclose([row["vector"] for row in filed(store)], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch_s", [0.0, 10.0])
+def test_sound_prints_are_of_what_the_extractor_is_given(root, store, batch_s):
+    """Mono, at its rate: here of files of two channels at twice that."""
+    rng, given = np.random.default_rng(4), []
+
+    class Keeping(CountingExtractor):
+        def embed(self, waveforms):
+            given.extend(waveforms)
+            return super().embed(waveforms)
+
+    for name, num_samples in (("x", 16_000), ("y", 24_000)):
+        sound = rng.uniform(-0.5, 0.5, (num_samples, 2)) * np.sin(np.arange(num_samples) / 900)[:, None]
+        soundfile.write(root / f"{name}.wav", sound, 2 * RATE_HZ)
+    embed_block(block_of(root, "zeros", "x", "text", "y"), Keeping(batch_s), store)
+    rows = [row for row in filed(store) if row["fault"] is None]
+    assert [len(waveform) for waveform in given] == [8_000, 12_000]
+    assert [row["samples_sha256"] for row in rows] == [hashlib.sha256(one.tobytes()).hexdigest() for one in given]
+    assert [row["landmarks"] for row in rows] == [landmarks(one, RATE_HZ).tolist() for one in given]
+    assert all(row["landmarks"] for row in rows)
+
+
+def test_the_same_samples_in_another_format_have_the_same_print(root, store):
+    sound, _ = soundfile.read(root / "short.wav", dtype="int16")
+    soundfile.write(root / "short.flac", sound, RATE_HZ)
+    (wav,) = block_of(root, "short")
+    sha = hashlib.sha256((root / "short.flac").read_bytes()).hexdigest()
+    embed_block([wav, replace(wav, file=root / "short.flac", content_sha256=sha)], CountingExtractor(), store)
+    one, other = filed(store)
+    assert one["content_sha256"] != other["content_sha256"]
+    assert one["samples_sha256"] == other["samples_sha256"]
 
 
 @pytest.mark.parametrize(("promised_s", "fault"), [(0.199, None), (0.33, "truncated"), (0.26, "truncated")])
@@ -254,18 +289,21 @@ def test_no_more_is_decoded_ahead_than_a_batch_and_a_file_for_each_thread(root, 
 @given(st.lists(st.integers(1, 50), max_size=30), st.sets(st.integers(0, 29)), st.integers(0, 100))
 def test_batches_hold_every_waveform_once_in_order_and_no_more_than_was_asked(lengths, faulty, most):
     extractor = CountingExtractor(most / RATE_HZ)
-    silent = Fault(reason=Reason.SILENT)
-    heard = [Heard(i, silent if i in faulty else np.ones(n, dtype=np.float32)) for i, n in enumerate(lengths)]
+    silent, known = Fault(reason=Reason.SILENT), SoundPrint(samples_sha256="", landmarks=np.int64([]))
+    heard = [
+        Unheard(i, silent) if i in faulty else Heard(i, np.ones(n, dtype=np.float32), known)
+        for i, n in enumerate(lengths)
+    ]
     faults = {}
     batches = list(in_batches(iter(heard), faults, extractor))
-    places = [place for batch in batches for place, _ in batch]
+    places = [one.place for batch in batches for one in batch]
     assert places == [i for i in range(len(lengths)) if i not in faulty]
     assert set(faults) == {i for i in faulty if i < len(lengths)}
     for batch in batches:
-        total = sum(len(waveform) for _, waveform in batch)
+        total = sum(len(one.waveform) for one in batch)
         assert len(batch) == 1 or total <= most + 1e-6
     for one, two in itertools.pairwise(batches):
-        assert sum(len(waveform) for _, waveform in one) + len(two[0][1]) > most
+        assert sum(len(heard.waveform) for heard in one) + len(two[0].waveform) > most
 
 
 def test_what_is_known_of_a_fault_stays_as_it_is():

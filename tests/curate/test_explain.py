@@ -1,5 +1,7 @@
 """What an explanation promises: every decision on an utterance or speaker, in words, and nothing of others."""
 
+from datetime import UTC, datetime, timedelta
+
 import pyarrow as pa
 import pytest
 
@@ -8,7 +10,9 @@ from curate.decisions import Author, verdicts
 from curate.errors import CatalogError
 from curate.explain import counted, explain
 from curate.reasons import MEANING, Reason, Subject, Verdict
-from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, SPEAKER_PAIRS, SPLITS, UTTERANCES
+from curate.reviewed import reviewed
+from curate.reviews import said, standing
+from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, REVIEWS, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES
 
 CLEAN = Author(rule="vietsv", step="clean", run_id="c1ea0")
 UNIFY = Author(rule="threshold", step="unify", run_id="0a1f1")
@@ -164,3 +168,109 @@ def test_an_utterance_with_the_name_of_its_speaker_is_not_told_the_decision_twic
 )
 def test_one_is_counted_in_the_singular_and_nothing_else(number, words, said):
     assert counted(number, *words) == said
+
+
+# ---------------------------------------------------------------------------------------------------------- reviewers
+
+SAID_AT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
+
+
+def say(catalog, *rows):
+    """Rows of (subject, id, verdict, and more), said by ann a minute after one another."""
+    said = [
+        {"reviewer": "ann", "num_before": number, "said_at": SAID_AT + timedelta(minutes=number)}
+        | {"subject": subject, "subject_id": one, "verdict": verdict}
+        | more
+        for number, (subject, one, verdict, more) in enumerate(rows)
+    ]
+    catalog.publish(REVIEWS, rows_of(REVIEWS, said), part="ann", fingerprint="f")
+
+
+def apply_reviews(catalog, at):
+    """The step `review` as a run carries it out at that time."""
+    stands, utterances = standing(said(catalog)), catalog.read(UTTERANCES)
+    ruled = catalog.read(DECISIONS, "clean")
+    found = reviewed(stands, utterances, ruled, utterances["utterance_id"], run_id="e51ec")
+    catalog.publish(DECISIONS, found.decisions, part="review", fingerprint="f")
+    run = {"run_id": "e51ec", "step": "review", "part": "all", "started_at": at, "finished_at": at}
+    run |= {"num_rows": 0, "summary": "", "settings": "", "versions": "", "fingerprint": ""}
+    catalog.publish(RUNS, rows_of(RUNS, [run]), fingerprint="f")
+
+
+LATER = SAID_AT + timedelta(hours=1)
+BY_ANN = f"reviewed: {MEANING[Reason.REVIEWED]}. By ann, step review, run e51ec."
+
+
+def test_what_a_reviewer_said_is_told_first_and_the_rules_as_outranked(catalog):
+    say(catalog, ("utterance", "toy/a2", "keep", {"note": "a cold"}), ("pair", "toy/a", "keep", {"other_id": "toy/b"}))
+    apply_reviews(catalog, LATER)
+    assert explain(catalog, "toy/a2")[1:5] == [
+        f"What stands: The utterance was kept, {BY_ANN} Noted: a cold",
+        f"Outranked: The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, held against "
+        "0.6000 .. 0.9000). By vietsv, step clean, run c1ea0.",
+        f"What stands: Its speaker toy/a, as toy/a with toy/b, was kept, {BY_ANN}",
+        f"Its speaker toy/a was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By vietsv, step clean, run c1ea0.",
+    ]
+    assert explain(catalog, "toy/a")[1:3] == ["  1 keep, ok", "  1 keep, reviewed"]
+    assert not any("ann" in line for line in explain(catalog, "toy/c"))
+
+
+def test_what_carries_out_a_reviewers_word_is_not_outranked_by_it(catalog):
+    say(catalog, ("pair", "toy/b", "merge", {"other_id": "toy/a"}))
+    apply_reviews(catalog, LATER)
+    merge = {"verdict": Verdict.MERGE, "reason": Reason.REVIEWED, "other_ids": ["toy/b"], "score": 0.1}
+    catalog.publish(DECISIONS, verdicts(UNIFY, Subject.PAIR, ["toy/a"], **merge), part="unify", fingerprint="f")
+    story = [line for line in explain(catalog, "toy/b") if "was merged" in line]
+    assert [line.split(",")[0] for line in story] == ["What stands: The speaker", "The speaker"]
+    assert "(score 0.1000)" in story[1]
+
+
+def test_an_utterance_under_a_new_label_tells_which_and_whose_it_is_now(catalog):
+    say(catalog, ("utterance", "toy/a2", "relabel", {"other_id": "toy/c"}), ("speaker", "toy/c", "keep", {}))
+    apply_reviews(catalog, LATER)
+    story = explain(catalog, "toy/a2")
+    assert f"What stands: The utterance was relabelled to toy/c, {BY_ANN}" in story
+    assert f"What stands: Its new speaker toy/c was kept, {BY_ANN}" in story
+    assert "Identity toy/c, of this speaker alone." in story
+
+
+def test_what_no_run_has_applied_yet_is_told(catalog):
+    say(catalog, ("utterance", "toy/a1", "drop", {"note": "music"}), ("speaker", "toy/a", "drop", {}))
+    when, yet = "2026-01-02 10:3{} UTC", "no run has applied it yet; `curate run` does."
+    said_of = [
+        f"By ann, {when.format(0)}: drop utterance toy/a1 (music): {yet}",
+        f"By ann, {when.format(1)}: drop speaker toy/a: {yet}",
+    ]
+    assert [line for line in explain(catalog, "toy/a1") if "ann" in line] == said_of
+    assert [line for line in explain(catalog, "toy/a") if "ann" in line] == said_of[1:]
+    apply_reviews(catalog, LATER)
+    assert not any("no run" in line for line in explain(catalog, "toy/a1") + explain(catalog, "toy/a"))
+    say(
+        catalog,
+        ("utterance", "toy/a1", "drop", {}),
+        *[("speaker", "toy/a", "drop", {})] * 60,
+        ("speaker", "toy/a", None, {}),
+    )
+    assert [line for line in explain(catalog, "toy/a1") if "no run" in line] == [
+        f"By ann, 2026-01-02 11:31 UTC: take back what was said of speaker toy/a: {yet}"
+    ]
+
+
+def test_what_a_run_could_not_apply_is_told(catalog):
+    say(catalog, ("utterance", "toy/a1", "relabel", {"other_id": "toy/gone"}))
+    apply_reviews(catalog, LATER)
+    (line,) = [line for line in explain(catalog, "toy/a1") if "ann" in line]
+    assert line.endswith("relabel utterance toy/a1 to toy/gone: the last run could not apply it.")
+
+
+def test_an_utterance_that_shares_its_speakers_verdict_is_no_open_question(catalog):
+    say(
+        catalog,
+        ("utterance", "toy/a1", "keep", {}),
+        ("utterance", "toy/a1", None, {}),
+        ("speaker", "toy/a", "drop", {}),
+    )
+    apply_reviews(catalog, LATER)
+    story = explain(catalog, "toy/a1")
+    assert story[1] == f"What stands: The utterance was dropped, {BY_ANN}"
+    assert not any("take back" in line for line in story)

@@ -1,4 +1,4 @@
-"""What a SIGKILL leaves: no finished block runs again, and the vectors are those of an undisturbed run."""
+"""What a SIGKILL leaves: no finished block runs again, and the tables are those of an undisturbed run."""
 
 import hashlib
 import signal
@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from curate.catalog import Catalog, rows_of
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
+from curate.schema import DECISIONS, EMBEDDINGS, SOUND_PRINTS, UTTERANCES
 
 RATE_HZ, NUM_FILES, NUM_KILLS = 8_000, 96, 20
 SCRIPT = Path(__file__).with_name("killed_embedding.py")
@@ -61,5 +61,6 @@ def test_twenty_kills_over_one_run_lose_nothing_and_repeat_nothing(tmp_path, see
     assert len(told) == len(set(told))
     assert not set(blocks) & {file.stem for file in stood}
     assert len(blocks) + len(stood) == NUM_FILES // 2
-    ours, theirs = (Catalog(folder / "catalog").path(EMBEDDINGS, "spectrum") for folder in (killed, whole))
-    assert ours.read_bytes() == theirs.read_bytes()
+    for table in (EMBEDDINGS, SOUND_PRINTS):
+        ours, theirs = (Catalog(folder / "catalog").path(table, "spectrum") for folder in (killed, whole))
+        assert ours.read_bytes() == theirs.read_bytes()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -14,8 +15,22 @@ from curate.config import Card, Pipeline, Splits, Trials
 from curate.corpora import folder
 from curate.hearing import Checkpoint, Ge2e, Hearing, SpeechBrain, Transformers
 from curate.publish import card
-from curate.schema import AGE_LABELS, CORPORA, DECISIONS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
+from curate.schema import AGE_LABELS, CALIBRATIONS, CORPORA, DECISIONS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
 
+CALIBRATED = {
+    "corpus": "hue",
+    "told_by": "sai",
+    "threshold": 0.7871,
+    "threshold_lower": 0.77,
+    "threshold_upper": 0.801,
+    "wanted_rate": 0.001,
+    "rate": 0.0009,
+    "rate_lower": 0.0002,
+    "rate_upper": 0.0021,
+    "num_people": 13,
+    "num_pairs": 78,
+    "is_told_apart": False,
+}
 # Utterance: corpus, speaker, seconds. `c` is dropped whole; `x` and `b` are one person.
 UTTERED = {
     "hue/1": ("hue", "hue/a", 1800.0),
@@ -69,6 +84,7 @@ def tables(*, licence="CC0-1.0", citation="Somebody | 2020", languages=("vi", "e
         "utterances": rows_of(UTTERANCES, uttered),
         "decisions": rows_of(DECISIONS, [*(decision(u, DROPPED.get(u, "ok")) for u in UTTERED), MERGED]),
         "identities": rows_of(IDENTITIES, [{"speaker_id": s, "identity_id": i} for s, i in person.items()]),
+        "calibrations": rows_of(CALIBRATIONS, [CALIBRATED]),
         "age_labels": rows_of(
             AGE_LABELS,
             [
@@ -171,6 +187,48 @@ def test_the_counts_equal_the_tables():
     assert "Of the target trials 1 has a side without a known session" in text
 
 
+def test_utterances_under_another_label_are_counted_under_it_and_by_the_corpus_they_lie_in():
+    rows = tables()
+    sexes = {"hue/a": "male", "hue/b": "female", "sai/x": "female"}
+    uttered = [row | {"sex": sexes.get(row["speaker_id"])} for row in rows["utterances"].to_pylist()]
+    moves = {"hue/2": "sai/x", "hue/3": "hue/a", "hue/4": "sai/x"}  # the last one is dropped all the same
+    judged = [
+        decision(one, "wrong_speaker") | {"verdict": "relabel", "other_id": label, "step": "review"}
+        for one, label in moves.items()
+    ]
+    dropped = decision("hue/4", "invalid_speaker") | {"step": "review"}
+    judged = [row for row in judged if row["subject_id"] != "hue/4"] + [dropped, judged[-1]]
+    text = card(
+        pipeline(),
+        **rows
+        | {
+            "utterances": rows_of(UTTERANCES, uttered),
+            "decisions": pa.concat_tables([rows["decisions"], rows_of(DECISIONS, judged)]),
+        },
+    )
+    assert (
+        "4 of 6 utterances are kept (2.00 hours),\nby 2 people under 2 speaker labels." in text
+    )  # hue/b has none left
+    assert "Of the kept utterances 2 are under another label than the corpus gave (hue 2)." in text
+    assert [row[:5] for row in rows_under(text, "Sources")] == [
+        ["hue", "4", "3", "1.00", "3"],
+        ["sai", "2", "1", "1.00", "1"],
+    ]
+    assert rows_under(text, "Who loses more?")[:3] == [
+        ["sex", "female", "4", "2", "50.0 %"],  # of sai/x its own two and the two that were moved there
+        ["sex", "male", "2", "2", "100.0 %"],
+        ["age_group", "adult", "2", "2", "100.0 %"],
+    ]
+    assert ["review", "utterance", "relabel", "wrong_speaker", "3"] in [
+        row[:5] for row in rows_under(text, "What was decided")
+    ]
+    assert "Of the target trials 1 has a side under another label than its corpus gave." in text
+
+
+def test_nothing_is_told_of_labels_that_changed_where_none_did():
+    assert "another label" not in card(pipeline(), **tables())
+
+
 def test_the_conditions_of_the_trials_are_told_as_they_were_set():
     text = card(pipeline(trials=Trials(cross_session_targets=False, same_sex_nontargets=False)), **tables())
     assert "1 target trial (any two utterances of one person)" in text
@@ -219,6 +277,18 @@ def test_figures_carry_their_unit_and_conventions():
         ["ge2e", "eer", "1.23 %", "none", "1", "2", "tied scores | one point"],
         ["ge2e", "min_dcf", "0.5000", "0.4000 to 0.6000", "1", "2", "p_target 0.01"],
     ]
+
+
+def test_a_calibrated_threshold_is_told_with_its_uncertainty_and_where_one_person_may_be_missed():
+    rows = tables()
+    text = card(pipeline(), **rows)
+    assert rows_under(text, "Labels that are one person") == [
+        ["hue", "sai", "0.787", "0.770 to 0.801", "0.0009", "0.0002 to 0.0021", "13", "78"]
+    ]
+    assert "In hue one person is not always as alike as that: expect missing merges." in text
+    well = rows_of(CALIBRATIONS, [CALIBRATED | {"is_told_apart": True}])
+    assert "expect missing merges" not in card(pipeline(), **rows | {"calibrations": well})
+    assert "people of a corpus themselves tell" not in card(pipeline(), **rows | {"calibrations": well.slice(0, 0)})
 
 
 def test_where_nobody_was_merged_the_card_says_so():

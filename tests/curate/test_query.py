@@ -5,6 +5,8 @@ import io
 import json
 import os
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -13,9 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curate.catalog import Catalog, rows_of
+from curate.decisions import settled
 from curate.errors import CatalogError, QueryError
 from curate.query import as_csv, as_json, as_table, ask, view_statements, write_database
-from curate.schema import EMBEDDINGS, RUNS, UTTERANCES
+from curate.schema import DECISIONS, EMBEDDINGS, RUNS, UTTERANCES
 
 WRITES = [
     "CREATE TABLE x (a int)",
@@ -250,6 +253,52 @@ def test_a_foreign_or_broken_file_is_replaced(tmp_path):
 def test_views_name_the_folder_absolutely(catalog, monkeypatch):
     monkeypatch.chdir(catalog.root.parent)
     assert view_statements(Catalog(catalog.root.relative_to(os.getcwd()))) == view_statements(catalog)
+
+
+# ------------------------------------------------------------------------------------------------------------ settled
+
+SUBJECTS = [("utterance", "x", None), ("utterance", "x", "s"), ("utterance", "s", None), ("speaker", "s", None)]
+SUBJECTS += [("pair", "s", "t"), ("pair", "s", "u"), ("pair", "s", None)]
+verdicts = st.lists(
+    st.tuples(st.sampled_from(SUBJECTS), st.sampled_from(["clean", "review", "identities"])), max_size=8
+)
+
+
+def decided(catalog, rows):
+    """Publish verdicts, each on one of SUBJECTS by one step, in the part of the step."""
+    same = {"verdict": "keep", "reason": "ok", "decided_by": "r", "run_id": "0"}
+    names = ("subject", "subject_id", "other_id")
+    for step in ("clean", "review", "identities"):
+        found = [same | dict(zip(names, about, strict=True)) | {"step": step} for about, by in rows if by == step]
+        catalog.publish(DECISIONS, rows_of(DECISIONS, found), part=step, fingerprint="f")
+
+
+@settings(max_examples=50)
+@example([(("pair", "s", "t"), "clean"), (("pair", "s", "t"), "review"), (("pair", "s", "u"), "identities")])
+@example([(("utterance", "x", "s"), "clean"), (("utterance", "x", None), "review"), (("speaker", "s", None), "clean")])
+@given(verdicts)
+def test_settled_has_the_rows_that_the_steps_go_by(rows):
+    with TemporaryDirectory() as folder:
+        catalog = Catalog(Path(folder))
+        decided(catalog, list(dict.fromkeys(rows)))
+        expected = settled(catalog.read(DECISIONS)).to_pylist()
+        names, found = ask(catalog, "SELECT * FROM settled")
+        assert names == DECISIONS.arrow().names
+        with duckdb.connect(str(write_database(catalog)), read_only=True) as database:
+            in_database = database.execute("SELECT * FROM settled").fetchall()
+    as_told = sorted(map(repr, (tuple(row.values()) for row in expected)))
+    assert sorted(map(repr, found)) == sorted(map(repr, in_database)) == as_told
+
+
+def test_settled_is_a_view_of_a_catalog_that_has_decisions(tmp_path):
+    catalog = fill(tmp_path)
+    assert not any(" VIEW settled " in statement for statement in view_statements(catalog))
+    decided(catalog, [])
+    assert ask(catalog, "SHOW TABLES")[1] == [("decisions",), ("embeddings",), ("settled",), ("utterances",)]
+    before = write_database(catalog).stat()
+    with duckdb.connect(str(tmp_path / "catalog.duckdb"), read_only=True) as database:
+        assert ("settled",) in database.execute("SHOW TABLES").fetchall()
+    assert write_database(catalog).stat().st_mtime_ns == before.st_mtime_ns
 
 
 # -------------------------------------------------------------------------------------------------------------- forms

@@ -472,11 +472,14 @@ def test_the_views_name_addresses_and_any_duckdb_that_is_given_the_store_reads_t
     catalog = filled(root)
     path = write_database(catalog)
     assert str(path) == f"{root}/catalog.duckdb"
-    assert all(f"'{root}/" in statement for statement in view_statements(catalog))
+    *of_tables, settled = view_statements(catalog)
+    assert all(f"'{root}/" in statement for statement in of_tables)
+    assert settled.startswith("CREATE VIEW settled AS")
     (tmp_path / "got.duckdb").write_bytes(whole.read_bytes(path))
     with duckdb.connect(str(tmp_path / "got.duckdb"), read_only=True) as database:
         database.register_filesystem(root.fs)
-        assert database.execute("SELECT count(*) FROM decisions").fetchall() == [(6,)]
+        for view in ("decisions", "settled"):
+            assert database.execute(f"SELECT count(*) FROM {view}").fetchall() == [(6,)]
         assert database.execute("SELECT typeof(vector) FROM embeddings LIMIT 1").fetchall() == [("FLOAT[8]",)]
 
 

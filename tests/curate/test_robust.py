@@ -1,6 +1,7 @@
 """The robust rule as a whole: verdicts on utterances and speakers."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from curate.decisions import Author
 from curate.outliers import Cleaned
 from curate.presets import Robust
 from curate.reasons import Reason, Subject, Verdict
-from curate.robust import clean_robust
+from curate.robust import MAX_BY_CHANCE, clean_robust
 from curate.schema import DECISIONS, SPEAKER_SCORES, UTTERANCE_SCORES
 from curate.similarity import Indices, Vectors
 from tests.curate.test_mislabelled import planted, voices
@@ -31,7 +32,7 @@ def table(labels: Indices, sessions: list[str | None] | None = None) -> pa.Table
     )
 
 
-def judged(vectors: Vectors, labels: Indices, **changed: float) -> Cleaned:
+def judged(vectors: Vectors, labels: Indices, **changed: Any) -> Cleaned:
     """By the robust rule, with these settings changed."""
     return clean_robust(table(labels), vectors, settings=Robust(**changed), author=AUTHOR)
 
@@ -245,3 +246,155 @@ def test_the_order_of_rows_does_not_matter_where_the_first_dimensions_are_dead()
     two = clean_robust(rows.take(order), vectors[order], settings=Robust(), author=AUTHOR)
     for subject in (Subject.SPEAKER, Subject.UTTERANCE):
         assert verdicts_of(one, subject) == verdicts_of(two, subject)
+
+
+# ------------------------------------------------------------------------------------------------ moved, not dropped
+
+
+def moved_in(found: Cleaned) -> dict[str, str]:
+    """The label that each moved utterance goes to."""
+    of_utterance = verdicts_of(found, Subject.UTTERANCE)
+    return {id_: other for id_, (verdict, _, other) in of_utterance.items() if verdict == Verdict.RELABEL and other}
+
+
+def both_ways(vectors: Vectors, labels: Indices, **changed: Any) -> tuple[Cleaned, Cleaned]:
+    """The same judged by dropping and by moving; they differ in nothing but that some are moved instead of dropped."""
+    drop, move = (judged(vectors, labels, wrong_speaker=how, **changed) for how in ("drop", "relabel"))
+    assert drop.utterance_scores.equals(move.utterance_scores)
+    assert drop.speaker_scores.equals(move.speaker_scores)
+    moved = moved_in(move)
+    as_dropped = [
+        row | ({"verdict": "drop"} if row["subject"] == "utterance" and row["subject_id"] in moved else {})
+        for row in move.decisions.to_pylist()
+    ]
+    assert as_dropped == drop.decisions.to_pylist()
+    assert {row["reason"] for row in move.decisions.to_pylist() if row["verdict"] == "relabel"} <= {"wrong_speaker"}
+    of_speaker = {verdicts_of(move, Subject.SPEAKER)[label][:2] for label in moved.values()}
+    assert of_speaker <= {(Verdict.KEEP, Reason.OK), (Verdict.KEEP, Reason.MIXED_SPEAKER)}
+    return drop, move
+
+
+def test_wrong_labels_are_dropped_unless_moving_is_asked_for():
+    vectors, speaker = voices(20, 15)
+    labels = planted(speaker, 0.1)
+    assert not moved_in(judged(vectors, labels))
+    _, move = both_ways(vectors, labels)
+    wrong = {f"toy/{i:05d}": f"toy/s{true:03d}" for i, true in enumerate(speaker) if labels[i] != true}
+    assert moved_in(move).items() <= wrong.items()
+    assert len(moved_in(move)) > 0.9 * len(wrong)
+
+
+def test_what_moves_stands_out_as_few_would_that_have_no_label():
+    vectors, speaker = voices(12, 14, spread=0.16, seed=2)
+    labels = planted(speaker, 0.2, seed=2)
+    _, move = both_ways(vectors, labels)
+    moved, of_utterance = moved_in(move), verdicts_of(move, Subject.UTTERANCE)
+    stays = np.array([of_utterance[f"toy/{i:05d}"][0] == Verdict.KEEP for i in range(len(labels))])
+    towards = np.array([vectors[stays & (labels == label)].sum(axis=0, dtype=np.float64) for label in range(12)])
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    leads = []
+    for i in np.flatnonzero(stays):
+        nearest, second = sorted((vectors[i] @ towards[k] for k in range(12) if k != labels[i]), reverse=True)[:2]
+        leads.append(nearest - second)
+    told = Counter[bool]()
+    for i in range(len(labels)):
+        _, reason, other = of_utterance[f"toy/{i:05d}"]
+        if reason != Reason.WRONG_SPEAKER:
+            continue
+        to = int(other.removeprefix("toy/s"))
+        lead = vectors[i] @ towards[to] - max(vectors[i] @ towards[k] for k in range(12) if k != to)
+        share = (sum(one >= lead for one in leads) + 1) / (len(leads) + 1)
+        assert (f"toy/{i:05d}" in moved) == (share < MAX_BY_CHANCE)
+        told[share < MAX_BY_CHANCE] += 1
+    assert min(told[True], told[False]) > 3
+
+
+def test_nothing_moves_to_a_label_that_is_dropped():
+    vectors, speaker = voices(21, 20)
+    keep = (speaker != 20) | (np.arange(len(speaker)) >= len(speaker) - 12)
+    vectors, speaker = vectors[keep], speaker[keep]
+    labels = np.where(speaker == 20, 4, speaker)  # of label 4 its own person has less than two thirds
+    away = np.flatnonzero(speaker == 4)[:3]
+    labels[away] = [7, 8, 9]
+    _, move = both_ways(vectors, labels)
+    assert verdicts_of(move, Subject.SPEAKER)["toy/s004"] == (Verdict.DROP, Reason.MIXED_SPEAKER, None)
+    of_utterance = verdicts_of(move, Subject.UTTERANCE)
+    assert {of_utterance[f"toy/{i:05d}"] for i in away} == {(Verdict.DROP, Reason.WRONG_SPEAKER, "toy/s004")}
+    _, move = both_ways(vectors, labels, min_main_share=0.5)
+    assert moved_in(move) == {f"toy/{i:05d}": "toy/s004" for i in away}
+
+
+def test_nothing_moves_to_a_label_of_which_too_little_came_with_it():
+    vectors, speaker = voices(20, 15)
+    labels = speaker.copy()
+    labels[np.flatnonzero(speaker == 2)[:6]] = np.arange(10, 16)
+    _, move = both_ways(vectors, labels, min_utterances=10)  # the six would make it enough
+    assert verdicts_of(move, Subject.SPEAKER)["toy/s002"][1] == Reason.TOO_FEW_LEFT
+    assert not moved_in(move)
+    _, move = both_ways(vectors, labels, min_utterances=9)
+    assert set(moved_in(move).values()) == {"toy/s002"}
+    assert len(moved_in(move)) == 6
+
+
+def test_nothing_moves_to_a_label_that_is_too_small_to_judge():
+    vectors, speaker = voices(20, 15)
+    keep = (speaker != 3) | (np.cumsum(speaker == 3) <= 6)
+    vectors, speaker = vectors[keep], speaker[keep]
+    labels = speaker.copy()
+    labels[np.flatnonzero(speaker == 3)[:2]] = [8, 9]
+    _, move = both_ways(vectors, labels)
+    of_utterance = verdicts_of(move, Subject.UTTERANCE)
+    for i in np.flatnonzero(speaker == 3)[:2]:
+        assert of_utterance[f"toy/{i:05d}"] == (Verdict.DROP, Reason.WRONG_SPEAKER, "toy/s003")
+
+
+def test_who_has_no_label_moves_nowhere():
+    vectors, speaker = voices(21, 15, spread=0.12)
+    labels = np.where(speaker == 20, np.arange(len(speaker)) % 20, speaker)
+    _, move = both_ways(vectors, labels)
+    strangers = {f"toy/{i:05d}" for i in np.flatnonzero(speaker == 20)}
+    assert len(strangers & moved_in(move).keys()) <= 1
+    assert not moved_in(move).keys() - strangers
+
+
+def test_a_part_of_a_mixed_label_moves_to_the_label_of_its_person():
+    vectors, speaker = voices(20, 20)
+    labels = speaker.copy()
+    labels[np.flatnonzero(speaker == 9)[:7]] = 4
+    _, move = both_ways(vectors, labels)
+    assert set(moved_in(move)) == {f"toy/{i:05d}" for i in np.flatnonzero(labels != speaker)}
+    assert set(moved_in(move).values()) == {"toy/s009"}
+
+
+@pytest.mark.parametrize(("num_speakers", "each"), [(0, 0), (1, 30), (2, 40), (30, 3)])
+def test_where_nothing_tells_how_far_one_leads_by_chance_nothing_moves(num_speakers, each):
+    vectors, speaker = voices(num_speakers, each) if num_speakers else (np.zeros((0, 4), np.float32), np.zeros(0, int))
+    labels = planted(speaker, 0.1) if num_speakers > 1 else speaker
+    _, move = both_ways(vectors, labels)
+    assert not moved_in(move)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_who_moves_does_not_depend_on_the_order_of_rows(seed):
+    vectors, speaker = voices(10, 14, seed=seed, spread=0.15)
+    labels = planted(speaker, 0.2, seed=seed)
+    _, one = both_ways(vectors, labels)
+    rows, order = table(labels), np.random.default_rng(seed).permutation(len(labels))
+    two = clean_robust(rows.take(order), vectors[order], settings=Robust(wrong_speaker="relabel"), author=AUTHOR)
+    assert moved_in(one) == moved_in(two)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("corpus", ["librispeech", "emodb"])
+def test_real_utterances_move_to_who_is_heard(corpus, request):
+    heard = request.getfixturevalue(corpus)
+    speaker = np.unique(heard.speaker, return_inverse=True)[1]
+    truth = {f"toy/{i:05d}": f"toy/s{true:03d}" for i, true in enumerate(speaker)}
+    right, moved = 0, 0
+    for share in (0.0, 0.1, 0.3):
+        _, move = both_ways(heard.vectors, planted(speaker, share, seed=1))
+        right += sum(truth[id_] == label for id_, label in moved_in(move).items())
+        moved += len(moved_in(move))
+    assert moved > 20
+    assert right >= 0.98 * moved, (right, moved)

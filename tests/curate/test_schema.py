@@ -9,6 +9,13 @@ from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.schema import TABLES, Column, Table, as_markdown
 
 UNITLESS = {
+    "threshold",
+    "threshold_lower",
+    "threshold_upper",
+    "wanted_rate",
+    "rate",
+    "rate_lower",
+    "rate_upper",
     "own_cosine",
     "nearest_cosine",
     "probability_wrong",

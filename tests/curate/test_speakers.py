@@ -394,3 +394,155 @@ def test_labels_with_little_speech_are_not_judged_and_stay_apart(more, merged):
     unified = join(speakers("a/1", "b/1"), ["a/1", "a/1", "b/1", "b/1"], at(0, 0, 1, 1), **more)
     assert (people(unified)["b/1"] == "a/1") == merged
     assert unified.decisions["reason"].to_pylist() == ["same_person" if merged else "too_few_to_judge"]
+
+
+# --------------------------------------------------------------------------------------------------- reviewers' pairs
+
+
+def test_what_a_reviewer_merges_is_one_person_whatever_rules_say():
+    """Of unlike voices, different sexes, one corpus that holds nobody twice, too little speech, and one not heard."""
+    who = speakers("a/1", "a/2", "a/3", "b/1", sex={"a/1": "female", "a/2": "male"})
+    rules = {"without_duplicates": ("a",), "min_utterances": 2, "within_corpora": False}
+    reviewed = {("a/1", "a/2"): "merge", ("a/2", "b/1"): "merge"}
+    unified = join(who, ["a/1", "a/2", "a/2", "a/3"], at(0, 90, 90, 90), reviewed=reviewed, **rules)
+    assert groups(unified) == {"a/1": {"a/1", "a/2", "b/1"}, "a/3": {"a/3"}}
+    assert told(unified) == dict.fromkeys(reviewed, ("merge", "reviewed"))
+    one, other = unified.decisions.to_pylist()
+    assert (one["score"], one["lower_bound"]) == (pytest.approx(0, abs=1e-6), 0.7)
+    assert (other["score"], other["lower_bound"]) == (None, None)
+    conform(DECISIONS, unified.decisions)
+
+
+def test_what_a_reviewer_keeps_apart_is_two_people_also_where_a_third_is_like_both():
+    who, ids = speakers("a/1", "a/2", "a/3"), ["a/1", "a/2", "a/3"]
+    assert len(groups(join(who, ids, at(0, 1, 2)))) == 1
+    unified = join(who, ids, at(0, 1, 2), reviewed={("a/1", "a/2"): "keep"})
+    assert groups(unified) == {"a/1": {"a/1"}, "a/2": {"a/2", "a/3"}}
+    assert told(unified) == {
+        ("a/1", "a/2"): ("keep", "reviewed"),
+        ("a/1", "a/3"): ("keep", "incomplete_link"),
+        ("a/2", "a/3"): ("merge", "same_person"),
+    }
+    far = join(who, ids, at(0, 1, 90), reviewed={("a/1", "a/3"): "keep"})
+    assert told(far)["a/1", "a/3"] == ("keep", "reviewed")
+
+
+def test_a_pair_between_labels_that_reviewers_merged_through_a_third_is_theirs():
+    who, ids = speakers("a/1", "a/2", "a/3", sex={"a/1": "female", "a/3": "male"}), ["a/1", "a/2", "a/3"]
+    unified = join(who, ids, at(0, 90, 1), reviewed={("a/1", "a/2"): "merge", ("a/2", "a/3"): "merge"})
+    assert groups(unified) == {"a/1": {"a/1", "a/2", "a/3"}}
+    assert set(told(unified).values()) == {("merge", "reviewed")}
+    assert list(told(unified)) == [("a/1", "a/2"), ("a/1", "a/3"), ("a/2", "a/3")]
+
+
+def test_a_group_of_a_reviewer_is_linked_completely_but_for_labels_that_cannot_be_judged():
+    """c/1 is like b/1 and not like b/2; b/3 has no utterances, and b/4 a single one."""
+    who, ids = speakers("b/1", "b/2", "b/3", "b/4", "c/1"), ["b/1", "b/1", "b/2", "b/2", "b/4", "c/1", "c/1"]
+    rows = at(0, 0, 60, 60, 90, 3, 3)
+    for other, expected in (("b/2", {"b/1", "b/2"}), ("b/3", {"b/1", "b/3", "c/1"}), ("b/4", {"b/1", "b/4", "c/1"})):
+        unified = join(who, ids, rows, min_utterances=2, reviewed={("b/1", other): "merge"})
+        assert groups(unified)["b/1"] == expected
+    assert groups(join(who, ids, rows, min_utterances=2))["b/1"] == {"b/1", "c/1"}
+
+
+@pytest.mark.parametrize(
+    ("sex", "without_duplicates", "kept", "why"),
+    [
+        ({"b/3": "male", "c/1": "female"}, (), {}, "incomplete_link"),
+        ({}, ("b",), {}, "nobody_twice"),
+        ({}, (), {("b/3", "c/1"): "keep"}, "incomplete_link"),
+    ],
+)
+def test_what_forbids_a_label_that_was_not_heard_forbids_those_that_it_was_merged_with(
+    sex, without_duplicates, kept, why
+):
+    """a/1 and c/1 sound like one person. Of b nobody is heard; reviewers say that b/3 is a/1, and b/4 is c/1."""
+    ids, merged = ("a/1", "b/3", "b/4", "c/1"), {("a/1", "b/3"): "merge", ("b/4", "c/1"): "merge"}
+    assert len(groups(join(speakers(*ids), ["a/1", "c/1"], at(0, 1), reviewed=merged))) == 1
+    who, more = speakers(*ids, sex=sex), {"without_duplicates": without_duplicates, "reviewed": merged | kept}
+    unified = join(who, ["a/1", "c/1"], at(0, 1), **more)
+    assert groups(unified) == {"a/1": {"a/1", "b/3"}, "b/4": {"b/4", "c/1"}}
+    assert told(unified)["a/1", "c/1"] == ("keep", why)
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "expected"),
+    [
+        ({("a/1", "a/9"): "merge"}, "'a/9': no speaker of 3"),
+        (
+            {("a/1", "a/2"): "merge", ("a/2", "a/3"): "merge", ("a/1", "a/3"): "keep"},
+            "speakers a/1 and a/3 are kept apart, and merged through others",
+        ),
+    ],
+)
+def test_pairs_of_nobody_and_pairs_that_contradict_each_other_are_refused(reviewed, expected):
+    with pytest.raises(ValueError, match=expected):
+        join(speakers("a/1", "a/2", "a/3"), ["a/1"], at(0), reviewed=reviewed)
+
+
+def consistent(ids, seed):
+    """Pairs at random between labels that are put into few groups: merged within, kept apart across."""
+    rng = np.random.default_rng(seed)
+    group = dict(zip(ids, rng.integers(4, size=len(ids)), strict=True))
+    every = [pair for pair in combinations(sorted(ids), 2) if rng.random() < 0.15]
+    return {(a, b): "merge" if group[a] == group[b] else "keep" for a, b in every}
+
+
+@settings(deadline=None)
+@given(st.integers(2, 14), seeds, st.booleans(), st.sampled_from([(), ("a",), ("a", "b")]), st.integers(1, 3))
+def test_reviewers_have_the_last_word_and_what_is_left_to_rules_is_as_complete_as_ever(
+    num, seed, within_corpora, without_duplicates, min_utterances
+):
+    who, of_utterance, vectors = crowd(seed, num)
+    reviewed = consistent(who["speaker_id"].to_pylist(), seed)
+    rules = {"within_corpora": within_corpora, "without_duplicates": without_duplicates}
+    rules |= {"min_utterances": min_utterances, "reviewed": reviewed}
+    unified = join(who, of_utterance, vectors, **rules)
+    identity, cosines = people(unified), mean_cosines(of_utterance, vectors)
+    assert all((identity[a] == identity[b]) == (verdict == "merge") for (a, b), verdict in reviewed.items())
+    reasons = told(unified)
+    assert len(reasons) == len(unified.decisions)
+    assert list(reasons) == sorted(reasons)
+    assert reasons.keys() >= reviewed.keys()
+    assert all(reasons[pair] == (verdict, "reviewed") for pair, verdict in reviewed.items())
+    assert all((verdict == "merge") == (identity[a] == identity[b]) for (a, b), (verdict, _) in reasons.items())
+    for row in unified.decisions.to_pylist():
+        assert row["score"] == pytest.approx(cosines.get((row["subject_id"], row["other_id"])), abs=1e-6)
+
+    theirs = {one: {one} for one in identity}  # who is one by reviewers alone
+    for (a, b), verdict in reviewed.items():
+        if verdict == "merge":
+            both = theirs[a] | theirs[b]
+            theirs.update(dict.fromkeys(both, both))
+    said = {row["speaker_id"]: row for row in who.to_pylist()}
+    judged = {one for one in identity if of_utterance.count(one) >= min_utterances}
+
+    def may_be_one(a, b):
+        one, other = said[a], said[b]
+        agree = all(None in (one[g], other[g]) or one[g] == other[g] for g in ("sex", "language"))
+        twice = one["corpus"] == other["corpus"] and one["corpus"] in without_duplicates
+        if not agree or twice or reviewed.get((a, b)) == "keep":
+            return False
+        if not {a, b} <= judged:
+            return True
+        return cosines[a, b] >= 0.7 and (within_corpora or one["corpus"] != other["corpus"])
+
+    for members in groups(unified).values():
+        for a, b in combinations(sorted(members), 2):
+            assert b in theirs[a] or may_be_one(a, b)
+        if not members & judged:
+            assert len({frozenset(theirs[one]) for one in members}) == 1
+    for one, other in combinations([sorted(group) for group in groups(unified).values()], 2):
+        if judged & set(one) and judged & set(other):
+            assert not all(may_be_one(*sorted((a, b))) for a in one for b in other)
+
+    order = np.random.default_rng(seed).permutation(len(of_utterance))
+    mixed = who.take(np.random.default_rng(seed).permutation(len(who)))
+    again = join(
+        mixed,
+        [of_utterance[i] for i in order],
+        vectors[order],
+        **rules | {"reviewed": dict(reversed(reviewed.items()))},
+    )
+    assert again.decisions.equals(unified.decisions)
+    assert again.identities.equals(unified.identities)

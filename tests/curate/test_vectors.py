@@ -1,4 +1,4 @@
-"""What `curate.vectors` promises: nothing computed twice, and the same table however the work was cut."""
+"""What `curate.vectors` promises: nothing computed twice, and the same tables however the work was cut."""
 
 import hashlib
 import shutil
@@ -11,15 +11,19 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.blocks import BlockStore, Stretch, matrix
+from curate import audio
+from curate.blocks import BlockStore, SoundPrint, Stretch, matrix
 from curate.catalog import Catalog, conform, rows_of
 from curate.decisions import Author, verdicts
+from curate.duplicates import judge_duplicates
 from curate.embed import embed_block
 from curate.errors import CatalogError
+from curate.landmarks import landmarks, samples_sha256
+from curate.presets import Duplicates
 from curate.reasons import Reason, Subject, Verdict
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
+from curate.schema import DECISIONS, EMBEDDINGS, SOUND_PRINTS, UTTERANCES
 from curate.similarity import unit
-from curate.vectors import embedding_rows, plan, without_vector
+from curate.vectors import embedding_rows, plan, print_rows, without_vector
 
 AUTHOR = Author(rule="extractor counting", step="embed", run_id="0123456789ab")
 RATE_HZ = 8_000
@@ -103,11 +107,20 @@ class Toy:
     def gathered(self, store):
         scratch = self.folder / "scratch"
         rows = embedding_rows(self.catalog, store, extractor="counting", dimension=3, scratch=scratch)
-        batches = list(rows.batches())
-        table = pa.Table.from_batches(batches) if batches else EMBEDDINGS.arrow().empty_table()
+        table = tabled(EMBEDDINGS, rows)
         without, num_embedded = without_vector(self.catalog, store, AUTHOR, scratch)
         assert num_embedded == table.num_rows
-        return conform(EMBEDDINGS, table), without
+        assert self.prints(store)["utterance_id"].equals(table["utterance_id"])
+        return table, without
+
+    def prints(self, store):
+        rows = print_rows(self.catalog, store, extractor="counting", scratch=self.folder / "scratch")
+        return tabled(SOUND_PRINTS, rows)
+
+
+def tabled(kind, rows):
+    batches = list(rows.batches())
+    return conform(kind, pa.Table.from_batches(batches) if batches else kind.arrow().empty_table())
 
 
 @pytest.fixture
@@ -183,25 +196,63 @@ def test_audio_that_moves_is_found_again_and_audio_that_changes_is_not(root, toy
 
 
 @pytest.mark.parametrize("names", [("a", "twin", "b"), ("twin", "b", "a")])
-def test_of_two_files_of_the_same_bytes_the_first_by_id_stays_and_the_other_is_dropped(root, toy, store, names):
+def test_two_files_of_the_same_bytes_are_heard_once_and_both_have_the_vector_and_the_print(root, toy, store, names):
     extractor = CountingExtractor()
-    rows, without = toy([row(root, name) for name in names]).embed(root, extractor, store)
-    assert extractor.num_heard == 2
-    assert rows["utterance_id"].to_pylist() == ["toy/a", "toy/b"]
-    (verdict,) = conform(DECISIONS, without).to_pylist()
-    assert (verdict["subject_id"], verdict["other_id"]) == ("toy/twin", "toy/a")
-    assert (verdict["subject"], verdict["verdict"], verdict["reason"]) == ("utterance", "drop", "duplicate")
+    one = toy([row(root, name) for name in names])
+    rows, without = one.embed(root, extractor, store)
+    assert (extractor.num_heard, len(without)) == (2, 0)
+    assert rows["utterance_id"].to_pylist() == ["toy/a", "toy/b", "toy/twin"]
+    a, b, twin = matrix(rows["vector"])
+    assert np.array_equal(a, twin)
+    assert not np.array_equal(a, b)
+    prints = one.prints(store).drop_columns("utterance_id").to_pylist()
+    assert prints[0] == prints[2]
+    assert prints[0]["samples_sha256"] != prints[1]["samples_sha256"]
 
 
-def test_a_duplicate_without_a_vector_has_one_verdict(root, toy, store):
+def test_a_flac_and_a_wav_of_the_same_samples_are_told_as_duplicates(root, toy, store):
+    sound, _ = soundfile.read(root / "d.wav", dtype="int16")
+    soundfile.write(root / "d.flac", sound, RATE_HZ)
+    sha = hashlib.sha256((root / "d.flac").read_bytes()).hexdigest()
+    flac = row(root, "d", utterance_id="toy/e", path="d.flac", content_sha256=sha)
+    one = toy([*(row(root, name) for name in "acd"), flac])
+    rows, _ = one.embed(root, CountingExtractor(), store)
+    utterances, vectors = one.catalog.read(UTTERANCES), matrix(rows["vector"])
+    found = judge_duplicates(utterances, one.prints(store), vectors, settings=Duplicates(), author=AUTHOR)
+    told = [(verdict["subject_id"], verdict["other_id"], verdict["reason"]) for verdict in found.to_pylist()]
+    assert told == [("toy/e", "toy/d", Reason.DUPLICATE)]
+
+
+@pytest.mark.parametrize("num", [7, 5_000])  # more than one batch
+def test_rows_of_any_lengths_come_in_the_order_of_ids_and_each_is_of_its_utterance(root, toy, store, num):
+    """Noise that comes and goes: from no landmarks at all to many, and not in the order of ids."""
+    rng, known = np.random.default_rng(6), []
+    for i, length_s in enumerate((1.0, 0.1, 3.0, 0.02, 2.0, 0.5, 1.5)):
+        t = np.arange(round(length_s * RATE_HZ)) / RATE_HZ
+        soundfile.write(root / f"{i}.wav", rng.uniform(-0.5, 0.5, len(t)) * np.sin(17 * t), RATE_HZ)
+        waveform = audio.decode(root / f"{i}.wav")
+        known.append((len(waveform), samples_sha256(waveform), landmarks(waveform, RATE_HZ).tolist()))
+    assert {len(marks) > 9 for *_, marks in known} == {True, False}
+    asked = [row(root, str(i)) for i in range(7)]
+    one = toy([asked[i % 7] | {"utterance_id": f"toy/{i:04}"} for i in range(num)] + [row(root, "silent")])
+    rows, _ = one.embed(root, CountingExtractor(), store)
+    prints = one.prints(store)
+    assert rows["utterance_id"].to_pylist() == [f"toy/{i:04}" for i in range(num)]
+    assert set(prints["extractor"].to_pylist()) == {"counting"}
+    told = zip(
+        matrix(rows["vector"])[:, 2], prints["samples_sha256"].to_pylist(), prints["landmarks"].to_pylist(), strict=True
+    )
+    assert list(told) == [known[i % 7] for i in range(num)]
+
+
+def test_a_duplicate_without_a_vector_has_the_verdict_that_any_other_has(root, toy, store):
     for name in ("silent2", "silent3"):
         shutil.copy(root / "silent.wav", root / f"{name}.wav")
     found, without = toy([row(root, name) for name in ("silent3", "silent", "silent2")]).embed(
         root, CountingExtractor(), store
     )
     told = {one["subject_id"]: (one["reason"], one["other_id"]) for one in conform(DECISIONS, without).to_pylist()}
-    copy = ("duplicate", "toy/silent")
-    assert told == {"toy/silent": ("silent", None), "toy/silent2": copy, "toy/silent3": copy}
+    assert told == dict.fromkeys(("toy/silent", "toy/silent2", "toy/silent3"), ("silent", None))
     assert (len(found), len(without)) == (0, 3)
 
 
@@ -315,6 +366,7 @@ def test_the_tables_do_not_depend_on_the_size_of_the_blocks(root, toy, tmp_path,
     whole = one.embed(root, CountingExtractor(), BlockStore(tmp_path / "whole"), per_block=6)
     cut = BlockStore(tmp_path / "cut")
     assert one.embed(root, CountingExtractor(), cut, per_block=per_block) == whole
+    assert one.prints(cut).equals(one.prints(BlockStore(tmp_path / "whole")))
     assert len(cut.files()) == -(-5 // per_block)
 
 
@@ -393,7 +445,8 @@ def test_what_is_missing_is_cut_into_full_blocks_longest_first_each_stretch_once
     store = BlockStore(folder / "blocks")
     for key, stretch in stretches.items():
         if key[0] in done:
-            store.add([stretch], np.ones((1, 3), dtype=np.float32))
+            known = {0: SoundPrint(samples_sha256="1f", landmarks=np.int64([]))}
+            store.add([stretch], np.ones((1, 3), dtype=np.float32), known, {})
     planned = Toy(folder, rows).planned(folder, store)
     blocks = list(planned.blocks(per_block))
     flat = [stretch for block in blocks for stretch in block]

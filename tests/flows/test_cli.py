@@ -175,7 +175,19 @@ def test_status_says_what_each_step_last_did(curate, pipeline):
     said = curate("status", "-c", pipeline.parent / "catalog").stdout
     assert "4 labels of 4 people; 0 pairs merged" in said
     assert re.search(r"test: \d+ utterances of 4 people; train: \d+ utterances", said)
-    steps = ("register", "ingest", "embed", "clean", "identities", "ages", "split", "trials", "score")
+    steps = (
+        "register",
+        "ingest",
+        "embed",
+        "duplicates",
+        "clean",
+        "review",
+        "identities",
+        "ages",
+        "split",
+        "trials",
+        "score",
+    )
     assert all(step in said for step in steps)
 
 

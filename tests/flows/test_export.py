@@ -18,7 +18,7 @@ from curate.corpora import READERS
 from curate.export import FORMS, form
 from curate.export.sound import quantised
 from curate.scan import file_of, scan
-from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
 from flows import cli
 
 CALLS = {
@@ -87,6 +87,7 @@ def home(tmp_path_factory):
         file_of(aside, UTTERANCES).rename(catalog.path(UTTERANCES, name))
         corpora.append({"corpus": name, "reader": reader, "root": str(root / name)})
     catalog.publish(CORPORA, rows_of(CORPORA, corpora), fingerprint="")
+    catalog.publish(DECISIONS, rows_of(DECISIONS, []), part="clean", fingerprint="")
     publish(catalog, "small")
     return root
 
@@ -362,7 +363,7 @@ def test_a_table_that_is_no_parquet_is_one_line(command, tmp_path):
 def test_audio_that_has_moved_is_one_line(command, home, tmp_path):
     where = [{"corpus": name, "reader": "folder", "root": "/moved"} for name in ("calls", "studio", "talks", "vox")]
     moved = Catalog(tmp_path / "catalog")
-    for table in (UTTERANCES, SPLITS, TRIALS):
+    for table in (UTTERANCES, DECISIONS, SPLITS, TRIALS):
         (moved.root / table.name).parent.mkdir(parents=True, exist_ok=True)
         (moved.root / table.name).symlink_to(home / "catalog" / table.name)
     moved.publish(CORPORA, rows_of(CORPORA, where), fingerprint="")

@@ -19,7 +19,7 @@ from curate.catalog import Catalog
 from curate.embed import embed_block
 from curate.explain import explain
 from curate.runs import last_done
-from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCES
+from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCE_SCORES, UTTERANCES
 from flows.pipeline import curate_corpora, run
 from flows.runners import at_most
 
@@ -83,10 +83,12 @@ def test_a_corpus_that_repeats_the_audio_of_another_is_dropped_as_duplicates(tmp
     assert copies
     about = decisions.filter(pc.field("subject") == "utterance")["subject_id"].to_pylist()
     assert sorted(about) == sorted(ids)
-    assert not any(one.startswith("zwei/") for one in catalog.read(EMBEDDINGS)["utterance_id"].to_pylist())
-    assert f"{len(copies)} duplicates" in next(row["summary"] for row in last_done(catalog) if row["step"] == "embed")
+    assert set(catalog.read(EMBEDDINGS)["utterance_id"].to_pylist()) == set(ids)
+    assert not any(one.startswith("zwei/") for one in catalog.read(UTTERANCE_SCORES)["utterance_id"].to_pylist())
+    (summary,) = (row["summary"] for row in last_done(catalog) if row["step"] == "duplicates")
+    assert summary == f"{len(copies)} the same samples, 0 the same recording changed"
     (story,) = [line for line in explain(catalog, copies[0]["subject_id"]) if "duplicate" in line]
-    why = f"dropped, duplicate: the same samples as {copies[0]['other_id']}. By extractor ge2e"
+    why = f"dropped, duplicate: the same samples as {copies[0]['other_id']}. By samples and landmarks"
     assert story.startswith(f"The utterance was {why}")
 
 
@@ -108,7 +110,7 @@ def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_
     blocks = {file: file.stat().st_mtime_ns for file in (tmp_path / "catalog" / "cache" / "embeddings").rglob("*")}
     done = run(write_pipeline(tmp_path, iqr_factor=0.5))
     changed = [step.step for step in done if step.changed]
-    assert changed == ["clean", "identities", "split", "trials", "score"]
+    assert changed == ["clean", "review", "identities", "ages", "split", "trials", "score"]
     assert {file: file.stat().st_mtime_ns for file in blocks} == blocks
 
 

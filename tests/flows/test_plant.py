@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +13,20 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks.planting.account import Judged
-from benchmarks.planting.faults import Planting
+from benchmarks.planting.faults import Fault, Planting
+from curate import audio
 from curate.blocks import matrix
 from curate.catalog import Catalog, read_parquet
 from curate.config import load_pipeline
 from curate.decisions import Author, verdicts
 from curate.embed import embed_block
 from curate.errors import VoxcurateError
+from curate.landmarks import landmarks, samples_sha256
 from curate.reasons import Reason, Subject, Verdict
-from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, UTTERANCES
+from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, SOUND_PRINTS, UTTERANCE_SCORES, UTTERANCES
 from flows import planting
-from flows.embedding import block_store, blocks_to_embed, embed, embedded, encoder
+from flows.embedding import block_store, blocks_to_embed, embed, embedded, encoder, sound_prints
+from flows.judging import clean, duplicates
 from flows.plant import plant
 from flows.reading import ingest, register, scan
 
@@ -51,7 +55,7 @@ num_test_speakers = 4
 
 
 def fill(pipeline_file: Path) -> Catalog:
-    """What a run does up to the vectors, here and at once."""
+    """What a run does up to the duplicates, here and at once."""
     pipeline = load_pipeline(pipeline_file)
     catalog = Catalog(pipeline.catalog)
     for corpus in pipeline.corpora:
@@ -62,6 +66,7 @@ def fill(pipeline_file: Path) -> Catalog:
     for block in planned.blocks(100):
         embed_block(block, encoder(pipeline), block_store(pipeline, catalog))
     embed(pipeline, catalog).carry_out()
+    duplicates(pipeline, catalog).carry_out()
     return catalog
 
 
@@ -105,6 +110,12 @@ def sounding(small, tmp_path_factory) -> Path:
     return to
 
 
+@pytest.fixture(scope="module")
+def again(sounding) -> Catalog:
+    """The planted corpora as a run takes them."""
+    return fill(sounding / planting.PIPELINE_FILE)
+
+
 @pytest.mark.real
 def test_the_catalog_that_is_planted_into_stays_as_it_was(small, tmp_path):
     before = hashes(small.parent)
@@ -119,6 +130,11 @@ def test_the_planted_folder_is_a_catalog_that_differs_by_what_its_truth_says(sma
     was = dict(zip(given["utterance_id"].to_pylist(), zip(given.to_pylist(), vectors, strict=True), strict=True))
     found, new_vectors = embedded(pipeline, Catalog(sounding))
     heard = dict(zip(found["utterance_id"].to_pylist(), new_vectors, strict=True))
+    known, new = (
+        {row.pop("utterance_id"): row for row in sound_prints(pipeline, catalog).to_pylist()}
+        for catalog in (Catalog(pipeline.catalog), Catalog(sounding))
+    )
+    assert new.keys() == heard.keys()
     truth = {row["utterance_id"]: row for row in read_parquet(sounding / planting.TRUTH_FILE).to_pylist()}
     assert sorted({row["fault"] for row in truth.values()}) == [
         *("duplicate", "noise", "silence", "split", "wrong_speaker")
@@ -131,9 +147,13 @@ def test_the_planted_folder_is_a_catalog_that_differs_by_what_its_truth_says(sma
         if told is None or told["fault"] in ("split", "wrong_speaker"):
             assert row["content_sha256"] == original["content_sha256"]
             assert np.array_equal(heard[row["utterance_id"]], vector)
+            assert new[row["utterance_id"]] == known[original["utterance_id"]]
         elif told["fault"] != "silence":
             cosine = np.dot(heard[row["utterance_id"]], vector) / np.linalg.norm(heard[row["utterance_id"]])
             assert 0.3 < cosine / np.linalg.norm(vector) < 0.9999
+            waveform = audio.decode(sounding / "audio" / row["corpus"] / row["path"], sample_rate_hz=16_000)
+            assert new[row["utterance_id"]]["landmarks"] == landmarks(waveform, 16_000).tolist()
+            assert new[row["utterance_id"]]["samples_sha256"] == samples_sha256(waveform)
     dropped = Catalog(sounding).read(DECISIONS).to_pylist()
     assert [(row["subject_id"], row["reason"]) for row in dropped] == [
         (one, Reason.SILENT) for one, row in truth.items() if row["fault"] == "silence"
@@ -141,17 +161,50 @@ def test_the_planted_folder_is_a_catalog_that_differs_by_what_its_truth_says(sma
 
 
 @pytest.mark.real
-def test_the_whole_tool_runs_on_what_was_planted_and_hears_nothing_again(sounding):
+def test_the_whole_tool_runs_on_what_was_planted_and_hears_nothing_again(sounding, again):
     catalog, run = Catalog(sounding), load_pipeline(sounding / planting.PIPELINE_FILE)
-    again = fill(sounding / planting.PIPELINE_FILE)
-    store = again.root / "cache" / "embeddings" / encoder(run).fingerprint
-    assert len(list(store.iterdir())) == 2  # what was known, and what was altered: no block was added
+    assert len(block_store(run, again).files()) == 2  # what was known, and what was altered: no block was added
     as_planted = {row["utterance_id"]: row for row in catalog.read(UTTERANCES).to_pylist()}
     as_read = {row["utterance_id"]: row for row in again.read(UTTERANCES).to_pylist()}
     assert as_read == as_planted
     one, two = (side.read(EMBEDDINGS).sort_by("utterance_id") for side in (catalog, again))
     assert one["utterance_id"].equals(two["utterance_id"])
     assert np.array_equal(matrix(one["vector"]), matrix(two["vector"]))
+    one, two = (side.read(SOUND_PRINTS).sort_by("utterance_id") for side in (catalog, again))
+    assert one.equals(two)
+
+
+@pytest.mark.real
+def test_what_was_planted_twice_is_found_by_an_evaluation_and_by_a_run(sounding, again):
+    truth = read_parquet(sounding / planting.TRUTH_FILE).to_pylist()
+    twins = {frozenset((row["utterance_id"], row["original_id"])) for row in truth if row["fault"] == "duplicate"}
+    assert len(twins) == 5
+    run = load_pipeline(sounding / planting.PIPELINE_FILE)
+    rows = again.read(DECISIONS, "duplicates").to_pylist()
+    assert {frozenset((row["subject_id"], row["other_id"])) for row in rows} == twins
+    assert {row["reason"] for row in rows} == {Reason.NEAR_DUPLICATE}
+    clean(run, again).carry_out()
+    scored = again.read(UTTERANCE_SCORES)["utterance_id"].to_pylist()
+    assert set(scored) == set(again.read(EMBEDDINGS)["utterance_id"].to_pylist()) - {row["subject_id"] for row in rows}
+    told = planting.evaluate(run, sounding, planting.preset_named("robust", run)).faults
+    assert (told[Fault.DUPLICATE].found.sum(), told[Fault.DUPLICATE].planted.sum()) == (5, 5)
+
+
+@pytest.mark.real
+def test_nothing_is_planted_into_what_is_there_twice_already(small, tmp_path, corpora):
+    more = (
+        '[[corpora]]\nname = "three"\nreader = "librispeech"\nroot = "{}"\ninclude = ["test-other/1688/*[0-3].flac"]\n'
+    )
+    text = small.read_text(encoding="utf-8") + more.format(corpora / "LibriSpeech")
+    (tmp_path / "small.toml").write_text(text, encoding="utf-8")
+    shutil.copytree(small.parent / "catalog" / "cache", tmp_path / "catalog" / "cache")  # hears nothing again
+    catalog = fill(tmp_path / "small.toml")
+    ids = catalog.read(EMBEDDINGS)["utterance_id"].to_pylist()
+    copies = {row["subject_id"]: row["other_id"] for row in catalog.read(DECISIONS, "duplicates").to_pylist()}
+    assert copies == {one: one.replace("three/", "one/") for one in ids if one.startswith("three/")}
+    given = planting.source(tmp_path / "small.toml", load_pipeline(tmp_path / "small.toml"))
+    assert given.utterances["utterance_id"].to_pylist() == sorted(set(ids) - copies.keys())
+    assert len(given.vectors) == len(given.prints) == len(given.utterances) == 24
 
 
 @pytest.mark.real
@@ -198,7 +251,8 @@ def test_a_rule_that_knows_the_truth_finds_all_and_one_that_drops_everything_los
     def dropping(ids):
         author = Author(rule="toy", step="clean", run_id="")
         decisions = verdicts(author, Subject.UTTERANCE, ids, verdict=Verdict.DROP, reason=Reason.BELOW_RANGE)
-        return lambda utterances, vectors: Judged(decisions=decisions, identities=IDENTITIES.arrow().empty_table())
+        judged = Judged(decisions=decisions, identities=IDENTITIES.arrow().empty_table())
+        return lambda utterances, prints, vectors: judged
 
     everything = given.utterances["utterance_id"].to_pylist()
     for ids, alarms in ((truth, 0), (everything, 18)):

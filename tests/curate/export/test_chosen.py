@@ -20,7 +20,7 @@ from curate.export.chosen import (
     with_audio,
 )
 from curate.export.outgoing import Outgoing, Trial
-from curate.schema import CORPORA, IDENTITIES, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, IDENTITIES, SPLITS, TRIALS, UTTERANCES
 
 
 def utterance(name, **told):
@@ -88,8 +88,17 @@ def catalog(tmp_path):
         made.publish(UTTERANCES, rows_of(UTTERANCES, rows), part=corpus, fingerprint="")
     people = [{"speaker_id": label, "identity_id": person} for label, person in PEOPLE.items()]
     made.publish(IDENTITIES, rows_of(IDENTITIES, people), fingerprint="")
+    judge(made)
     publish(made, "toy", SPLIT)
     return made
+
+
+def judge(catalog, moved=()):
+    """Publish the decisions of a step: `b/an/dropped` is dropped, and each of `moved` goes to the label beside it."""
+    common = {"subject": "utterance", "decided_by": "a rule", "step": "clean", "run_id": "0", "reason": "wrong_speaker"}
+    rows = [common | {"subject_id": "b/an/dropped", "other_id": "b/chi", "verdict": "drop"}]
+    rows += [common | {"subject_id": one, "other_id": label, "verdict": "relabel"} for one, label in moved]
+    catalog.publish(DECISIONS, rows_of(DECISIONS, rows), part="clean", fingerprint="")
 
 
 def publish(catalog, benchmark, split, pairs=PAIRS):
@@ -203,6 +212,24 @@ def test_many_rows_are_as_few(catalog, monkeypatch):
     assert list(exported(catalog).trials()) == trials
 
 
+def test_what_was_moved_goes_out_as_its_new_labels(catalog):
+    before = {one.utterance: one for one in in_order(outgoing_rows(catalog, "toy"))}
+    judge(catalog, moved=[("b/chi/2", "b/an"), ("a/an/9", "b/chi")])
+    after = {one.utterance: one for one in in_order(outgoing_rows(catalog, "toy"))}
+    assert list(after) == list(before)
+    of_an = {"sex": "female", "age_years": (30, 39), "accent": "northern", "nationality": "Việt Nam"}
+    assert after.pop("b/chi/2") == replace(before.pop("b/chi/2"), label="b/an", age_source=None, **of_an)
+    assert after.pop("a/an/9") == replace(before.pop("a/an/9"), label="b/chi", age_years=(34, 34))
+    assert after == before  # whose person each is the split says: it was drawn by the new labels
+
+
+def test_a_session_goes_along_under_the_name_of_the_new_label(catalog):
+    judge(catalog, moved=[("b/an/told", "b/chi")])
+    told = next(one for one in in_order(outgoing_rows(catalog, "toy")) if one.utterance == "b/an/told")
+    assert (told.label, told.session, told.sex, told.age_years) == ("b/chi", "b/chi/1", None, (34, 34))
+    assert (told.corpus, told.language, told.transcript, told.licence) == ("b", "vi", "xin  chào", "CC0-1.0")
+
+
 # -------------------------------------------------------------------------------------------------------------- length
 
 
@@ -265,7 +292,7 @@ def test_where_there_is_no_catalog_is_an_error(catalog, tmp_path, name, place):
         benchmark_of(Catalog(tmp_path / place), name)
 
 
-@pytest.mark.parametrize("table", [CORPORA, UTTERANCES, TRIALS], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [CORPORA, UTTERANCES, DECISIONS, TRIALS], ids=lambda table: table.name)
 def test_a_table_that_is_missing_is_an_error(catalog, table):
     for part in catalog.parts(table):
         catalog.path(table, part).unlink()

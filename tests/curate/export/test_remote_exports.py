@@ -25,7 +25,7 @@ from curate.export import lhotse as lhotse_form
 from curate.export.chosen import in_order, outgoing_rows
 from curate.export.sound import TELEPHONE, Conversion
 from curate.export.writing import export_benchmark, refuse_missing
-from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
 from curate.storage import location, put
 
 RATE = 8_000
@@ -74,6 +74,7 @@ def filled(root, corpora, said):
         for row in sorted(rows, key=lambda row: row["utterance_id"])
     ]
     made.publish(SPLITS, rows_of(SPLITS, split), part="b", fingerprint="")
+    made.publish(DECISIONS, rows_of(DECISIONS, []), part="clean", fingerprint="")
     trials = [{"benchmark": "b", "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in sorted(PAIRS)]
     made.publish(TRIALS, rows_of(TRIALS, trials), part="b", fingerprint="")
     return made

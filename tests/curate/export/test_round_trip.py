@@ -15,7 +15,7 @@ from curate.export import form
 from curate.export.sound import Conversion
 from curate.export.writing import export_benchmark
 from curate.scan import file_of, scan
-from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
 
 FORMS = ("kaldi", "lhotse", "speechbrain", "nemo", "huggingface")
 SAME = {  # what a form can hold -> columns that come back as they were
@@ -84,6 +84,7 @@ def _publish_benchmark(catalog, rows, root):
         "split": pc.if_else(in_test, "test", "train"),
     }
     catalog.publish(SPLITS, pa.table(splits, schema=SPLITS.arrow()), part="toy", fingerprint="x")
+    catalog.publish(DECISIONS, DECISIONS.arrow().empty_table(), part="clean", fingerprint="x")
     pair = {"benchmark": "toy", "enrol_id": "studio/an/one", "test_id": "studio/an/two", "is_target": True}
     catalog.publish(TRIALS, pa.Table.from_pylist([pair], schema=TRIALS.arrow()), part="toy", fingerprint="x")
 

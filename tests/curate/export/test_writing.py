@@ -18,7 +18,7 @@ from curate.errors import ExportError
 from curate.export import sound, writing
 from curate.export.sound import TELEPHONE, Conversion
 from curate.export.writing import export_benchmark
-from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
 
 RATE = 16_000
 KILLED = """
@@ -72,6 +72,7 @@ def catalog(tmp_path):
         for one in rows
     ]
     made.publish(SPLITS, rows_of(SPLITS, split), part="b", fingerprint="")
+    made.publish(DECISIONS, rows_of(DECISIONS, []), part="clean", fingerprint="")
     pairs = [("toy/an", "toy/call-c0-0.0", True), ("toy/an", "toy/call-c1-0.0", False), ("toy/an", "toy/chi", False)]
     trials = [{"benchmark": "b", "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in pairs]
     made.publish(TRIALS, rows_of(TRIALS, trials), part="b", fingerprint="")

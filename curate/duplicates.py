@@ -1,0 +1,183 @@
+"""Tell recordings that are in a collection twice: the same samples, or the same recording changed or cut.
+
+Two recordings are near duplicates where landmarks of both (`curate.landmarks`) agree, and do so at one offset in time:
+as many as `min_landmarks`, and as `min_share` of those that the one with fewer landmarks has. Recordings are compared
+only where they share a seed, two landmarks that begin at one peak: three peaks that two other recordings hardly share.
+By chance, of all pairs of the recordings of LibriSpeech, EmoDB and FSDD, at most 6 landmarks agree (of 520), and one
+sentence said twice by one actor agrees in no more than 2; copies agree in a fifth (GSM) to all of theirs. Recordings
+in which the same music is louder than the speech may be told the same: they agree in the music.
+
+Groups are stars, not chains. Of what is connected by agreements, the one that is to stay first takes away those that
+agree with itself; of what is left, the next; until nothing is left. Who stays first: where all bear one label the
+longest, then the first id. Where they bear several, that label comes first of which a member sounds most like the rest
+of it: the greatest cosine of a member to the sum of its label's vectors outside what is connected, -1 where there is
+none. All is done in the order of ids, so no result depends on the order of rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from curate.decisions import Author, verdicts
+from curate.presets import Duplicates
+from curate.reasons import Reason, Subject, Verdict
+from curate.similarity import Indices, Scores, Vectors, unit
+
+MAX_ALIKE = 100  # recordings that share a seed; what more share is no sign of a copy, but of a common sound
+SEEDS_AT_ONCE = PAIRS_AT_ONCE = 1 << 25  # 256 MB each
+
+
+def judge_duplicates(
+    utterances: pa.Table, prints: pa.Table, vectors: Vectors, *, settings: Duplicates, author: Author
+) -> pa.Table:
+    """Decisions on those of N `utterances` (utterance_id, speaker_id, duration_s) that another one stands for.
+
+    `vectors` (N, D) are theirs row by row; `prints` (rows of SOUND_PRINTS) are found by id. Raises ValueError for an
+    utterance without a print, and for a vector without direction where labels are compared.
+    """
+    order = pc.sort_indices(utterances["utterance_id"]).to_numpy().astype(np.int64)
+    utterances = utterances.take(order)
+    ids = utterances["utterance_id"].combine_chunks()
+    place = pc.index_in(ids, value_set=prints["utterance_id"].combine_chunks())
+    if place.null_count:
+        raise ValueError(f"{ids.filter(pc.is_null(place))[0]}: has no sound print; expected one for each utterance")
+    sound = _numbers(prints["samples_sha256"].take(place))
+    first = np.unique(sound, return_index=True)[1]
+    near = near_pairs(prints["landmarks"], place.to_numpy()[first], settings) if settings.near else _NOTHING
+    duration_s, speaker = utterances["duration_s"].to_numpy(), _numbers(utterances["speaker_id"])
+    labels = _Labels(speaker, vectors, order)
+    repeats: list[tuple[int, int, int]] = []
+    for group in _connected(sound, near):
+        rank = labels.rank(group)
+        found = sorted((rank[speaker[row]], -duration_s[row], row) for row in group.tolist())
+        repeats += _stars([row for *_, row in found], sound, near)
+    repeats.sort()
+    rows, stays, pair = np.array(repeats, np.int64).reshape(-1, 3).T
+    score, least = (np.append(values, np.nan)[pair] for values in (near.score, near.least))
+    return verdicts(
+        author,
+        Subject.UTTERANCE,
+        ids.take(rows),
+        verdict=Verdict.DROP,
+        reason=np.where(pair < 0, str(Reason.DUPLICATE), str(Reason.NEAR_DUPLICATE)),
+        other_ids=ids.take(stays),
+        score=score,
+        lower_bound=least,
+    )
+
+
+def _numbers(texts: pa.ChunkedArray) -> Indices:
+    """Of equal texts the same number, from 0 in the order in which they come."""
+    numbers: Indices = texts.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return numbers
+
+
+def _stars(rows: list[int], sound: Indices, near: "Near") -> Iterator[tuple[int, int, int]]:
+    """Each row that is taken away, the one that stays for it, and the pair that says so: -1 for the same samples."""
+    sounds = sound[rows].tolist()
+    queue = list(zip(rows, sounds, strict=True))
+    while queue:
+        (stays, one), queue, others = queue[0], [], queue[1:]
+        for row, other in others:
+            if one == other:
+                yield row, stays, -1
+            elif (pair := near.place.get((min(one, other), max(one, other)))) is not None:
+                yield row, stays, pair
+            else:
+                queue.append((row, other))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """P pairs of recordings, the first as `one`; how many landmarks agree, and the least that would do."""
+
+    one: Indices
+    other: Indices
+    score: Indices
+    least: Indices
+
+    @cached_property
+    def place(self) -> dict[tuple[int, int], int]:
+        """Where each pair stands."""
+        return {pair: place for place, pair in enumerate(zip(self.one.tolist(), self.other.tolist(), strict=True))}
+
+
+_NOTHING = Near(one=np.zeros(0, int), other=np.zeros(0, int), score=np.zeros(0, int), least=np.zeros(0, int))
+
+
+def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates) -> Near:
+    """All pairs of these `rows` of lists of landmarks that are near duplicates, numbered as in `rows`."""
+    from curate import agreement  # numba takes a third of a second to import
+
+    lists = landmarks.combine_chunks()
+    offsets, values = lists.offsets.to_numpy().astype(np.int64), lists.values.to_numpy()
+    start, end = offsets[rows], offsets[rows + 1]
+    num_parts = int((end - start).sum() // SEEDS_AT_ONCE + 1)
+    found = [np.zeros((3, 0), np.int64)]
+    for part in range(num_parts):
+        seeds = np.empty(agreement.seeds(values, start, end, part, num_parts, np.empty(0, np.int64)), np.int64)
+        agreement.seeds(values, start, end, part, num_parts, seeds)
+        seeds.sort()
+        begin = 0
+        while begin < len(seeds):
+            room = np.empty(PAIRS_AT_ONCE, np.int64)
+            num, begin = agreement.candidates(seeds, begin, MAX_ALIKE, room)
+            pairs = np.sort(room[:num])
+            pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+            one, other = pairs >> 32, pairs & agreement.ROW_MASK
+            share = settings.min_share * np.minimum((end - start)[one], (end - start)[other])
+            least = np.maximum(settings.min_landmarks, np.ceil(share).astype(np.int64))
+            counts = np.empty(len(pairs), np.int64)
+            agreement.agreeing(values, start, end, pairs, least, counts)
+            found.append(np.stack([pairs, counts, least])[:, counts >= least])
+    pair, score, least = np.unique(np.concatenate(found, axis=1), axis=1)
+    return Near(one=pair >> 32, other=pair & agreement.ROW_MASK, score=score, least=least)
+
+
+def _connected(sound: Indices, near: Near) -> Iterator[Indices]:
+    """The rows of each two or more that agreements connect; row n has the samples `sound[n]`."""
+    num = int(sound.max(initial=-1)) + 1
+    graph = sparse.coo_array((np.ones(len(near.one), bool), (near.one, near.other)), shape=(num, num))
+    group = sparse.csgraph.connected_components(graph, directed=False)[1][sound] if num else sound
+    is_many = np.bincount(group, minlength=1)[group] > 1
+    rows = np.flatnonzero(is_many)
+    rows = rows[np.argsort(group[rows], kind="stable")]
+    for _, some in groupby(rows.tolist(), key=lambda row: group[row]):
+        yield np.array(list(some))
+
+
+class _Labels:
+    """The N utterances under each label, in the order of ids, and how much like it some of them sound."""
+
+    def __init__(self, speaker: Indices, vectors: Vectors, place: Indices) -> None:
+        self.speaker, self.vectors, self.place = speaker, vectors, place
+        self.rows = np.argsort(speaker, kind="stable")
+        self.start = np.searchsorted(speaker[self.rows], np.arange(int(speaker.max(initial=-1)) + 2))
+        self.sums: dict[int, Scores] = {}
+
+    def rank(self, group: Indices) -> dict[int, float]:
+        """The labels of a group, each with what is least for the one whose recording is most like the rest of it."""
+        labels = np.unique(self.speaker[group]).tolist()
+        if len(labels) == 1:
+            return {labels[0]: 0.0}
+        return {label: -self._likeness(label, group[self.speaker[group] == label]) for label in labels}
+
+    def _likeness(self, label: int, members: Indices) -> float:
+        """The greatest cosine of a member to the sum of the label's vectors without all of them; -1 for no rest."""
+        if len(members) == self.start[label + 1] - self.start[label]:
+            return -1.0
+        if label not in self.sums:
+            self.sums[label] = self._directions(self.rows[self.start[label] : self.start[label + 1]]).sum(axis=0)
+        of_members = self._directions(members)
+        rest = self.sums[label] - of_members.sum(axis=0)
+        length = float(np.linalg.norm(rest))
+        return float((of_members @ rest).max() / length) if length else -1.0
+
+    def _directions(self, rows: Indices) -> Scores:
+        return unit(self.vectors[self.place[rows]]).astype(np.float64)

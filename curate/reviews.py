@@ -1,0 +1,352 @@
+"""What reviewers say of utterances, speakers and pairs of speakers: kept by name and time, and outranking the rules.
+
+Each reviewer has one part of REVIEWS, to which what he says is added; nothing that was said is changed or taken away,
+and no run writes there. Of each subject the last thing said stands, whoever said it. `curate.reviewed` makes decisions
+of what stands whenever rules run.
+
+What was said is on the disk when `decide` returns. Two processes of one reviewer take turns by a lock beside the part,
+`<reviewer>.lock`; the lock of a run is another one, so that reviews go on while it runs. In a store a lease stands for
+it (`curate.lease`), which does not wait: of two processes of one reviewer the second is refused, and may try again. Two
+reviewers never write the same part.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import lease
+from curate.catalog import Catalog, read_parquet, rows_of
+from curate.decisions import REVIEW, about, in_words
+from curate.errors import VoxcurateError
+from curate.reasons import Subject, Verdict
+from curate.runs import content_fingerprint
+from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, REVIEWS, UTTERANCES, Table
+from curate.sides import Pair, Sides, ordered
+from curate.storage import is_local
+
+NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it
+FITTING: dict[Subject, tuple[Verdict, ...]] = {
+    Subject.UTTERANCE: (Verdict.KEEP, Verdict.DROP, Verdict.RELABEL),
+    Subject.SPEAKER: (Verdict.KEEP, Verdict.DROP),
+    Subject.PAIR: (Verdict.MERGE, Verdict.KEEP),
+}
+
+
+class ReviewError(VoxcurateError, ValueError):
+    """What a reviewer says does not fit the catalog, or what stands already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """One thing to say. A pair that is kept is kept apart; without a verdict, what was said before is taken back."""
+
+    subject: Subject
+    subject_id: str
+    other_id: str | None = None  # the second speaker of a pair, or the label an utterance goes to
+    verdict: Verdict | None
+    note: str | None = None
+
+    @property
+    def pair(self) -> Pair:
+        """The two speakers in order."""
+        return ordered(self.subject_id, str(self.other_id))
+
+
+def in_few_words(row: dict[str, Any]) -> str:
+    """What a row of REVIEWS says, such as `keep one/ann and two/ann apart`."""
+    one, other, verdict = row["subject_id"], row["other_id"], row["verdict"]
+    if row["subject"] == Subject.PAIR:
+        what = f"{one} and {other}"
+    else:
+        what = f"{row['subject']} {one}{f' to {other}' if other else ''}"
+    if verdict is None:
+        return f"take back what was said of {what}"
+    return f"{verdict} {what}{' apart' if row['subject'] == Subject.PAIR and verdict == Verdict.KEEP else ''}"
+
+
+# ------------------------------------------------------------------------------------------------------ what was said
+
+
+def said(catalog: Catalog) -> pa.Table:
+    """All that was said, by reviewers in order. Raises CatalogError where there is no catalog."""
+    if not catalog.parts(UTTERANCES):
+        return catalog.read(UTTERANCES)  # which says so
+    return catalog.read(REVIEWS) if catalog.parts(REVIEWS) else rows_of(REVIEWS, [])
+
+
+def last_said(reviews: pa.Table) -> pa.Table:
+    """Of each subject what was said last, by time, then reviewer and number; the ids of a pair are put in order.
+
+    Rows are in the order of subjects and ids, whatever that of `reviews`. One without a verdict was taken back.
+    """
+    one, other = reviews["subject_id"], reviews["other_id"]
+    turn = pc.fill_null(pc.and_(pc.equal(reviews["subject"], Subject.PAIR), pc.greater(one, other)), False)
+    for name, ids in (("subject_id", pc.if_else(turn, other, one)), ("other_id", pc.if_else(turn, one, other))):
+        column = reviews.column_names.index(name)
+        reviews = reviews.set_column(column, reviews.schema.field(column), ids)
+    rows = reviews.sort_by([(name, "descending") for name in ("said_at", "reviewer", "num_before")])
+    placed = pa.table({"about": about(rows), "place": pa.array(range(len(rows)), pa.int64())})
+    last = rows.take(placed.group_by("about").aggregate([("place", "min")])["place_min"])
+    return last.sort_by([(name, "ascending") for name in ("subject", "subject_id", "other_id")])
+
+
+def standing(reviews: pa.Table) -> pa.Table:
+    """What stands: of each subject the last thing said, but where it was taken back. In the order of `last_said`."""
+    last = last_said(reviews)
+    return last.filter(pc.is_valid(last["verdict"]))
+
+
+# ----------------------------------------------------------------------------------------------------------- to say it
+
+
+def decide(catalog: Catalog, reviewer: str, things: Sequence[Review]) -> None:
+    """Say these things, all of them or none; they are on the disk when this returns.
+
+    Raises ReviewError for a name that cannot be a reviewer's, for what does not fit the catalog, and for pairs that
+    contradict what stands; CatalogError where there is no catalog.
+    """
+    if not NAME.fullmatch(reviewer):
+        raise ReviewError(
+            f"reviewer {reviewer!r}: expected at most 64 letters, digits, `.`, `-` and `_`, a letter or digit first"
+        )
+    published = Catalog(catalog.root)  # never the drafts of a run
+    for one in things:
+        if one.verdict is not None:
+            _require_fit(published, one)
+    with _alone(catalog.root, reviewer):
+        before = said(published)
+        mine = before.filter(pc.equal(before["reviewer"], reviewer))
+        common = {"reviewer": reviewer, "said_at": _after(before)}
+        numbered = enumerate(things, start=len(mine))
+        new = rows_of(REVIEWS, [asdict(one) | common | {"num_before": number} for number, one in numbered])
+        _require_no_contradiction(standing(pa.concat_tables([before, new])), things)
+        rows = pa.concat_tables([mine, new])
+        published.publish(REVIEWS, rows, part=reviewer, fingerprint=content_fingerprint(rows))
+
+
+def _after(reviews: pa.Table) -> datetime:
+    """Now, but after whatever was said: by a clock that is behind, an answer would come before what it answers."""
+    last, now = pc.max(reviews["said_at"]).as_py(), datetime.now(UTC)
+    return now if last is None else max(now, last + timedelta(microseconds=1))
+
+
+@contextmanager
+def _alone(root: Path, reviewer: str) -> Iterator[None]:
+    """Be the only process of this reviewer. On a disk it waits; in a store, raises CatalogError naming the other."""
+    folder = root / REVIEWS.name
+    if not is_local(root):
+        with lease.held(folder / reviewer):
+            yield
+        return
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        _sync(root)
+    with (folder / f"{reviewer}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk remember what is in it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# ---------------------------------------------------------------------------------------------- what fits the catalog
+
+
+def did_you_mean(asked: str, ids: Iterable[str]) -> str:
+    """A few ids that hold what was asked for, or one to show how they look."""
+    first, near = None, []
+    for one in ids:
+        first = first or one
+        if asked in one:
+            near.append(one)
+        if len(near) == 3:
+            break
+    return f"did you mean {' or '.join(near)}?" if near else f"expected an id such as {first}"
+
+
+def subject_of(catalog: Catalog, one: str, other: str | None, verdict: Verdict, asked: Subject | None) -> Subject:
+    """What a verdict on these ids is about. Raises ReviewError where nothing of this name is there, or two things."""
+    if verdict == Verdict.RELABEL:
+        return Subject.UTTERANCE
+    if verdict == Verdict.MERGE or other is not None:
+        return Subject.PAIR
+    ids = column(catalog, UTTERANCES, "utterance_id")
+    named = [
+        subject
+        for subject, known in (
+            (Subject.UTTERANCE, ids),
+            (Subject.SPEAKER, column(catalog, UTTERANCES, "speaker_id")),
+        )
+        if asked in (None, subject) and _holds(known, one)
+    ]
+    if not named:
+        hint = did_you_mean(one, (value.as_py() for value in ids))
+        raise ReviewError(f"{one!r}: no {asked or 'utterance or speaker'} of {catalog.root}; {hint}")
+    if len(named) > 1:
+        raise ReviewError(f"{one!r}: both an utterance and a speaker; expected `--subject` to say which")
+    return named[0]
+
+
+def _require_fit(catalog: Catalog, one: Review) -> None:
+    """Raises ReviewError where the catalog has no such subject, or the verdict is none that it can be given."""
+    kinds = FITTING[one.subject]
+    if one.verdict not in kinds:
+        raise ReviewError(
+            f"{one.subject_id!r}: {one.verdict} is no verdict on {one.subject}s; expected {' or '.join(kinds)}"
+        )
+    takes_other = one.subject == Subject.PAIR or one.verdict == Verdict.RELABEL
+    if takes_other != (one.other_id is not None):
+        what = "a second speaker" if one.subject == Subject.PAIR else "the label that it goes to"
+        given, expected = ("without a second id", what) if takes_other else (f"with {one.other_id!r}", "one id alone")
+        raise ReviewError(f"{one.subject_id!r}: {one.verdict} {given}; expected {expected}")
+    speakers = column(catalog, UTTERANCES, "speaker_id")
+    if one.subject == Subject.UTTERANCE:
+        utterances = column(catalog, UTTERANCES, "utterance_id")
+        _require_there(catalog, utterances, "utterance", one.subject_id)
+        own = speakers[pc.index(utterances, one.subject_id).as_py()].as_py()
+        if one.verdict == Verdict.RELABEL and one.other_id == own:
+            raise ReviewError(f"{one.subject_id!r}: its label is {own} already; expected another, or the verdict keep")
+        if one.verdict != Verdict.DROP:
+            _require_vector(catalog, one.subject_id)
+    named = [one.subject_id] if one.subject != Subject.UTTERANCE else []
+    for speaker in [*named, *([one.other_id] if one.other_id is not None else [])]:
+        _require_there(catalog, speakers, "speaker", speaker)
+    if one.subject == Subject.PAIR and one.subject_id == one.other_id:
+        raise ReviewError(f"{one.subject_id!r}: twice; expected two speakers")
+
+
+def _require_there(catalog: Catalog, known: pa.ChunkedArray, kind: str, one: str) -> None:
+    if not _holds(known, one):
+        hint = did_you_mean(one, known.unique().to_pylist())
+        raise ReviewError(f"{one!r}: no {kind} of {catalog.root}; {hint}")
+
+
+def _require_vector(catalog: Catalog, utterance: str) -> None:
+    """Raises ReviewError that says who left the utterance out, where no extractor has heard it."""
+    if _holds(column(catalog, EMBEDDINGS, "utterance_id"), utterance):
+        return
+    decisions = catalog.read(DECISIONS)
+    about_it = pc.and_(pc.equal(decisions["subject"], Subject.UTTERANCE), pc.equal(decisions["subject_id"], utterance))
+    drops = decisions.filter(pc.and_(about_it, pc.equal(decisions["verdict"], Verdict.DROP))).slice(0, 1).to_pylist()
+    told, hint = "", "expected one that was heard"
+    for row in drops:
+        told = f": step {row['step']} {in_words(row)}".replace("other_id", str(row["other_id"]))
+        if row["step"].startswith("ingest"):
+            hint += "; the section of its corpus in the pipeline file sets that limit"
+    raise ReviewError(f"{utterance!r}: no embedding{told}; {hint}")
+
+
+def column(catalog: Catalog, table: Table, name: str) -> pa.ChunkedArray:
+    """One column of all parts. Raises CatalogError where there are none."""
+    paths = [catalog.path(table, part) for part in catalog.parts(table)]
+    rows = [read_parquet(path, [name]) for path in paths] or [catalog.read(table)]  # which says that there are none
+    return pa.concat_tables(rows)[name]
+
+
+def _holds(ids: pa.ChunkedArray, one: str) -> bool:
+    return bool(pc.index(ids, one).as_py() >= 0)
+
+
+def _require_no_contradiction(stands: pa.Table, things: Sequence[Review]) -> None:
+    """Raises ReviewError naming what stands against one of these things, which `stands` holds already."""
+    new = {one.pair: one.verdict for one in things if one.subject == Subject.PAIR and one.verdict is not None}
+    sides, others = Sides(), {}
+    pairs = stands.filter(pc.equal(stands["subject"], Subject.PAIR))
+    for row in pairs.sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")]).to_pylist():
+        pair = row["subject_id"], row["other_id"]
+        if pair not in new and not sides.against(pair, row["verdict"]):
+            others[pair] = row
+            sides.add(pair, row["verdict"])
+    for pair, verdict in new.items():
+        against = sides.against(pair, verdict)
+        if against:
+            known = [others.get(one) for one in against]
+            told = ", ".join(f"{in_few_words(row)} ({row['reviewer']})" for row in known if row)
+            raise ReviewError(
+                f"{' and '.join(pair)}: {verdict} contradicts what stands: {told}; expected `curate undo` of one of "
+                "these first"
+            )
+        sides.add(pair, verdict)
+
+
+# -------------------------------------------------------------------------------------------------------- to undo it
+
+
+def undone(catalog: Catalog, one: str, other: str | None = None, *, asked: Subject | None = None) -> list[Review]:
+    """What there is to say, so that what stands on an id or a pair, or the merge that a rule made, is no more.
+
+    Of a pair that a rule merged it is said that it be kept apart; of one speaker of whom nothing stands, the same with
+    each other label of his identity. `asked` says which is meant where an id is that of an utterance and of a speaker.
+    Raises ReviewError where there is nothing to undo.
+    """
+    last = {_key(row): row for row in standing(said(catalog)).to_pylist()}
+    if other is not None:
+        pair = ordered(one, other)
+        if (Subject.PAIR, *pair) in last:
+            return [_apart_from(pair, None)]
+        for speaker in pair:
+            _require_there(catalog, column(catalog, UTTERANCES, "speaker_id"), "speaker", speaker)
+        if other in _merged_with(catalog, one) and not _was_merged_by_a_reviewer(catalog, pair):
+            return [_apart_from(pair, Verdict.KEEP)]
+        raise ReviewError(
+            f"{one!r} and {other!r}: nothing to undo; expected a pair that a rule merged, or on which a reviewer's "
+            "verdict stands"
+        )
+    kinds = [kind for kind in (Subject.UTTERANCE, Subject.SPEAKER) if asked in (None, kind) and (kind, one) in last]
+    if len(kinds) > 1:
+        raise ReviewError(f"{one!r}: verdicts stand on the utterance and on the speaker; expected `--subject`")
+    if kinds:
+        return [Review(subject=kinds[0], subject_id=one, verdict=None)]
+    kind = asked or subject_of(catalog, one, None, Verdict.KEEP, None)
+    if kind == Subject.SPEAKER:
+        pairs = [ordered(one, label) for label in _merged_with(catalog, one)]
+        stands = [pair for pair in pairs if last.get((Subject.PAIR, *pair), {}).get("verdict") != Verdict.KEEP]
+        if stands:
+            return [_apart_from(pair, Verdict.KEEP) for pair in stands]
+    hint = {
+        Subject.UTTERANCE: "a rule's verdict gives way to `curate decide` with keep",
+        Subject.SPEAKER: "a verdict on a pair is taken back by `curate undo` of both",
+    }
+    raise ReviewError(f"{one!r}: nothing to undo; expected one on which a reviewer's verdict stands ({hint[kind]})")
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    is_pair = row["subject"] == Subject.PAIR
+    return (row["subject"], row["subject_id"], *([row["other_id"]] if is_pair else []))
+
+
+def _apart_from(pair: Pair, verdict: Verdict | None) -> Review:
+    return Review(subject=Subject.PAIR, subject_id=pair[0], other_id=pair[1], verdict=verdict)
+
+
+def _merged_with(catalog: Catalog, speaker: str) -> list[str]:
+    """The other labels of the speaker's identity, as the last run found it."""
+    if not catalog.parts(IDENTITIES):
+        return []
+    rows = catalog.read(IDENTITIES)
+    own = rows.filter(pc.equal(rows["speaker_id"], speaker))["identity_id"].to_pylist()
+    same = rows.filter(pc.is_in(rows["identity_id"], value_set=pa.array(own, pa.string())))["speaker_id"].to_pylist()
+    return [label for label in same if label != speaker]
+
+
+def _was_merged_by_a_reviewer(catalog: Catalog, pair: Pair) -> bool:
+    """In the last run; where that stands no more, the next one parts them again."""
+    rows = catalog.read(DECISIONS, REVIEW) if REVIEW in catalog.parts(DECISIONS) else rows_of(DECISIONS, [])
+    same = pc.and_(pc.equal(rows["subject_id"], pair[0]), pc.equal(rows["other_id"], pair[1]))
+    is_merge = pc.equal(rows["verdict"], Verdict.MERGE)
+    return bool(pc.any(pc.and_(same, is_merge)).as_py())

@@ -1,0 +1,117 @@
+"""The commands of reviewers. Only what they say stands here: what they do is imported when they are called."""
+
+import getpass
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.errors import VoxcurateError
+from curate.reasons import Subject, Verdict
+from curate.storage import location
+
+if TYPE_CHECKING:
+    from curate.reviews import Review
+
+CatalogOption = Annotated[
+    Path,
+    typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", parser=location, metavar="PLACE"),
+]
+ReviewerOption = Annotated[
+    str | None,
+    typer.Option("--reviewer", envvar="VOXCURATE_REVIEWER", help="Who says it; else the name of the login."),
+]
+NoteOption = Annotated[str | None, typer.Option("--note", help="Why, in the reviewer's words.")]
+SubjectOption = Annotated[
+    Subject | None, typer.Option("--subject", help="Which is meant, where an id is that of an utterance and a speaker.")
+]
+
+
+def decide(
+    subject_id: Annotated[str, typer.Argument(metavar="ID", help="An utterance_id or a speaker_id.")],
+    verdict: Annotated[Verdict, typer.Argument(help="Of two speakers, keep is to keep them apart.")],
+    other: Annotated[
+        str | None, typer.Argument(help="The second speaker, or the label that an utterance is relabelled to.")
+    ] = None,
+    catalog: CatalogOption = Path("catalog"),
+    reviewer: ReviewerOption = None,
+    note: NoteOption = None,
+    subject: SubjectOption = None,
+) -> None:
+    """Say what stands in place of the rules' verdicts, whatever their settings: of an utterance, a speaker or a pair.
+
+    Example: curate decide one/1688 merge two/1688 -c catalogs/mine --note "the same reader"
+    """
+    from curate.catalog import Catalog
+    from curate.reviews import Review, subject_of
+    from curate.reviews import decide as say
+
+    opened = Catalog(catalog)
+    about = subject_of(opened, subject_id, other, verdict, subject)
+    said = Review(subject=about, subject_id=subject_id, other_id=other, verdict=verdict, note=note)
+    who = _name(reviewer)
+    say(opened, who, [said])
+    _tell(who, [said])
+
+
+def undo(
+    subject_id: Annotated[str, typer.Argument(metavar="ID", help="An utterance_id or a speaker_id.")],
+    other: Annotated[str | None, typer.Argument(help="The second speaker of a pair.")] = None,
+    catalog: CatalogOption = Path("catalog"),
+    reviewer: ReviewerOption = None,
+    note: NoteOption = None,
+    subject: SubjectOption = None,
+) -> None:
+    """Take back what reviewers said, or a merge that a rule made; one speaker is parted from all it was merged with.
+
+    Example: curate undo one/1688 two/1688 -c catalogs/mine
+    """
+    from curate.catalog import Catalog
+    from curate.reviews import decide as say
+    from curate.reviews import undone
+
+    opened = Catalog(catalog)
+    said = [replace(one, note=note) for one in undone(opened, subject_id, other, asked=subject)]
+    who = _name(reviewer)
+    say(opened, who, said)
+    _tell(who, said)
+
+
+def reviews(
+    catalog: CatalogOption = Path("catalog"),
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what stands of all that reviewers said.
+
+    Example: curate reviews -c catalogs/mine
+    """
+    import pyarrow.compute as pc
+
+    from curate import query as queries
+    from curate.catalog import Catalog
+    from curate.reviews import said, standing
+
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json: expected one of them")
+    names = ["subject", "subject_id", "verdict", "other_id", "reviewer", "said_at", "note"]
+    stands = standing(said(Catalog(catalog)))
+    stands = stands.set_column(2, "said_at", pc.strftime(stands["said_at"], "%Y-%m-%dT%H:%M:%SZ"))
+    rows = [tuple(row.values()) for row in stands.select(names).to_pylist()]
+    form = queries.as_csv if as_csv else queries.as_json if as_json else queries.as_table
+    typer.echo(form(names, rows))
+
+
+def _name(reviewer: str | None) -> str:
+    try:
+        return reviewer or getpass.getuser()
+    except (KeyError, OSError):
+        raise VoxcurateError("reviewer: nobody is logged in; expected --reviewer, or VOXCURATE_REVIEWER") from None
+
+
+def _tell(reviewer: str, said: "list[Review]") -> None:
+    from curate.reviews import in_few_words
+
+    told = "; ".join(in_few_words(asdict(one)) for one in said)
+    typer.echo(f"{reviewer}: {told}. `curate run FILE` applies it.")

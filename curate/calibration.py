@@ -70,23 +70,6 @@ class Calibration:
     variance_of_one: float  # what the choice of utterances adds for a label of one utterance; 1/n of it for n
     typical_inverse: float  # mean of 1/n + 1/m over the pairs
 
-    def row(self, corpus: str) -> dict[str, object]:
-        """Of CALIBRATIONS, for a corpus that it holds for."""
-        return {
-            "corpus": corpus,
-            "told_by": self.corpus,
-            "threshold": self.threshold,
-            "threshold_lower": self.threshold_interval[0],
-            "threshold_upper": self.threshold_interval[1],
-            "wanted_rate": self.wanted_rate,
-            "rate": self.rate,
-            "rate_lower": self.rate_interval[0],
-            "rate_upper": self.rate_interval[1],
-            "num_people": self.num_speakers,
-            "num_pairs": self.num_pairs,
-            "is_told_apart": self.is_told_apart,
-        }
-
 
 def shared_threshold(one: Calibration, other: Calibration) -> float:
     """The threshold between labels of two corpora.

@@ -50,8 +50,26 @@ def same_people(
     }
     unified = unify(speakers, utterances, vectors, min_similarity=threshold, **others, author=author, reviewed=reviewed)
     calibrated = threshold.items() if isinstance(threshold, Mapping) else ()
-    rows = rows_of(CALIBRATIONS, [one.row(corpus) for corpus, one in sorted(calibrated)])
+    rows = rows_of(CALIBRATIONS, [_row(corpus, one) for corpus, one in sorted(calibrated)])
     return SamePeople(unified=unified, calibrations=rows, threshold=told)
+
+
+def _row(corpus: str, one: Calibration) -> dict[str, object]:
+    """Of CALIBRATIONS, for a corpus that the calibration holds for."""
+    return {
+        "corpus": corpus,
+        "told_by": one.corpus,
+        "threshold": one.threshold,
+        "threshold_lower": one.threshold_interval[0],
+        "threshold_upper": one.threshold_interval[1],
+        "wanted_rate": one.wanted_rate,
+        "rate": one.rate,
+        "rate_lower": one.rate_interval[0],
+        "rate_upper": one.rate_interval[1],
+        "num_people": one.num_speakers,
+        "num_pairs": one.num_pairs,
+        "is_told_apart": one.is_told_apart,
+    }
 
 
 def _threshold(

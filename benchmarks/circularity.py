@@ -2,8 +2,11 @@
 
 What an encoder hears badly it scores badly, whether or not the label is wrong. Where it cleans the test that it is then
 measured on, its error falls by both: wrong labels that are gone, which is what cleaning is for, and its own bad hearing
-that is no longer asked about, which is circular. A second encoder falls by the first alone, but for what both hear
-badly. So its fall is taken off: what remains is the cleaning encoder's own taste, told rather too small than too large.
+that is no longer asked about, which is circular. What a second encoder's cleaning takes, too, is held to be the first
+kind. Own taste is how the error moves by what one cleaning takes alone, less how the other encoder's moves by it. The
+falls by all that is taken are no measure of taste: wrong labels cost the better encoder more, so that it gains more
+where they go. What both hear badly makes taste too small, wrong labels that the other overlooks make it too large where
+the other hears worse.
 
 Trials are drawn once, on the test before cleaning, under the labels of the corpora. The conditions differ in which of
 them are asked:
@@ -11,6 +14,7 @@ them are asked:
 - `cleaned_by_audited`, `cleaned_by_judge`: those of which a cleaning left both sides in the test, under the labels that
   it gave. A trial whose key so changes is asked under its new key if the rule of the trials would ask it (its sessions,
   the sexes of its people), else not. An utterance that a label comes to hold from without is in no trial.
+- of each cleaning, for its own taste: those of the same way where it took only what the other took, too.
 - beside them, 20 times, as many utterances of each person dropped at random as the audited cleaning took from the test:
   what fewer trials do by themselves.
 
@@ -85,7 +89,7 @@ class Circularity:
     conditions: dict[str, Told]
     controls: dict[str, dict[str, list[float]]]  # by system, by metric: one figure a random drop
     changes: dict[str, Estimates]  # by whose cleaning: cleaned - uncleaned
-    own_taste: dict[str, dict[str, Estimate]]  # by whose cleaning: its own change - the other's; below 0 it flatters
+    own_taste: dict[str, dict[str, Estimate]]  # by whose cleaning; below 0 it flatters
     agreement: Agreement
 
 
@@ -169,8 +173,8 @@ class Ranked:
             rows = np.flatnonzero(asked.asked)
             rows = rows[np.argsort(scores[system][rows], kind="stable")]  # in order, weights need not be sought
             is_target = asked.is_target[rows]
-            people = asked.enrol_person[rows], asked.test_person[rows]
-            self._ranked.append((Ranking(scores[system][rows], is_target), is_target, *people))
+            other = np.where(is_target, GONE, asked.test_person[rows])  # one person counts once
+            self._ranked.append((Ranking(scores[system][rows], is_target), asked.enrol_person[rows], other))
 
     def figures(self, times: Indices, costs: Costs) -> Floats:
         """(systems, metrics) with each person drawn so often (P,); nan without either kind of trial.
@@ -178,9 +182,9 @@ class Ranked:
         A target counts as often as its person was drawn, a nontarget the product of both.
         """
         found = np.full((len(SYSTEMS), len(METRICS)), np.nan)
-        for at, (ranking, is_target, enrolled, tested) in enumerate(self._ranked):
-            one = times[enrolled]
-            rates = ranking.error_rates(np.where(is_target, one, one * times[tested]).astype(np.float64))
+        weight = np.append(times, 1.0)  # the last is that of GONE
+        for at, (ranking, enrolled, other) in enumerate(self._ranked):
+            rates = ranking.error_rates(weight[enrolled] * weight[other])
             if not np.isnan(rates[0][0]):
                 found[at] = crossing(*rates), least_cost(*rates, costs)
         return found
@@ -195,6 +199,7 @@ def audit(
     rule: Rule,
     costs: Costs,
     rng: np.random.Generator,
+    num_draws: int = NUM_DRAWS,
 ) -> Circularity:
     """Of the test before cleaning (utterance_id, identity_id, session_id, sex), and `trials` that were drawn on it.
 
@@ -204,11 +209,16 @@ def audit(
     before = before_cleaning(test)
     left, right = (_rows(trials[side], before) for side in ("enrol_id", "test_id"))
     after = {system: before.after(cleaned[system]) for system in SYSTEMS}
-    each = [condition(before, left, right, one, rule) for one in (before.person, *after.values())]
-    times = _draws(each, len(before.identity_ids), rng)
+    shared = (  # of each cleaning, what the other took, too
+        np.where(after[other] == before.person, before.person, after[by])
+        for by, other in zip(SYSTEMS, reversed(SYSTEMS), strict=True)
+    )
+    each = [condition(before, left, right, one, rule) for one in (before.person, *after.values(), *shared)]
+    times = _draws(each, len(before.identity_ids), num_draws, rng)
     views = [Ranked(one, scores) for one in each]
     drawn = np.array([[view.figures(row, costs) for view in views] for row in times])
-    changed = drawn[:, 1:] - drawn[:, :1]  # by cleaning, by system
+    uncleaned, cleanings, of_shared = np.split(drawn, [1, len(CONDITIONS)], axis=1)
+    changed, alone = cleanings - uncleaned, cleanings - of_shared  # by cleaning, by system
     dropped = _controls(each[0], before.person, after[AUDITED] == GONE, left, right, rng)
     controls = np.array([Ranked(one, scores).figures(times[0], costs) for one in dropped])
     return Circularity(
@@ -226,14 +236,14 @@ def audit(
                 num_nontarget=int((one.asked & ~one.is_target).sum()),
                 figures=_by_system(drawn[:, at], bounds=(0, 1)),
             )
-            for at, (name, one) in enumerate(zip(CONDITIONS, each, strict=True))
+            for at, (name, one) in enumerate(zip(CONDITIONS, each[: len(CONDITIONS)], strict=True))
         },
         controls={
             system: {metric: controls[:, at, m].tolist() for m, metric in enumerate(METRICS)}
             for at, system in enumerate(SYSTEMS)
         },
         changes={by: _by_system(changed[:, at]) for at, by in enumerate(SYSTEMS)},
-        own_taste={by: _by_metric(changed[:, at, at] - changed[:, at, 1 - at]) for at, by in enumerate(SYSTEMS)},
+        own_taste={by: _by_metric(alone[:, at, at] - alone[:, at, 1 - at]) for at, by in enumerate(SYSTEMS)},
         agreement=agreement(after[AUDITED] != before.person, after[JUDGE] != before.person),
     )
 
@@ -247,13 +257,13 @@ def _rows(ids: pa.ChunkedArray, test: Before) -> Indices:
     return rows
 
 
-def _draws(conditions: list[Condition], num_people: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draws(conditions: list[Condition], num_people: int, num_draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """How often each person is drawn (1 + R, P), of those in any trial; the first row is the test as it is."""
     sides = [side[one.asked] for one in conditions for side in (one.enrol_person, one.test_person)]
     present = np.unique(np.concatenate(sides))
-    times = np.zeros((1 + NUM_DRAWS, num_people), dtype=np.int64)
+    times = np.zeros((1 + num_draws, num_people), dtype=np.int64)
     times[0, present] = 1
-    times[1:, present] = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), size=NUM_DRAWS)
+    times[1:, present] = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), size=num_draws)
     return times
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.circularity import AUDITED, CONDITIONS, JUDGE, METRICS, SYSTEMS, UNCLEANED, Circularity
+from benchmarks.comparison import MIN_PEOPLE
 from benchmarks.intervals import Estimate
 
 UNITS = {"eer": ("EER in %", 100, 2), "min_dcf": ("minDCF", 1, 4)}  # heading, factor, places
@@ -111,18 +112,22 @@ def _does_it_flatter(found: Circularity, names: Mapping[str, str]) -> str:
     taste, taken = found.own_taste[AUDITED]["eer"], found.taken[AUDITED]
     if not taken.dropped and not taken.relabelled:
         return "So it flatters nobody."
+    if not found.agreement.audited_only:
+        return f"Circularity: none. All that it takes, the cleaning of {names[JUDGE]} takes, too."
+    if found.num_people < MIN_PEOPLE:
+        return f"Circularity: none can be told from {found.num_people} people; it takes {MIN_PEOPLE}."
     if math.isnan(taste.low):
-        return f"Circularity: none can be told from {found.num_people} people, too few for an interval."
+        return "Circularity: none can be told: EER is not defined before and after, or not in most draws of the people."
     if taste.high < 0:
         return (
             f"Circularity: yes. {_points(taste)} points are the taste of {names[AUDITED]}, which other ears do not "
             "share: by so much the benchmark flatters it. Publish the judge's figures beside its own."
         )
     if taste.low > 0:
-        return f"Circularity: none. The judge gains more than {names[AUDITED]}, by {_points(taste)} points."
+        return f"Circularity: none. By what it alone takes, the judge gains more than it, by {_points(taste)} points."
     return (
-        f"Circularity: none can be told from these {found.num_people} people. The difference of the two, "
-        f"{_points(taste)} points, may be none; a fall of {-100 * taste.low:.2f} points by its own taste may be, too."
+        f"Circularity: none can be told from these {found.num_people} people. Its own taste, "
+        f"{_points(taste)} points, may be none; a fall of {-100 * taste.low:.2f} points may be, too."
     )
 
 

@@ -12,6 +12,7 @@ from curate.kernels import compiled
 from curate.landmarks import FREQUENCY_BITS, PARTNER_BITS
 
 Indices = NDArray[np.int64]
+Scores = NDArray[np.float64]
 
 ROW_MASK = (1 << 32) - 1
 PARTNER_MASK = (1 << PARTNER_BITS) - 1
@@ -114,3 +115,50 @@ def agreeing(values: Indices, start: Indices, end: Indices, pairs: Indices, leas
                 left += 1
             best = max(best, right - left + 1)
         counts[m] = min(best, end[one] - start[one], end[other] - start[other])
+
+
+@compiled()
+def spanned(values: Indices, start: Indices, end: Indices, pairs: Indices, spans: Scores) -> None:
+    """Fill `spans` (M,): how much of the shorter recording lies between the first and the last landmark that agree.
+
+    In a copy they are everywhere; two recordings that have a word or a jingle in common agree in that alone.
+    """
+    for m in range(len(pairs)):
+        one, other = pairs[m] >> 32, pairs[m] & ROW_MASK
+        room = (end[one] - start[one]) * (end[other] - start[other])
+        found = np.empty((min(room, 64), 2), np.int64)  # the offset, and the frame in the first
+        num = 0
+        i, k = start[one], start[other]
+        while i < end[one] and k < end[other]:
+            first, second = values[i] >> 32, values[k] >> 32
+            if first < second:
+                i += 1
+            elif second < first:
+                k += 1
+            else:
+                j = k
+                while j < end[other] and values[j] >> 32 == first:
+                    if num == len(found):
+                        found = np.concatenate((found, found))
+                    frame = values[i] & ROW_MASK
+                    found[num, 0], found[num, 1] = (values[j] & ROW_MASK) - frame, frame
+                    num += 1
+                    j += 1
+                i += 1
+        found = found[:num][np.argsort(found[:num, 0])]
+        best, left, of_best = 0, 0, 0
+        for right in range(num):
+            while found[right, 0] - found[left, 0] > 1:
+                left += 1
+            if right - left + 1 > best:
+                best, of_best = right - left + 1, left
+        frames = found[of_best : of_best + best, 1]
+        length = min(_length(values[start[one] : end[one]]), _length(values[start[other] : end[other]]))
+        spans[m] = (frames.max() - frames.min()) / max(length, 1) if best else 0.0
+
+
+@compiled()
+def _length(marks: Indices) -> int:
+    """Frames from the first landmark to the last."""
+    frames = marks & ROW_MASK
+    return int(frames.max() - frames.min())

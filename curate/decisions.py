@@ -165,7 +165,8 @@ def counts(decisions: pa.Table) -> list[tuple[str, str, str, str, int]]:
 def in_words(row: dict[str, object]) -> str:
     """One decision as a clause: `dropped as below_range: 0.41 is not within [0.63, 0.97] (vietsv)`."""
     done = {Verdict.KEEP: "kept", Verdict.DROP: "dropped", Verdict.MERGE: "merged", Verdict.RELABEL: "relabelled"}
-    text = f"{done[Verdict(str(row['verdict']))]}, {row['reason']}: {MEANING[Reason(str(row['reason']))]}"
+    apart = " apart" if row["subject"] == Subject.PAIR and row["verdict"] == Verdict.KEEP else ""
+    text = f"{done[Verdict(str(row['verdict']))]}{apart}, {row['reason']}: {MEANING[Reason(str(row['reason']))]}"
     if row["score"] is not None:
         low, high = (f"{row[key]:.4f}" if row[key] is not None else "" for key in ("lower_bound", "upper_bound"))
         bounds = f", held against {low or 'no least'} .. {high or 'no greatest'}" if low or high else ""

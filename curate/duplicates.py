@@ -4,14 +4,18 @@ Two recordings are near duplicates where landmarks of both (`curate.landmarks`) 
 as many as `min_landmarks`, and as `min_share` of those that the one with fewer landmarks has. Recordings are compared
 only where they share a seed, two landmarks that begin at one peak: three peaks that two other recordings hardly share.
 By chance, of all pairs of the recordings of LibriSpeech, EmoDB and FSDD, at most 6 landmarks agree (of 520), and one
-sentence said twice by one actor agrees in no more than 2; copies agree in a fifth (GSM) to all of theirs. Recordings
-in which the same music is louder than the speech may be told the same: they agree in the music.
+sentence said twice by one actor agrees in no more than 2; copies agree in a fifth (GSM) to all of theirs. What agrees
+must lie over `min_span` of the shorter one: a word or a jingle in common does not. Two recordings in which the same
+music is louder than the speech throughout may be told the same: they agree in the music. Of less than a second there
+are too few landmarks: such copies are told only where their samples are the same. More than a hundred changed copies of
+one recording are not told: so many share the sounds that are everywhere, too.
 
 Groups are stars, not chains. Of what is connected by agreements, the one that is to stay first takes away those that
 agree with itself; of what is left, the next; until nothing is left. Who stays first: where all bear one label the
 longest, then the first id. Where they bear several, that label comes first of which a member sounds most like the rest
 of it: the greatest cosine of a member to the sum of its label's vectors outside what is connected, -1 where there is
-none. All is done in the order of ids, so no result depends on the order of rows.
+none. Labels that are as like but for `ABOUT_EQUAL` are those of one person, whose recordings should stay together: the
+label with more utterances comes first. All is done in the order of ids, so no result depends on the order of rows.
 """
 
 from collections.abc import Iterator
@@ -29,6 +33,7 @@ from curate.presets import Duplicates
 from curate.reasons import Reason, Subject, Verdict
 from curate.similarity import Indices, Scores, Vectors, unit
 
+ABOUT_EQUAL = 0.05  # of cosines
 MAX_ALIKE = 100  # recordings that share a seed; what more share is no sign of a copy, but of a common sound
 SEEDS_AT_ONCE = PAIRS_AT_ONCE = 1 << 25  # 256 MB each
 
@@ -55,7 +60,7 @@ def judge_duplicates(
     repeats: list[tuple[int, int, int]] = []
     for group in _connected(sound, near):
         rank = labels.rank(group)
-        found = sorted((rank[speaker[row]], -duration_s[row], row) for row in group.tolist())
+        found = sorted((*rank[speaker[row]], -duration_s[row], row) for row in group.tolist())
         repeats += _stars([row for *_, row in found], sound, near)
     repeats.sort()
     rows, stays, pair = np.array(repeats, np.int64).reshape(-1, 3).T
@@ -80,17 +85,19 @@ def _numbers(texts: pa.ChunkedArray) -> Indices:
 
 def _stars(rows: list[int], sound: Indices, near: "Near") -> Iterator[tuple[int, int, int]]:
     """Each row that is taken away, the one that stays for it, and the pair that says so: -1 for the same samples."""
-    sounds = sound[rows].tolist()
-    queue = list(zip(rows, sounds, strict=True))
-    while queue:
-        (stays, one), queue, others = queue[0], [], queue[1:]
-        for row, other in others:
-            if one == other:
-                yield row, stays, -1
-            elif (pair := near.place.get((min(one, other), max(one, other)))) is not None:
-                yield row, stays, pair
-            else:
-                queue.append((row, other))
+    rows_of: dict[int, list[int]] = {}
+    for row in rows:
+        rows_of.setdefault(int(sound[row]), []).append(row)
+    gone: set[int] = set()
+    for stays in rows:
+        if stays in gone:
+            continue
+        one = int(sound[stays])
+        for other, pair in [(one, -1), *near.beside.get(one, ())]:
+            for row in rows_of.get(other, ()):
+                if row != stays and row not in gone:  # and comes later: one that stayed before would have taken `stays`
+                    gone.add(row)
+                    yield row, stays, pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +110,13 @@ class Near:
     least: Indices
 
     @cached_property
-    def place(self) -> dict[tuple[int, int], int]:
-        """Where each pair stands."""
-        return {pair: place for place, pair in enumerate(zip(self.one.tolist(), self.other.tolist(), strict=True))}
+    def beside(self) -> dict[int, list[tuple[int, int]]]:
+        """Of each recording the ones that agree with it, and the places of these pairs."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for place, (one, other) in enumerate(zip(self.one.tolist(), self.other.tolist(), strict=True)):
+            found.setdefault(one, []).append((other, place))
+            found.setdefault(other, []).append((one, place))
+        return found
 
 
 _NOTHING = Near(one=np.zeros(0, int), other=np.zeros(0, int), score=np.zeros(0, int), least=np.zeros(0, int))
@@ -124,6 +135,7 @@ def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates) 
         seeds = np.empty(agreement.seeds(values, start, end, part, num_parts, np.empty(0, np.int64)), np.int64)
         agreement.seeds(values, start, end, part, num_parts, seeds)
         seeds.sort()
+        seeds = seeds[np.diff(seeds, prepend=-1) > 0]  # a loop has the same one many times
         begin = 0
         while begin < len(seeds):
             room = np.empty(PAIRS_AT_ONCE, np.int64)
@@ -135,7 +147,10 @@ def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates) 
             least = np.maximum(settings.min_landmarks, np.ceil(share).astype(np.int64))
             counts = np.empty(len(pairs), np.int64)
             agreement.agreeing(values, start, end, pairs, least, counts)
-            found.append(np.stack([pairs, counts, least])[:, counts >= least])
+            pairs, counts, least = np.stack([pairs, counts, least])[:, counts >= least]
+            spans = np.empty(len(pairs))
+            agreement.spanned(values, start, end, pairs, spans)
+            found.append(np.stack([pairs, counts, least])[:, spans >= settings.min_span])
     pair, score, least = np.unique(np.concatenate(found, axis=1), axis=1)
     return Near(one=pair >> 32, other=pair & agreement.ROW_MASK, score=score, least=least)
 
@@ -161,12 +176,16 @@ class _Labels:
         self.start = np.searchsorted(speaker[self.rows], np.arange(int(speaker.max(initial=-1)) + 2))
         self.sums: dict[int, Scores] = {}
 
-    def rank(self, group: Indices) -> dict[int, float]:
-        """The labels of a group, each with what is least for the one whose recording is most like the rest of it."""
+    def rank(self, group: Indices) -> dict[int, tuple[float, ...]]:
+        """The labels of a group, each with what is least for the one whose recordings stay."""
         labels = np.unique(self.speaker[group]).tolist()
         if len(labels) == 1:
-            return {labels[0]: 0.0}
-        return {label: -self._likeness(label, group[self.speaker[group] == label]) for label in labels}
+            return {labels[0]: ()}
+        likeness = {label: self._likeness(label, group[self.speaker[group] == label]) for label in labels}
+        best = max(likeness.values())
+        is_best = {label: best - likeness[label] <= ABOUT_EQUAL for label in labels}
+        size = {label: int(self.start[label + 1] - self.start[label]) for label in labels}
+        return {label: (not is_best[label], -(size if is_best[label] else likeness)[label]) for label in labels}
 
     def _likeness(self, label: int, members: Indices) -> float:
         """The greatest cosine of a member to the sum of the label's vectors without all of them; -1 for no rest."""

@@ -16,14 +16,16 @@ from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, RUNS, SPEAKER_PAIRS
 
 
 def explain(catalog: Catalog, subject_id: str) -> list[str]:
-    """Lines on the utterance or speaker of this id. Raises CatalogError where there is neither."""
+    """Lines on the utterance of this id, then on the speaker. Raises CatalogError where there is neither."""
     utterances = catalog.read(UTTERANCES)
-    of_utterance = utterances.filter(pc.equal(utterances["utterance_id"], subject_id))
-    if len(of_utterance):
-        return _on_utterance(catalog, of_utterance.to_pylist()[0])
+    lines = []
+    for row in utterances.filter(pc.equal(utterances["utterance_id"], subject_id)).to_pylist():
+        lines += _on_utterance(catalog, row)
     of_speaker = utterances.filter(pc.equal(utterances["speaker_id"], subject_id))
     if len(of_speaker):
-        return _on_speaker(catalog, subject_id, of_speaker)
+        lines += _on_speaker(catalog, subject_id, of_speaker)
+    if lines:
+        return lines
     ids = utterances["utterance_id"].to_pylist()
     hint = did_you_mean(subject_id, ids)
     raise CatalogError(f"{subject_id!r}: neither an utterance nor a speaker of {catalog.root}; {hint}")

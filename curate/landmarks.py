@@ -25,6 +25,7 @@ WINDOW = 512  # samples, 64 ms: long enough to tell the harmonics of a voice
 HOP = 80  # samples, 10 ms, a frame: what codecs and detectors of speech cut away is most often a multiple
 LOW, HIGH = 300 * WINDOW // RATE_HZ + 1, 3400 * WINDOW // RATE_HZ  # bins of 15.6 Hz, the band of a telephone
 AROUND_FRAMES, AROUND_BINS = 10, 12  # to each side: a peak is the greatest within
+FIRST_OF_EQUALS = 1e-6  # by which each frame and bin counts for less than the one before: a tone has one peak
 LOUD_FRAMES = 100  # to each side, a second: what is far below the loudest there is no peak, for noise would hide it
 MIN_OF_LOUDEST = 10**-3.5  # of that power: 35 dB below
 MAX_APART_FRAMES, MAX_APART_BINS = 31, 63  # from a peak to its partner
@@ -47,6 +48,7 @@ def landmarks(waveform: Samples, rate_hz: int) -> Landmarks:
     other. L may be 0: of silence, or of next to nothing.
     """
     power = _spectrogram(waveform, rate_hz)
+    power *= np.exp(-FIRST_OF_EQUALS * np.add.outer(np.arange(power.shape[0]), np.arange(power.shape[1]))).astype("f4")
     around = _greatest(_greatest(power, AROUND_FRAMES, 0), AROUND_BINS, 1)
     loudest = _greatest(power.max(axis=1), LOUD_FRAMES, 0)
     peaks = np.flatnonzero((power == around) & (power > MIN_OF_LOUDEST * loudest[:, None]))
@@ -55,6 +57,7 @@ def landmarks(waveform: Samples, rate_hz: int) -> Landmarks:
 
 def _spectrogram(waveform: Samples, rate_hz: int) -> Samples:
     """(T, F) powers in the band of a telephone; half a window of silence is put before and after."""
+    waveform = waveform / np.float32(np.abs(waveform).max(initial=0) or 1)  # squares of any finite samples are finite
     if rate_hz != RATE_HZ and len(waveform):
         waveform = soxr.resample(waveform, rate_hz, RATE_HZ, quality="LQ")  # its filter is flat in that band
     padded = np.pad(np.asarray(waveform, np.float32), WINDOW // 2)

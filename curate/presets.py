@@ -39,6 +39,7 @@ class Duplicates:
     near: bool = True  # whether to look for changed and cut ones, too
     min_landmarks: int = Field(default=8, ge=2)  # that agree at one offset: by chance, other recordings share fewer
     min_share: Annotated[float, Field(gt=0, le=1)] = 0.1  # of the landmarks of the one that has fewer
+    min_span: Share = 0.3  # of the shorter one: between the first and the last landmark that agree
 
 
 PRESETS: dict[str, type[Robust | VietSV]] = {"robust": Robust, "vietsv": VietSV}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.config import Pipeline
-from curate.decisions import as_decided, counts, new_labels, relabelled
+from curate.decisions import REVIEW, as_decided, counts, new_labels, relabelled, settled
 from curate.explain import counted
 from curate.hearing import Hearing, Transformers, name_of
 from curate.reasons import MEANING, Verdict
@@ -39,6 +39,8 @@ def card(
     results: pa.Table,
 ) -> str:
     """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables."""
+    stands = settled(decisions)
+    by_reviewers = stands.filter(pc.equal(stands["step"], REVIEW))
     labels = speaker_table(utterances)
     left, as_given = as_decided(utterances, decisions, labels), relabelled(utterances, decisions, labels)
     moved = left.filter(pc.is_in(left["utterance_id"], value_set=new_labels(decisions)["utterance_id"]))
@@ -56,8 +58,10 @@ def card(
         "num_kept": len(left),
         "num_moved": len(moved),
         "hours_kept": _hours(left),
-        "decisions": counts(decisions),
-        "reasons": _totals(decisions),
+        "decisions": counts(stands),
+        "reasons": _totals(stands),
+        "num_reviewed": len(by_reviewers),
+        "num_reviewers": len(by_reviewers["decided_by"].unique()),
         "meaning": {str(reason): text for reason, text in MEANING.items()},
         "num_speakers": len(people),
         "num_identities": len(people["identity_id"].unique()),
@@ -145,9 +149,9 @@ def _counted(rows: pa.Table, columns: list[str]) -> list[dict[str, Any]]:
     return counted
 
 
-def _totals(decisions: pa.Table) -> list[tuple[str, int]]:
-    """What `select reason, count(*) from decisions group by 1` gives."""
-    totals = decisions.group_by("reason").aggregate([("subject_id", "count")]).sort_by("reason")
+def _totals(stands: pa.Table) -> list[tuple[str, int]]:
+    """What `select reason, count(*) from settled group by 1` gives."""
+    totals = stands.group_by("reason").aggregate([("subject_id", "count")]).sort_by("reason")
     return list(zip(totals["reason"].to_pylist(), totals["subject_id_count"].to_pylist(), strict=True))
 
 

@@ -1,8 +1,9 @@
 """What reviewers said as decisions, made anew whenever rules run: from what stands, and from what the rules say now.
 
-A speaker that was dropped takes its utterances along, also those that rules put under it; one that was kept brings
-back those that rules dropped for its sake. What was said of an utterance itself goes before both. What does not fit the
-catalog any more, and of pairs what contradicts what was said before it, is left out and told.
+A speaker that was dropped takes its utterances along, also those that rules put under it. One that was kept is one
+person: it brings back those that rules dropped for its sake, or as another person's than its main one. What was said of
+an utterance itself goes before both. What does not fit the catalog any more, and of pairs what contradicts what was
+said before it, is left out and told.
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from curate.reasons import Reason, Subject, Verdict
 from curate.reviews import in_few_words
 from curate.schema import DECISIONS
 from curate.sides import Pair, Sides
+
+OF_ITS_SPEAKER = (Reason.INVALID_SPEAKER, Reason.ANOTHER_PERSON)  # of drops that a speaker who is one person undoes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def _of_speakers(rows: list[dict[str, Any]], utterances: pa.Table, ruled: pa.Tab
     about = ruled.filter(pc.equal(ruled["subject"], Subject.UTTERANCE))
     moves = about.filter(pc.equal(about["verdict"], Verdict.RELABEL))
     drops = about.filter(pc.equal(about["verdict"], Verdict.DROP))
-    for_its_speaker = pc.equal(drops["reason"], Reason.INVALID_SPEAKER)
+    for_its_speaker = pc.is_in(drops["reason"], value_set=pa.array(OF_ITS_SPEAKER, pa.string()))
     may_come_back = set(drops.filter(for_its_speaker)["subject_id"].to_pylist())
     may_come_back -= set(drops.filter(pc.invert(for_its_speaker))["subject_id"].to_pylist())
     found = {one: (Verdict.DROP, by) for one, by in _under(moves, "subject_id", "other_id", dropped)}

@@ -13,6 +13,7 @@ reviewers never write the same part.
 import fcntl
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -33,7 +34,8 @@ from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.sides import Pair, Sides, ordered
 from curate.storage import is_local
 
-NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it
+NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it, composed (NFC)
+MAX_NAME_BYTES = 200  # file systems take 255, and what is written beside the file has a longer name
 FITTING: dict[Subject, tuple[Verdict, ...]] = {
     Subject.UTTERANCE: (Verdict.KEEP, Verdict.DROP, Verdict.RELABEL),
     Subject.SPEAKER: (Verdict.KEEP, Verdict.DROP),
@@ -114,10 +116,7 @@ def decide(catalog: Catalog, reviewer: str, things: Sequence[Review]) -> None:
     Raises ReviewError for a name that cannot be a reviewer's, for what does not fit the catalog, and for pairs that
     contradict what stands; CatalogError where there is no catalog.
     """
-    if not NAME.fullmatch(reviewer):
-        raise ReviewError(
-            f"reviewer {reviewer!r}: expected at most 64 letters, digits, `.`, `-` and `_`, a letter or digit first"
-        )
+    reviewer = composed(reviewer)
     published = Catalog(catalog.root)  # never the drafts of a run
     for one in things:
         if one.verdict is not None:
@@ -131,6 +130,17 @@ def decide(catalog: Catalog, reviewer: str, things: Sequence[Review]) -> None:
         _require_no_contradiction(standing(pa.concat_tables([before, new])), things)
         rows = pa.concat_tables([mine, new])
         published.publish(REVIEWS, rows, part=reviewer, fingerprint=content_fingerprint(rows))
+
+
+def composed(reviewer: str) -> str:
+    """The name in NFC, so that one name is one reviewer, however typed. Raises ReviewError where it cannot be one."""
+    name = unicodedata.normalize("NFC", reviewer)
+    if NAME.fullmatch(name) and len(name.encode()) <= MAX_NAME_BYTES:
+        return name
+    raise ReviewError(
+        f"reviewer {reviewer!r}: expected at most 64 letters, digits, `.`, `-` and `_`, a letter or digit first, no "
+        f"marks beside letters, and at most {MAX_NAME_BYTES} bytes in UTF-8"
+    )
 
 
 def _after(reviews: pa.Table) -> datetime:

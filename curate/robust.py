@@ -3,7 +3,8 @@
 Four questions, one after the other, each asked of what the one before has left:
 1. Is an utterance likelier another label's (`curate.mislabelled`)?
 2. Do several people speak under a label (`curate.mixed`)? Who says most keeps it, where that is `min_main_share`; a
-   part that is another label's person is told as that label's.
+   part that is another label's person is told as that label's. So is a label under which several utterances of one
+   other label were found one by one: it stays, and is told as mixed.
 3. Is an utterance no more like its label than a stranger is?
 4. Is enough left of a label for it to stand for a person?
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import poisson
 
 from curate.decisions import Author, verdicts
 from curate.mislabelled import MIN_TO_JUDGE, Mislabelled, Unlike, find_mislabelled, find_unlike
@@ -34,7 +36,8 @@ from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
 
 Flags = NDArray[np.bool_]
 
-MAX_BY_CHANCE = 0.01  # of utterances without a label of their own stand out for a label as much as one that moves
+MIN_SHARE_OF_GUEST = 0.1  # of a label: what another one claims of it, where that is a person in it
+MAX_BY_CHANCE = 0.01  # of utterances without a label of their own stand out for one as much as what moves; of guests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class _Found:
     of_label: Mislabelled
     of_nobody: Unlike
     people: People  # of those that are no other label's
+    num_people: Indices  # (S,) with those whose utterances other labels claim one by one
     claimed: Indices  # (N,) the label that an utterance is likelier of; -1 where it is its own, or nobody's
     is_foreign: Flags  # (N,) of a person who is not the label's main one
     is_unclear: Flags  # (S,) several people, and none who has enough of it
@@ -87,6 +91,7 @@ def _find(unit_ND: Vectors, speaker: Indices, session: Indices, num_speakers: in
     of_nobody = find_unlike(unit_ND, speaker, session, num_speakers, is_main)
     claimed = np.where(is_anothers, of_label.near.first, -1)
     claimed[rest] = _claimed_parts(told, speaker[rest], num_speakers)
+    guests = _num_guests(np.where(is_anothers, of_label.near.first, -1), speaker, num_speakers)
     main = np.bincount(speaker[is_main], minlength=num_speakers)
     unclaimed = np.bincount(speaker[is_foreign & (claimed < 0)], minlength=num_speakers)
     return _Found(
@@ -94,10 +99,27 @@ def _find(unit_ND: Vectors, speaker: Indices, session: Indices, num_speakers: in
         of_label=of_label,
         of_nobody=of_nobody,
         people=told,
+        num_people=told.num_people + guests,
         claimed=claimed,
         is_foreign=is_foreign,
         is_unclear=(told.num_people > 1) & (main < min_main_share * (main + unclaimed)),
     )
+
+
+def _num_guests(claimed: Indices, speaker: Indices, num_speakers: int) -> Indices:
+    """(S,) other labels of which so many utterances stand under a label that they are a person in it, and no slips.
+
+    Slips fall evenly: two or more of one other label are a person where so many would hardly come from it by chance.
+    """
+    is_guest = claimed >= 0
+    pairs, num = np.unique(speaker[is_guest] * num_speakers + claimed[is_guest], return_counts=True)
+    owner = pairs // num_speakers
+    guests, utterances = (np.bincount(some, minlength=num_speakers) for some in (speaker[is_guest], speaker))
+    of_label, others = utterances[owner], max(num_speakers - 1, 1)
+    elsewhere = (is_guest.sum() - guests) / np.maximum(len(speaker) - utterances, 1)  # share of slips, without its own
+    by_chance = others * poisson.sf(num - 1, of_label * elsewhere[owner] / others)
+    is_person = (num >= 2) & (num >= MIN_SHARE_OF_GUEST * of_label) & (by_chance < MAX_BY_CHANCE)
+    return np.bincount(owner[is_person], minlength=num_speakers)
 
 
 def _is_like_first(found: Mislabelled) -> Flags:
@@ -206,7 +228,7 @@ def _judge_speakers(
     speaker_ids: NDArray[np.str_], found: _Found, reasons: NDArray[np.str_], invalid: Flags, author: Author
 ) -> pa.Table:
     """The score is how alike the two halves are into which a label parts best; a mixed label that stays is told so."""
-    is_mixed = found.people.num_people > 1
+    is_mixed = found.num_people > 1
     return verdicts(
         author,
         Subject.SPEAKER,
@@ -246,7 +268,7 @@ def _speaker_scores(speaker_ids: NDArray[np.str_], found: _Found, mean_cosine: S
             "speaker_id": speaker_ids,
             "num_utterances": found.count,
             "self_similarity": pa.array(mean_cosine, from_pandas=True),
-            "num_people": pa.array(found.people.num_people, mask=np.isnan(found.people.score)),
+            "num_people": pa.array(found.num_people, mask=np.isnan(found.people.score)),
         }
     )
 

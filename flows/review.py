@@ -104,8 +104,10 @@ def reviews(
 
 
 def _name(reviewer: str | None) -> str:
+    from curate.reviews import composed
+
     try:
-        return reviewer or getpass.getuser()
+        return composed(getpass.getuser() if reviewer is None else reviewer)
     except (KeyError, OSError):
         raise VoxcurateError("reviewer: nobody is logged in; expected --reviewer, or VOXCURATE_REVIEWER") from None
 
@@ -114,4 +116,6 @@ def _tell(reviewer: str, said: "list[Review]") -> None:
     from curate.reviews import in_few_words
 
     told = "; ".join(in_few_words(asdict(one)) for one in said)
-    typer.echo(f"{reviewer}: {told}. `curate run FILE` applies it.")
+    again = any(one.verdict is None for one in said)
+    then = "; where nothing else that was said stands, the rules decide again" if again else ""
+    typer.echo(f"{reviewer}: {told}. `curate run FILE` applies it{then}.")

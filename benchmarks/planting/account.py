@@ -1,13 +1,14 @@
 """Hold what a rule of cleaning decided against the truth. Nothing but its decisions and identities is looked at.
 
-An utterance is *taken* where a verdict drops it, drops its label, or relabels it. An utterance is *good* where nothing
-was planted in it and its label is not mixed; those of a split speaker are good. What counts as found, and as a false
-alarm:
+An utterance is *taken* where a verdict drops it, drops its label, or relabels it, and *taken as a copy* where it is
+dropped as duplicate or near_duplicate. An utterance is *good* where nothing was planted in it and its label is not
+mixed; those of a split speaker are good. What counts as found, and as a false alarm:
 
 | fault | of | found | false alarm |
 | --- | --- | --- | --- |
-| wrong_speaker, foreign_session, noise, tones, clipping, silence | utterances | it is taken | a good one is taken |
-| duplicate | utterances | a drop as (near) duplicate names its twin, of whichever of the two | a good one is taken |
+| wrong_speaker, foreign_session | utterances | it is taken | a good one is taken, but not as a copy |
+| noise, tones, clipping, silence | utterances | it is taken | a good one is taken, but not as a copy |
+| duplicate | utterances | it is taken as a copy of its original, or that as one of it | a good one is taken as a copy |
 | mixed | labels | it is told as mixed_speaker, or dropped | a label that is not mixed is told so, or dropped |
 | wrong_sex, wrong_age | labels | a sex_conflict, age_conflict of it, its utterances, its pairs | of another label |
 | split | pairs | the two labels are one identity | two people are one identity |
@@ -18,12 +19,15 @@ rather than too high. Planting one fault at a time tells it exactly.
 
 Left out of alarms: utterances of a mixed label that are its owner's (who owns a half is nobody's to say), utterances
 of a label whose sex or age is wrong, labels with a foreign session that are told as mixed, and an original that is
-dropped as the duplicate of its copy.
+taken as a copy of its copy. A copy that cannot be heard (it is too short, say) is judged by no rule, and does not
+count as planted. Groups of people are told of all faults of utterances at once: any good one that is taken is an alarm.
 
 Beside these are told: of wrong speakers, foreign sessions and guests of mixed labels, how often the verdict that takes
-an utterance names a label of who is heard, whether it relabels or drops; of mixed labels, how many guests and how many
-of the owner's utterances were taken, and in how many labels no more than one person is left; and the false-merge rate:
-of all pairs of labels of two people, those that are one identity. Pairs with a mixed label are neither right nor wrong.
+an utterance names a label of who is heard, whether it relabels or drops; of duplicates that are found, how often the
+original is taken in place of the copy, and of all copies, how many cannot be heard; of mixed labels, how many guests
+and how many of the owner's utterances were taken, and in how many labels no more than one person is left; and the
+false-merge rate: of all pairs of labels of two people, those that are one identity. Pairs with a mixed label are
+neither right nor wrong.
 
 Everything is counted by the label that an utterance bears (that of a split, or a duplicate: the label it came from),
 because people are what the bootstrap draws. Shapes: N utterances, C labels of the catalog that was planted into.
@@ -46,6 +50,7 @@ Flags = NDArray[np.bool_]
 MIXED_REASONS = [Reason.MIXED_SPEAKER]
 DUPLICATE_REASONS = [Reason.DUPLICATE, Reason.NEAR_DUPLICATE]
 REASONS_ABOUT = {Fault.WRONG_SEX: [Reason.SEX_CONFLICT], Fault.WRONG_AGE: [Reason.AGE_CONFLICT]}
+UNFIT_STEP = "embed"  # what the planted catalog itself says of recordings that no rule can judge
 NAMED = (Fault.WRONG_SPEAKER, Fault.FOREIGN_SESSION, Fault.MIXED)
 
 
@@ -121,10 +126,10 @@ def account(
         elif fault in OF_LABELS and fault != Fault.FOREIGN_SESSION:
             told[fault] = case.said_wrong(fault)
         else:
-            told[fault] = case.taken_away(case.has(fault), names=fault in NAMED)
+            told[fault] = case.taken_away(fault)
     some = np.isin(case.fault, [fault for fault in case.faults if told[fault].unit == "utterance"])
     grouped = {
-        (by, value): case.taken_away(some, within=np.array([one == value for one in values]))
+        (by, value): case.among(some, alarming=case.taken, within=np.array([one == value for one in values]))
         for by, values in (groups or {}).items()
         for value in sorted({one for one in values if one is not None})
     }
@@ -173,6 +178,14 @@ class _Case:
             dict(zip(rows["subject_id"].to_pylist(), rows["other_id"].to_pylist(), strict=True))
             for rows in (naming.filter(names_copy), naming.filter(~names_copy))
         )
+        unfit = set(dropped(decisions.filter(pc.field("step") == UNFIT_STEP), Subject.UTTERANCE).to_pylist())
+        self.unfit = np.array([one in unfit for one in self.ids], dtype=bool)
+        original = [row["original_id"] if row and row["fault"] == Fault.DUPLICATE else None for row in self.truth]
+        pairs = list(zip(self.ids, original, strict=True))
+        self.copy_taken = np.array([of is not None and self.copy_of.get(copy) == of for copy, of in pairs], dtype=bool)
+        self.original_taken = np.array([self.copy_of.get(of) == copy for copy, of in pairs], dtype=bool)
+        taken_for_copy = {of for of, is_so in zip(original, self.original_taken, strict=True) if is_so}
+        self.as_copy = np.array([one in self.copy_of for one in self.ids], dtype=bool)
         self.taken = np.array(
             [
                 one in gone or one in moved_away or label in self.labels_gone
@@ -180,12 +193,11 @@ class _Case:
             ],
             dtype=bool,
         )
-        twin = {row["original_id"]: row["utterance_id"] for row in self.truth if row and row["fault"] == "duplicate"}
         self.good = np.array(
             [
                 (row is None or row["fault"] == Fault.SPLIT)
                 and label not in self.mixed_labels
-                and not (one in twin and self.copy_of.get(one) == twin[one])
+                and one not in taken_for_copy
                 for one, row, label in zip(self.ids, self.truth, self.label, strict=True)
             ],
             dtype=bool,
@@ -206,28 +218,37 @@ class _Case:
     def _count_labels(self, labels: list[str]) -> Indices:
         return np.bincount([self.origin[label] for label in labels], minlength=len(self.labels))
 
-    def taken_away(self, planted: Flags, *, within: Flags | None = None, names: bool = False) -> Counts:
-        """Utterances that should go, and those that should not have gone."""
+    def taken_away(self, fault: Fault) -> Counts:
+        """Utterances that should go, and those that should not have gone for such a reason."""
+        planted = self.has(fault)
+        if fault == Fault.DUPLICATE:
+            return self.among(planted, alarming=self.as_copy, beside=self._of_copies(planted))
+        beside = {"true_speaker_named": self._named(planted)} if fault in NAMED else {}
+        return self.among(planted, alarming=self.taken & ~self.as_copy, beside=beside)
+
+    def among(
+        self, planted: Flags, *, alarming: Flags, within: Flags | None = None, beside: dict[str, Share] | None = None
+    ) -> Counts:
+        """Those planted, and the good ones, of which those that are `alarming` are false alarms."""
         within = np.ones(len(self.ids), dtype=bool) if within is None else within
-        planted, good = planted & within, self.good & within
-        found = planted & np.where(self.has(Fault.DUPLICATE), self._named_as_copies(), self.taken)
+        copies = self.has(Fault.DUPLICATE)
+        planted, good = planted & within & ~(copies & self.unfit), self.good & within
+        found = planted & np.where(copies, self.copy_taken | self.original_taken, self.taken)
         return Counts(
             unit="utterance",
             planted=self._count(planted),
             found=self._count(found),
-            alarms=self._count(good & self.taken),
+            alarms=self._count(good & alarming),
             good=self._count(good),
-            beside={"true_speaker_named": self._named(planted)} if names else {},
+            beside=beside or {},
         )
 
-    def _named_as_copies(self) -> Flags:
-        def is_named(row: dict[str, str] | None) -> bool:
-            if row is None or row["fault"] != Fault.DUPLICATE:
-                return False
-            copy, original = row["utterance_id"], row["original_id"]
-            return self.copy_of.get(copy) == original or self.copy_of.get(original) == copy
-
-        return np.array([is_named(row) for row in self.truth], dtype=bool)
+    def _of_copies(self, copies: Flags) -> dict[str, Share]:
+        found = copies & (self.copy_taken | self.original_taken)
+        return {
+            "original_taken": Share(num=self._count(copies & self.original_taken), total=self._count(found)),
+            "unfit": Share(num=self._count(copies & self.unfit), total=self._count(copies)),
+        }
 
     def _named(self, planted: Flags) -> Share:
         """Of how many the verdict names a label of who is heard."""

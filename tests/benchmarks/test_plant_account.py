@@ -138,19 +138,63 @@ def test_merging_labels_of_one_person_is_no_false_merge_nor_is_one_with_a_mixed_
     assert false_merges([same.merges], draws(3, np.random.default_rng(0)))[:2] == (0, 0)
 
 
+TWICE = pa.table({"utterance_id": ["c/a/1", "c/a/1-2", "c/b/1"], "speaker_id": ["c/a", "c/b", "c/b"]})
+COPIED = truth(("duplicate", "c/a/1-2", "c/b", "c/a"))
+COPIED = COPIED.set_column(3, TRUTH.arrow().field("original_id"), pa.array(["c/a/1"]))
+
+
 def test_a_duplicate_is_found_where_a_drop_names_its_twin():
-    spoken = pa.table({"utterance_id": ["c/a/1", "c/a/1-2", "c/b/1"], "speaker_id": ["c/a", "c/b", "c/b"]})
-    planted = truth(("duplicate", "c/a/1-2", "c/b", "c/a"))
-    planted = planted.set_column(3, "original_id", pa.array(["c/a/1"]))
-    for decision, found, alarms in [
-        (rows(Verdict.DROP, "c/a/1-2", reason="duplicate", to="c/a/1"), 1, 0),
-        (rows(Verdict.DROP, "c/a/1", reason="duplicate", to="c/a/1-2"), 1, 0),  # which of the two is nobody's to say
-        (rows(Verdict.DROP, "c/a/1-2", reason="duplicate", to="c/b/1"), 0, 0),
-        (rows(Verdict.DROP, "c/a/1-2"), 0, 0),
-        (rows(Verdict.DROP, "c/b/1", reason="duplicate", to="c/a/1"), 0, 1),
+    for decision, found, alarms, original_taken in [
+        (rows(Verdict.DROP, "c/a/1-2", reason="duplicate", to="c/a/1"), 1, 0, 0),
+        (rows(Verdict.DROP, "c/a/1", reason="near_duplicate", to="c/a/1-2"), 1, 0, 1),
+        (rows(Verdict.DROP, "c/a/1", reason="near_duplicate", to="c/b/1"), 0, 1, 0),
+        (rows(Verdict.DROP, "c/a/1-2", reason="duplicate", to="c/b/1"), 0, 0, 0),
+        (rows(Verdict.DROP, "c/a/1-2"), 0, 0, 0),
+        (rows(Verdict.DROP, "c/b/1", reason="duplicate", to="c/a/1"), 0, 1, 0),
     ]:
-        counts = told(spoken, planted, judged(decision), Fault.DUPLICATE)
+        counts = told(TWICE, COPIED, judged(decision), Fault.DUPLICATE)
         assert (counts.planted, counts.found, counts.alarms) == (1, found, alarms)
+        assert counts.beside["original_taken"][:2] == (original_taken, found)
+        assert counts.beside["unfit"][:2] == (0, 1)
+
+
+def test_a_good_utterance_taken_as_a_copy_is_an_alarm_of_duplicates_only_and_otherwise_of_other_faults_only():
+    spoken = pa.concat_tables([TWICE, pa.table({"utterance_id": ["c/c/1", "c/c/2"], "speaker_id": ["c/c", "c/c"]})])
+    planted = pa.concat_tables([COPIED, truth(("noise", "c/c/1", "c/c", "c/c"))])
+    for decision, of_duplicates, of_noise in [
+        (rows(Verdict.DROP, "c/b/1", reason="duplicate", to="c/a/1"), 1, 0),
+        (rows(Verdict.DROP, "c/b/1", reason="near_duplicate", to="c/c/1"), 1, 0),
+        (rows(Verdict.DROP, "c/a/1", reason="duplicate", to="c/a/1-2"), 0, 0),
+        (rows(Verdict.DROP, "c/b/1", reason="wrong_speaker", to="c/a"), 0, 1),
+        (rows(Verdict.RELABEL, "c/b/1", to="c/a"), 0, 1),
+        (rows(Verdict.DROP, "c/c", subject=Subject.SPEAKER), 0, 1),
+    ]:
+        counted = account(spoken, planted, judged(decision), labels=LABELS, groups={"sex": ["male"] * 5})
+        alarms = [int(counted.faults[fault].alarms.sum()) for fault in (Fault.DUPLICATE, Fault.NOISE)]
+        assert alarms == [of_duplicates, of_noise]
+        assert counted.groups["sex", "male"].alarms.sum() == of_duplicates + of_noise  # lost is lost
+
+
+def test_a_copy_that_cannot_be_heard_is_told_beside_and_is_not_missed():
+    def unfit(one, reason):
+        author = Author(rule="limits of the corpus", step="embed", run_id="0")
+        return verdicts(author, Subject.UTTERANCE, [one], verdict=Verdict.DROP, reason=reason)
+
+    of_sex = {"sex": ["male"] * 3}
+    for decision, planted, unheard in [
+        (unfit("c/a/1-2", "too_short"), 0, 1),
+        (unfit("c/a/1-2", "no_speech"), 0, 1),
+        (unfit("c/b/1", "too_short"), 1, 0),
+        (rows(Verdict.DROP, "c/a/1-2", reason="below_range"), 1, 0),  # a rule judged it, but by something else
+    ]:
+        counted = account(TWICE, COPIED, judged(decision), labels=LABELS, groups=of_sex)
+        counts = figures(counted.faults[Fault.DUPLICATE], draws(len(LABELS), np.random.default_rng(0)))
+        assert (counts.planted, counts.found, counts.alarms) == (planted, 0, 0)
+        assert counts.beside["unfit"][:2] == (unheard, 1)
+        assert counted.groups["sex", "male"].planted.sum() == planted
+    silence = truth(("silence", "c/a/1", "c/a", "c/a"))
+    of_silence = told(TWICE, silence, judged(unfit("c/a/1", "silent")), Fault.SILENCE)
+    assert (of_silence.planted, of_silence.found) == (1, 1)  # what is silent should go, whoever says so
 
 
 def test_a_wrong_sex_or_age_is_found_only_by_a_decision_about_it():
@@ -180,8 +224,8 @@ def test_groups_count_their_own_utterances():
 # --------------------------------------------------------------------------------------------------- counted anew
 
 
-@given(st.integers(0, 10_000), st.floats(0, 0.5), st.floats(0, 0.3))
-def test_precision_and_recall_are_those_of_plain_loops(seed, share_dropped, share_relabelled):
+@given(st.integers(0, 10_000), st.floats(0, 0.5), st.floats(0, 0.3), st.floats(0, 0.3))
+def test_precision_and_recall_are_those_of_plain_loops(seed, share_dropped, share_relabelled, share_repeated):
     before = catalog(**{name: {"s1": 3, "s2": 3} for name in "abcdefgh"})
     planting = Planting(seed=seed % 7, wrong_speaker=0.1, mixed=0.125, split=0.125, noise=0.1, duplicate=0.1)
     labelled = plant_labels(before, vectors_of(before), planting)
@@ -195,6 +239,15 @@ def test_precision_and_recall_are_those_of_plain_loops(seed, share_dropped, shar
     identity = {label: str(rng.choice(labels[: 1 + len(labels) // 2])) for label in labels}
     decisions = [rows(Verdict.DROP, *drop), rows(Verdict.DROP, *drop_labels, subject=Subject.SPEAKER)]
     decisions += [rows(Verdict.RELABEL, one, to=to) for one, to in move.items()]
+    ids = [row["utterance_id"] for row in spoken]
+    twins = {r["utterance_id"]: r["original_id"] for r in planted.truth.to_pylist() if r["fault"] == "duplicate"}
+    twins |= {original: copy for copy, original in twins.items()}
+    repeats = {
+        one: twins[one] if one in twins and rng.random() < 0.5 else str(rng.choice(ids))
+        for one in ids
+        if rng.random() < share_repeated
+    }
+    decisions += [rows(Verdict.DROP, one, reason="near_duplicate", to=other) for one, other in repeats.items()]
     identities = [{"speaker_id": a, "identity_id": b} for a, b in identity.items()]
     found = Judged(
         decisions=pa.concat_tables(decisions), identities=pa.Table.from_pylist(identities, schema=IDENTITIES.arrow())
@@ -204,20 +257,20 @@ def test_precision_and_recall_are_those_of_plain_loops(seed, share_dropped, shar
 
     wrong = {row["utterance_id"]: row for row in planted.truth.to_pylist()}
     mixed = {row["speaker_id"] for row in wrong.values() if row["fault"] == "mixed"}
-    gone = {r["utterance_id"] for r in spoken if r["utterance_id"] in drop or r["speaker_id"] in drop_labels} | set(
-        move
-    )
+    gone = {r["utterance_id"] for r in spoken if r["utterance_id"] in drop or r["speaker_id"] in drop_labels}
+    gone |= {*move, *repeats}
     good = {
         r["utterance_id"]
         for r in spoken
         if r["speaker_id"] not in mixed
         and (r["utterance_id"] not in wrong or wrong[r["utterance_id"]]["fault"] == "split")
+        and (r["utterance_id"] not in twins or repeats.get(r["utterance_id"]) != twins[r["utterance_id"]])
     }
     drawn = np.ones((1, len(originals)))
     for fault in (Fault.WRONG_SPEAKER, Fault.NOISE):
         bad = {one for one, row in wrong.items() if row["fault"] == fault}
         told_of = figures(counted.faults[fault], drawn)
-        hits, alarms = len(bad & gone), len(good & gone)
+        hits, alarms = len(bad & gone), len(good & gone - repeats.keys())
         assert (told_of.planted, told_of.found, told_of.alarms, told_of.good) == (len(bad), hits, alarms, len(good))
         assert told_of.recall.value == hits / len(bad)
         assert (
@@ -226,6 +279,12 @@ def test_precision_and_recall_are_those_of_plain_loops(seed, share_dropped, shar
             else told_of.precision.value == hits / (hits + alarms)
         )
         assert told_of.f1.value == pytest.approx(2 * hits / (len(bad) + hits + alarms))
+    copies = [one for one, row in wrong.items() if row["fault"] == "duplicate"]
+    told_of = figures(counted.faults[Fault.DUPLICATE], drawn)
+    by_original = [one for one in copies if repeats.get(twins[one]) == one]
+    hits = len({*by_original, *(one for one in copies if repeats.get(one) == twins[one])})
+    assert (told_of.planted, told_of.found, told_of.alarms) == (len(copies), hits, len(good & repeats.keys()))
+    assert told_of.beside["original_taken"][:2] == (len(by_original), hits)
     came_from = {row["speaker_id"]: row["true_speaker_id"] for row in wrong.values() if row["fault"] == "split"}
     pairs = [(a, b) for a in labels for b in labels if a < b and not {a, b} & mixed]
     two = [(a, b) for a, b in pairs if came_from.get(a, a) != came_from.get(b, b)]

@@ -1,4 +1,7 @@
-"""What `split_speakers` promises: a person in one split, the sexes balanced, and the same draw for the same seed."""
+"""What `split_speakers` promises: a person in one split, the sexes balanced, and the same draw for the same seed.
+
+One person more or less changes one place of the test, at most.
+"""
 
 from collections import Counter
 
@@ -116,6 +119,52 @@ def test_the_order_of_the_rows_does_not_matter(seed):
     rng = np.random.default_rng(seed)
     shuffled = [table.take(pa.array(rng.permutation(len(table)))) for table in (utterances, identities)]
     assert split(*shuffled, seed=1) == split(utterances, identities, seed=1)
+
+
+NAMES = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=6), min_size=12, max_size=20, unique=True)
+
+
+@settings(deadline=None)
+@given(NAMES, st.sampled_from([2, 4, 6]), st.booleans(), seeds)
+def test_one_person_more_or_less_changes_his_own_place_and_no_other(names, num, sex_balanced, seed):
+    """Of twelve and more, a third of each sex and of none: who is taken away leaves enough. Backwards, one is added."""
+    people = [
+        Person(identity_id=name, sex=("female", "male", None)[i % 3], num_utterances=2) for i, name in enumerate(names)
+    ]
+
+    def drawn_of(some):
+        return draw(some, num, sex_balanced=sex_balanced, rng=np.random.default_rng(seed))
+
+    sex = {person.identity_id: person.sex for person in people}
+    drawn = drawn_of(people)
+    assert len(drawn) == num
+    assert drawn_of(people[::-1]) == drawn
+    if sex_balanced:
+        assert Counter(sex[one] for one in drawn) == {"female": num // 2, "male": num // 2}
+    for person in people:
+        others = drawn_of([one for one in people if one != person])
+        if person.identity_id not in drawn:
+            assert others == drawn
+            continue
+        assert drawn - others == {person.identity_id}
+        (instead,) = others - drawn
+        assert not sex_balanced or sex[instead] == person.sex
+
+
+def test_a_verdict_on_one_speaker_leaves_the_test_as_it_was():
+    utterances, identities = catalog()
+    before = people_in(split(utterances, identities), "test")
+    whose = dict(zip(*(identities[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True))
+    for gone in set(whose.values()):
+        stays = pa.array([whose[speaker] != gone for speaker in utterances["speaker_id"].to_pylist()])
+        after = people_in(split(utterances.filter(stays), identities), "test")
+        assert before - after == before & {gone}
+        assert len(after) == len(before)
+
+
+def test_the_draw_of_a_seed_does_not_change_from_version_to_version():
+    people = [Person(identity_id=f"a/{i}", sex=None, num_utterances=2) for i in range(12)]
+    assert draw(people, 3, sex_balanced=False, rng=np.random.default_rng([1, 1])) == {"a/11", "a/2", "a/5"}
 
 
 def test_everybody_who_may_be_drawn_is_drawn_about_as_often():

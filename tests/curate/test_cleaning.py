@@ -42,7 +42,7 @@ def told(found) -> list[dict]:
 
 
 def test_a_large_corpus_is_judged_by_itself_whatever_others_there_are():
-    one, two = say("one", 6, 20, wrong=7), say("two", 5, 30, wrong=4, seed=1)
+    one, two = say("one", 6, 40, wrong=7), say("two", 5, 50, wrong=4, seed=1)
     alone = clean_robust(*one, settings=Robust(), author=AUTHOR)
     both = judge(one, two)
     of_one = [row for row in told(both) if row["subject_id"].startswith("one/")]
@@ -52,14 +52,14 @@ def test_a_large_corpus_is_judged_by_itself_whatever_others_there_are():
 
 
 def test_small_corpora_are_judged_together():
-    few, fewer, large = say("few", 3, 40), say("fewer", 8, 5, seed=1), say("large", 5, 20, seed=2)
+    few, fewer, large = say("few", 3, 80), say("fewer", 8, 5, seed=1), say("large", 5, 40, seed=2)
     rows, vectors = (pa.concat_tables([few[0], fewer[0]]), np.concatenate([few[1], fewer[1]]))
     together = clean_robust(rows, vectors, settings=Robust(), author=AUTHOR)
     found = judge(few, fewer, large)
     assert [row for row in told(found) if not row["subject_id"].startswith("large/")] == told(together)
 
 
-@given(sizes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 40)), max_size=5), seed=st.integers(0, 2**32 - 1))
+@given(sizes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60)), max_size=5), seed=st.integers(0, 2**32 - 1))
 def test_every_row_is_in_one_group_and_every_large_corpus_is_one(sizes, seed):
     corpora = [say(f"c{at}", *size)[0] for at, size in enumerate(sizes)]
     rows = pa.concat_tables([*corpora, say("none", 0, 1)[0]])
@@ -75,8 +75,8 @@ def test_every_row_is_in_one_group_and_every_large_corpus_is_one(sizes, seed):
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_verdicts_do_not_depend_on_the_order_of_rows(seed):
-    corpora = say("one", 6, 20, wrong=7), say("few", 3, 10, seed=1)
-    order = np.random.default_rng(seed).permutation(150)
+    corpora = say("one", 6, 40, wrong=7), say("few", 3, 10, seed=1)
+    order = np.random.default_rng(seed).permutation(270)
     keys = ("subject", "subject_id", "other_id", "verdict", "reason")  # scores may differ in their last digits
     shuffled, plain = ([[row[key] for key in keys] for row in told(judge(*corpora, order=o))] for o in (order, None))
     assert shuffled == plain

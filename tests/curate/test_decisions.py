@@ -131,15 +131,21 @@ def test_counts_are_of_each_step_subject_verdict_and_reason_in_order():
     ],
 )
 def test_a_decision_in_words_says_what_was_done_why_and_on_what_grounds(numbers, told):
-    blank = {"score": None, "lower_bound": None, "upper_bound": None}
+    blank = {"subject": "utterance", "score": None, "lower_bound": None, "upper_bound": None}
     row = blank | {"verdict": "drop", "reason": "below_range"} | numbers
     assert in_words(row) == f"dropped, below_range: {MEANING[Reason.BELOW_RANGE]}{told}"
 
 
 def test_every_verdict_has_a_word():
-    row = {"reason": "ok", "score": None}
+    row = {"subject": "utterance", "reason": "ok", "score": None}
     told = [in_words(row | {"verdict": verdict}).split(",")[0] for verdict in Verdict]
     assert told == ["kept", "dropped", "merged", "relabelled"]
+
+
+def test_two_speakers_are_kept_apart_and_one_is_kept():
+    row = {"verdict": "keep", "reason": "sex_conflict", "score": None}
+    told = [in_words(row | {"subject": subject}).split(",")[0] for subject in Subject]
+    assert dict(zip(Subject, told, strict=True)) == {"utterance": "kept", "speaker": "kept", "pair": "kept apart"}
 
 
 # ------------------------------------------------------------------------------------------ labels that verdicts give

@@ -20,7 +20,7 @@ from curate.schema import DECISIONS, SOUND_PRINTS
 seeds = st.integers(0, 2**32 - 1)
 AUTHOR = Author(rule="the rule", step="duplicates", run_id="run")
 DIMENSION = 4
-FEW = Duplicates(min_landmarks=4, min_share=0.25)
+FEW = Duplicates(min_landmarks=4, min_share=0.25, min_span=0.0)  # spans have tests of their own
 
 
 def recording(rng, num=40):
@@ -113,7 +113,9 @@ def test_so_many_landmarks_must_agree(rng, num_agreeing, is_near):
     one, other = recording(rng), recording(rng)
     by_frame = one[np.argsort(one & 0xFFFFFFFF)]  # two of a peak beside each other
     both = np.sort(np.concatenate([by_frame[:num_agreeing], other]))
-    rows = judged([("a", "x", "one", one), ("b", "x", "two", both)], Duplicates(min_landmarks=8, min_share=0.01))
+    rows = judged(
+        [("a", "x", "one", one), ("b", "x", "two", both)], Duplicates(min_landmarks=8, min_share=0.01, min_span=0.0)
+    )
     assert len(rows) == is_near
 
 
@@ -121,7 +123,7 @@ def test_so_many_landmarks_must_agree(rng, num_agreeing, is_near):
 def test_such_a_share_of_the_one_with_fewer_must_agree(rng, min_share, is_near):
     one = recording(rng, 100)
     other = np.sort(np.concatenate([shifted(one, 0, share=0.1), recording(rng, 200)[:20]]))
-    rows = judged([("a", "x", "one", one), ("b", "x", "two", other)], Duplicates(min_share=min_share))
+    rows = judged([("a", "x", "one", one), ("b", "x", "two", other)], Duplicates(min_share=min_share, min_span=0.0))
     assert len(other) == 40
     assert len(rows) == is_near
 
@@ -154,6 +156,25 @@ def test_a_label_of_which_nothing_else_is_left_comes_last(rng):
     ]
     rows = judged(told, duration_s=[9.0, 9.0, 3.0, 3.0])
     assert told_of(rows) == [("a", "c", "near_duplicate"), ("b", "c", "near_duplicate")]
+
+
+@pytest.mark.parametrize(("min_span", "is_near"), [(0.2, True), (0.4, False)])
+def test_what_agrees_must_lie_over_so_much_of_the_shorter(rng, min_span, is_near):
+    """A word in common: all of its landmarks agree, but they are in one place."""
+    one, word = recording(rng), recording(rng)
+    frame = word & 0xFFFFFFFF
+    length = int((one & 0xFFFFFFFF).max())
+    word = word[frame < 0.3 * length]
+    other = np.sort(np.concatenate([one[(one & 0xFFFFFFFF) > length // 2], word]))
+    both = np.sort(np.concatenate([recording(rng), word]))
+    settings = Duplicates(min_landmarks=4, min_share=0.01, min_span=min_span)
+    assert len(judged([("a", "x", "one", other), ("b", "x", "two", both)], settings)) == is_near
+
+
+def test_of_labels_that_are_as_like_the_one_with_more_utterances_keeps_all():
+    shared = [(f"{label}{at}", label, f"s{at}", none()) for at in range(6) for label in "xy"]
+    own = [(f"y{at}", "y", f"t{at}", none()) for at in range(7, 12)] + [("x7", "x", "u", none())]
+    assert {gone[0] for gone, *_ in told_of(judged(shared + own))} == {"x"}
 
 
 def test_labels_with_nothing_else_leave_it_to_the_length(rng):

@@ -145,7 +145,7 @@ def test_without_a_catalog_there_is_nothing_to_explain(tmp_path):
         explain(Catalog(tmp_path), "toy/a1")
 
 
-def test_an_utterance_with_the_name_of_its_speaker_is_not_told_the_decision_twice(tmp_path):
+def test_of_an_utterance_and_a_speaker_of_one_name_both_are_told_each_by_its_own_decisions(tmp_path):
     catalog = bare(tmp_path, utterance("a", "a"))
     both = [
         about_utterances(["toy/a"], Verdict.DROP, Reason.SILENT),
@@ -153,7 +153,32 @@ def test_an_utterance_with_the_name_of_its_speaker_is_not_told_the_decision_twic
     ]
     catalog.publish(DECISIONS, pa.concat_tables(both), part="clean", fingerprint="f")
     lines = explain(catalog, "toy/a")
-    assert [line.split(",")[0] for line in lines[1:]] == ["The utterance was dropped", "Its speaker toy/a was kept"]
+    assert [line.split(",")[0] for line in lines] == [
+        "Utterance toy/a: a.wav",
+        "The utterance was dropped",
+        "Its speaker toy/a was kept",
+        "Speaker toy/a: 1 utterance.",
+        "  1 drop",
+        "The speaker was kept",
+    ]
+
+
+def test_a_speaker_that_has_the_name_of_anothers_utterance_is_told_after_it(tmp_path):
+    catalog = bare(tmp_path, utterance("b", "a"), utterance("b1", "b"), utterance("b2", "b"))
+    lines = explain(catalog, "toy/b")
+    assert [line.split(";")[0] for line in lines] == [
+        "Utterance toy/b: b.wav, 1.25 s at 8000 Hz",
+        "Speaker toy/b: 2 utterances.",
+    ]
+
+
+def test_a_pair_that_a_rule_kept_is_said_to_be_kept_apart(catalog):
+    apart = {"verdict": Verdict.KEEP, "reason": Reason.SEX_CONFLICT, "other_ids": ["toy/c"], "score": 0.9}
+    catalog.publish(DECISIONS, verdicts(UNIFY, Subject.PAIR, ["toy/b"], **apart), part="unify", fingerprint="g")
+    assert (
+        f"The speaker, as toy/b with toy/c, was kept apart, sex_conflict: {MEANING[Reason.SEX_CONFLICT]} "
+        "(score 0.9000). By threshold, step unify, run 0a1f1."
+    ) in explain(catalog, "toy/c")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +233,7 @@ def test_what_a_reviewer_said_is_told_first_and_the_rules_as_outranked(catalog):
         f"What stands: The utterance was kept, {BY_ANN} Noted: a cold",
         f"Outranked: The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, held against "
         "0.6000 .. 0.9000). By vietsv, step clean, run c1ea0.",
-        f"What stands: Its speaker toy/a, as toy/a with toy/b, was kept, {BY_ANN}",
+        f"What stands: Its speaker toy/a, as toy/a with toy/b, was kept apart, {BY_ANN}",
         f"Its speaker toy/a was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By vietsv, step clean, run c1ea0.",
     ]
     assert explain(catalog, "toy/a")[1:3] == ["  1 keep, ok", "  1 keep, reviewed"]

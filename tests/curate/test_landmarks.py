@@ -19,6 +19,7 @@ from curate.landmarks import (
     NUM_PARTNERS,
     PARTNER_BITS,
     RATE_HZ,
+    VERSION,
     landmarks,
     samples_sha256,
 )
@@ -160,3 +161,13 @@ def test_the_hash_is_of_the_samples_as_they_are():
     assert samples_sha256(waveform) == hashlib.sha256(waveform.astype("<f4").tobytes()).hexdigest()
     assert samples_sha256(np.repeat(waveform, 2)[::2]) == samples_sha256(waveform)
     assert samples_sha256(waveform * np.float32(0.5)) != samples_sha256(waveform)
+
+
+def test_landmarks_are_those_of_their_version():
+    """Blocks are named by VERSION: where this fails, landmarks differ, and VERSION goes up with what is expected."""
+    time_s = np.arange(3 * RATE_HZ) / RATE_HZ
+    beats = [(start_s, f) for start_s, f in zip(np.arange(0.1, 2.8, 0.13), range(400, 3_300, 137), strict=False)]
+    sounds = sum(np.exp(-(((time_s - at) / 0.03) ** 2)) * np.sin(2 * np.pi * f * time_s) for at, f in beats)
+    found = landmarks(np.float32(sounds), RATE_HZ)
+    told = [(int(one >> 32), int(one & 0xFFFFFFFF)) for one in found[:3]]
+    assert (VERSION, len(found), told) == (1, 39, [(12525, 10), (12666, 10), (29037, 23)])

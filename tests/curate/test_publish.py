@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import publish
-from curate.catalog import rows_of
+from curate.catalog import Catalog, rows_of
 from curate.config import Card, Pipeline, Splits, Trials
 from curate.corpora import folder
 from curate.hearing import Checkpoint, Ge2e, Hearing, SpeechBrain, Transformers
 from curate.publish import card
+from curate.query import ask
 from curate.schema import AGE_LABELS, CALIBRATIONS, CORPORA, DECISIONS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
 
 CALIBRATED = {
@@ -225,6 +226,44 @@ def test_utterances_under_another_label_are_counted_under_it_and_by_the_corpus_t
     assert "Of the target trials 1 has a side under another label than its corpus gave." in text
 
 
+def with_reviews(decisions):
+    """ann brings hue/4 back and makes the merge her own; bob drops hue/1; the rule's rows stay, as in a catalog."""
+    outranking = {"reason": "reviewed", "step": "review", "score": None}
+    said = [
+        decision("hue/4", "ok") | outranking | {"decided_by": "ann"},
+        decision("hue/1", "reviewed") | outranking | {"decided_by": "bob"},
+        MERGED | outranking | {"decided_by": "ann"},
+    ]
+    return pa.concat_tables([decisions, rows_of(DECISIONS, said)])
+
+
+def test_the_card_counts_verdicts_that_stand_and_says_how_many_are_reviewers(tmp_path):
+    rows = tables()
+    decisions = with_reviews(rows["decisions"])
+    text = card(pipeline(), **rows | {"decisions": decisions})
+    assert [row[:5] for row in rows_under(text, "What was decided")] == [
+        ["clean", "utterance", "drop", "truncated", "1"],
+        ["clean", "utterance", "keep", "ok", "3"],
+        ["review", "pair", "merge", "reviewed", "1"],
+        ["review", "utterance", "drop", "reviewed", "1"],
+        ["review", "utterance", "keep", "reviewed", "1"],
+    ]
+    assert "\n3 verdicts of 2 reviewers stand in place of rules:" in text
+    catalog = Catalog(tmp_path)
+    catalog.publish(DECISIONS, decisions, part="all", fingerprint="f")
+    _, totals = ask(catalog, "select reason, count(*) from settled group by 1 order by 1")
+    told = ", ".join(f"{reason} {count}" for reason, count in totals)
+    assert told == "ok 3, reviewed 3, truncated 1"
+    assert f"\nIn all, by reason: {told}.\n" in text
+
+
+def test_of_one_verdict_of_a_reviewer_is_told_in_the_singular_and_of_none_nothing():
+    rows = tables()
+    one = with_reviews(rows["decisions"]).slice(0, len(rows["decisions"]) + 1)
+    assert "\n1 verdict of 1 reviewer stands in place of rules:" in card(pipeline(), **rows | {"decisions": one})
+    assert "in place of rules" not in card(pipeline(), **rows)
+
+
 def test_nothing_is_told_of_labels_that_changed_where_none_did():
     assert "another label" not in card(pipeline(), **tables())
 
@@ -355,7 +394,9 @@ def test_odd_labels_stay_in_their_line():
     uttered = [
         row | {"speaker_id": names.get(row["speaker_id"], row["speaker_id"])} for row in rows["utterances"].to_pylist()
     ]
+    merged = MERGED | {"subject_id": names["hue/b"], "other_id": names["sai/x"]}
     odd = {"identities": rows_of(IDENTITIES, people), "utterances": rows_of(UTTERANCES, uttered)}
+    odd["decisions"] = rows_of(DECISIONS, [*(decision(u, DROPPED.get(u, "ok")) for u in UTTERED), merged])
     text = card(pipeline(makers=("A\n# B", "C")), **rows | odd)
-    assert "- hue/b # no heading = sai/x \\| y\n" in text
+    assert "- hue/b # no heading = sai/x \\| y (similarity 0.875)\n" in text
     assert "Made by A # B, C.\n" in text

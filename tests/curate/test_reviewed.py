@@ -133,6 +133,21 @@ def test_a_speaker_that_is_kept_brings_back_what_was_dropped_for_his_sake_alone(
     assert told == {"a/1": (KEEP, "r0"), "f/1": (DROP, "r2")}
 
 
+def test_a_speaker_that_is_kept_is_one_person_and_brings_back_what_was_called_another_s():
+    author = Author(rule="a rule", step="clean", run_id="0")
+    rules = [
+        verdicts(author, SPEAKER, ["c/a", "c/b"], verdict=DROP, reason=Reason.MIXED_SPEAKER),
+        ruled("clean", DROP, Reason.INVALID_SPEAKER, "a/1"),
+        ruled("clean", DROP, Reason.ANOTHER_PERSON, "a/2", "b/1", "f/1"),
+        ruled("duplicates", DROP, Reason.NEAR_DUPLICATE, "f/1", other_ids=["b/2"]),
+        ruled("clean", DROP, Reason.WRONG_SPEAKER, "d/g", other_ids=["c/e"]),
+    ]
+    kept_ones = [(SPEAKER, label, KEEP, None) for label in ("c/a", "d/f", "d/g")]
+    left, told = on_utterances(*kept_ones, rules=rules)
+    assert left == without("b/1", "f/1", "d/g")
+    assert told == {"a/1": (KEEP, "r0"), "a/2": (KEEP, "r0")}
+
+
 def test_what_is_not_there_any_more_is_told_and_left_out():
     things = [
         (UTTERANCE, "gone", DROP, None),
@@ -179,7 +194,10 @@ kinds = st.sampled_from(
 @settings(max_examples=60)
 @given(
     st.lists(kinds, max_size=8),
-    st.dictionaries(st.sampled_from(sorted(LABELS)), st.sampled_from(["invalid_speaker", "below_range", "c/a", "d/f"])),
+    st.dictionaries(
+        st.sampled_from(sorted(LABELS)),
+        st.sampled_from(["invalid_speaker", "another_person", "below_range", "c/a", "d/f"]),
+    ),
     st.integers(0, 2**16),
 )
 def test_the_step_does_not_depend_on_the_order_of_rows_and_what_was_said_of_an_utterance_holds(things, by_rules, seed):

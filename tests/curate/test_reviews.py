@@ -1,6 +1,7 @@
 """What reviews promise: nothing that was said is lost, the last thing said stands, and it fits the catalog."""
 
 import multiprocessing
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -221,7 +222,23 @@ def test_in_a_store_a_reviewer_holds_a_lease_and_a_second_process_of_his_is_refu
 # --------------------------------------------------------------------------------------------------------- what fits
 
 
-@pytest.mark.parametrize("name", ["", ".", "../ann", "ann/bob", "-ann", "ann bob", "ann\n", "a" * 65, "_ann"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "../ann",
+        "ann/bob",
+        "-ann",
+        "ann bob",
+        "ann\n",
+        "a" * 65,
+        "_ann",
+        "x\u0301",
+        "\U00020000" * 51,
+        "\udcff",
+    ],
+)
 def test_a_name_that_no_file_should_have_is_refused(catalog, name):
     with pytest.raises(ReviewError, match="expected at most 64 letters") as told:
         decide(catalog, name, [on(UTTERANCE, "a/1", DROP)])
@@ -229,7 +246,17 @@ def test_a_name_that_no_file_should_have_is_refused(catalog, name):
     assert not (catalog.root / "reviews").exists()
 
 
-@pytest.mark.parametrize("name", ["ann", "Thảo", "a.b-c_d", "7"])
+def test_a_name_is_one_reviewer_however_its_accents_are_typed(catalog):
+    composed, apart = (unicodedata.normalize(form, "Thảo Đỗ".replace(" ", "-")) for form in ("NFC", "NFD"))
+    assert composed != apart
+    decide(catalog, apart, [on(UTTERANCE, "a/1", DROP)])
+    decide(catalog, composed, [on(UTTERANCE, "a/2", DROP)])
+    assert set(said(catalog)["reviewer"].to_pylist()) == {composed}
+    assert said(catalog)["num_before"].to_pylist() == [0, 1]
+    assert catalog.parts(REVIEWS) == [composed]
+
+
+@pytest.mark.parametrize("name", ["ann", "Thảo", "a.b-c_d", "7", "a" * 64, "ả" * 64, "\U00020000" * 50])
 def test_letters_digits_and_three_signs_are_a_name(catalog, name):
     decide(catalog, name, [on(UTTERANCE, "a/1", DROP)])
     assert stands(catalog) == {"drop utterance a/1": name}

@@ -88,6 +88,19 @@ def test_the_main_person_of_a_mixed_label_keeps_it():
     assert sum(verdict == Verdict.DROP for verdict, *_ in of_utterance.values()) == 5
 
 
+@pytest.mark.parametrize(("guests", "is_mixed"), [((7, 7, 7), True), ((7, 7), True), ((5, 6, 7), False)])
+def test_a_label_with_several_utterances_of_one_other_label_is_told_as_mixed(guests, is_mixed):
+    vectors, speaker = voices(20, 15)
+    labels = speaker.copy()
+    for place, guest in enumerate(guests):
+        labels[np.flatnonzero(speaker == guest)[place]] = 4
+    found = judged(vectors, labels)
+    reason = Reason.MIXED_SPEAKER if is_mixed else Reason.OK
+    assert verdicts_of(found, Subject.SPEAKER)["toy/s004"] == (Verdict.KEEP, reason, None)
+    of_utterance = verdicts_of(found, Subject.UTTERANCE)
+    assert sum(reason == Reason.WRONG_SPEAKER for _, reason, _ in of_utterance.values()) == len(guests)
+
+
 def test_a_label_of_strangers_is_nobodys():
     vectors, speaker = voices(20, 15)
     vectors[speaker == 6] = voices(15, 1, seed=5)[0]

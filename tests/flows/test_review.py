@@ -120,7 +120,10 @@ def test_a_merge_that_a_rule_made_is_undone_and_stays_so_until_that_is_taken_bac
     write_pipeline(pipeline.parent, iqr_factor=3.0)
     run(pipeline)
     assert identity(pipeline)["two/1688"] == "two/1688"
-    assert say("undo", "two/1688", "one/1688").startswith("ann: take back what was said of one/1688 and two/1688.")
+    assert say("undo", "two/1688", "one/1688") == (
+        "ann: take back what was said of one/1688 and two/1688. `curate run FILE` applies it; where nothing else that "
+        "was said stands, the rules decide again.\n"
+    )
     run(pipeline)
     assert identity(pipeline)["two/1688"] == "one/1688"
     assert catalog_of(pipeline).parts(REVIEWS) == ["ann"]
@@ -190,6 +193,7 @@ def test_what_stands_is_listed_as_table_csv_and_json(pipeline, say):
             "curate: 'two/3331': nothing to undo; expected one on which a reviewer's verdict stands",
         ),
         (("decide", "one/1688", "drop", "--reviewer", "a/b"), "curate: reviewer 'a/b': expected at most 64 letters"),
+        (("decide", "one/1688", "drop", "--reviewer", ""), "curate: reviewer '': expected at most 64 letters"),
     ],
 )
 def test_what_cannot_be_said_is_refused_in_one_line_and_nothing_is_kept(words, told, curate, pipeline):
@@ -202,7 +206,11 @@ def test_what_cannot_be_said_is_refused_in_one_line_and_nothing_is_kept(words, t
 
 @pytest.mark.parametrize(
     ("environment", "name"),
-    [({"VOXCURATE_REVIEWER": "bob", "LOGNAME": "carl"}, "bob"), ({"LOGNAME": "carl"}, "carl")],
+    [
+        ({"VOXCURATE_REVIEWER": "bob", "LOGNAME": "carl"}, "bob"),
+        ({"LOGNAME": "carl"}, "carl"),
+        ({"VOXCURATE_REVIEWER": "Tha\u0309o"}, "Th\u1ea3o"),
+    ],
 )
 def test_who_says_it_comes_from_the_environment_else_from_the_login(environment, name, pipeline, monkeypatch):
     monkeypatch.delenv("VOXCURATE_REVIEWER", raising=False)

@@ -37,7 +37,8 @@ from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
 Flags = NDArray[np.bool_]
 
 MIN_SHARE_OF_GUEST = 0.1  # of a label: what another one claims of it, where that is a person in it
-MAX_BY_CHANCE = 0.01  # of utterances without a label of their own stand out for one as much as what moves; of guests
+MAX_SLIPS = 0.05  # of labels without such a guest have by chance so many slips of one other label
+MAX_BY_CHANCE = 0.01  # of utterances without a label of their own stand out for one as much as what moves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,8 @@ def _find(unit_ND: Vectors, speaker: Indices, session: Indices, num_speakers: in
     of_nobody = find_unlike(unit_ND, speaker, session, num_speakers, is_main)
     claimed = np.where(is_anothers, of_label.near.first, -1)
     claimed[rest] = _claimed_parts(told, speaker[rest], num_speakers)
-    guests = _num_guests(np.where(is_anothers, of_label.near.first, -1), speaker, num_speakers)
+    is_slip = is_anothers | of_nobody.is_unlike  # what is like nobody enough is yet likest to somebody
+    guests = _num_guests(np.where(is_slip, of_label.near.first, -1), speaker, num_speakers)
     main = np.bincount(speaker[is_main], minlength=num_speakers)
     unclaimed = np.bincount(speaker[is_foreign & (claimed < 0)], minlength=num_speakers)
     return _Found(
@@ -118,7 +120,7 @@ def _num_guests(claimed: Indices, speaker: Indices, num_speakers: int) -> Indice
     of_label, others = utterances[owner], max(num_speakers - 1, 1)
     elsewhere = (is_guest.sum() - guests) / np.maximum(len(speaker) - utterances, 1)  # share of slips, without its own
     by_chance = others * poisson.sf(num - 1, of_label * elsewhere[owner] / others)
-    is_person = (num >= 2) & (num >= MIN_SHARE_OF_GUEST * of_label) & (by_chance < MAX_BY_CHANCE)
+    is_person = (num >= 2) & (num >= MIN_SHARE_OF_GUEST * of_label) & (by_chance < MAX_SLIPS)
     return np.bincount(owner[is_person], minlength=num_speakers)
 
 

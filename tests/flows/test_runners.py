@@ -40,7 +40,7 @@ from flows.runners import (
 )
 
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
-OURS = re.compile(r"(scan|register|ingest|embed|clean|identities|ages|split|trials|score|wrote)\b|  ")
+OURS = re.compile(r"(scan|register|ingest|embed|duplicates|clean|review|identities|ages|split|trials|score|wrote)\b|  ")
 DYING_WORKER = Path(__file__).with_name("cluster_dying_worker.py")
 DASK = Path(sys.executable).with_name("dask")
 DEADLINE_S = 120

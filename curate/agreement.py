@@ -72,13 +72,48 @@ def candidates(sorted_seeds: Indices, begin: int, max_alike: int, pairs: Indices
 
 
 @compiled()
+def _matches(values: Indices, begin: int, end: int, other_begin: int, other_end: int) -> Indices:
+    """(P, 2) for each pair of equal hashes of two recordings: the offset, ascending, and the frame in the first."""
+    found = np.empty((64, 2), np.int64)
+    num, i, k = 0, begin, other_begin
+    while i < end and k < other_end:
+        first, second = values[i] >> 32, values[k] >> 32
+        if first < second:
+            i += 1
+        elif second < first:
+            k += 1
+        else:
+            j = k
+            while j < other_end and values[j] >> 32 == first:
+                if num == len(found):
+                    found = np.concatenate((found, found))
+                frame = values[i] & ROW_MASK
+                found[num, 0], found[num, 1] = (values[j] & ROW_MASK) - frame, frame
+                num += 1
+                j += 1
+            i += 1
+    return found[:num][np.argsort(found[:num, 0])]
+
+
+@compiled()
+def _at_one_offset(found: Indices) -> tuple[int, int]:
+    """How many of the sorted matches are at one offset, or at it and the next, at most; and where these begin."""
+    best, left, of_best = 0, 0, 0
+    for right in range(len(found)):
+        while found[right, 0] - found[left, 0] > 1:
+            left += 1
+        if right - left + 1 > best:
+            best, of_best = right - left + 1, left
+    return best, of_best
+
+
+@compiled()
 def agreeing(values: Indices, start: Indices, end: Indices, pairs: Indices, least: Indices, counts: Indices) -> None:
     """Fill `counts` (M,): how many landmarks of both agree at one offset, or at it and the next, of one frame more.
 
     0 where so few hashes are in both that there cannot be `least` (M,): nearly all pairs, and no branch is foreseen
     wrongly in finding them.
     """
-    offsets = np.empty(64, np.int64)
     for m in range(len(pairs)):
         one, other = pairs[m] >> 32, pairs[m] & ROW_MASK
         in_both = 0
@@ -91,29 +126,7 @@ def agreeing(values: Indices, start: Indices, end: Indices, pairs: Indices, leas
         counts[m] = 0
         if 2 * in_both < least[m]:  # at two offsets, each hash may agree twice
             continue
-        num = 0
-        i, k = start[one], start[other]
-        while i < end[one] and k < end[other]:
-            first, second = values[i] >> 32, values[k] >> 32
-            if first < second:
-                i += 1
-            elif second < first:
-                k += 1
-            else:
-                j = k
-                while j < end[other] and values[j] >> 32 == first:
-                    if num == len(offsets):
-                        offsets = np.append(offsets, offsets)
-                    offsets[num] = (values[j] & ROW_MASK) - (values[i] & ROW_MASK)
-                    num += 1
-                    j += 1
-                i += 1
-        offsets[:num].sort()
-        best, left = 0, 0
-        for right in range(num):
-            while offsets[right] - offsets[left] > 1:
-                left += 1
-            best = max(best, right - left + 1)
+        best, _ = _at_one_offset(_matches(values, start[one], end[one], start[other], end[other]))
         counts[m] = min(best, end[one] - start[one], end[other] - start[other])
 
 
@@ -125,33 +138,8 @@ def spanned(values: Indices, start: Indices, end: Indices, pairs: Indices, spans
     """
     for m in range(len(pairs)):
         one, other = pairs[m] >> 32, pairs[m] & ROW_MASK
-        room = (end[one] - start[one]) * (end[other] - start[other])
-        found = np.empty((min(room, 64), 2), np.int64)  # the offset, and the frame in the first
-        num = 0
-        i, k = start[one], start[other]
-        while i < end[one] and k < end[other]:
-            first, second = values[i] >> 32, values[k] >> 32
-            if first < second:
-                i += 1
-            elif second < first:
-                k += 1
-            else:
-                j = k
-                while j < end[other] and values[j] >> 32 == first:
-                    if num == len(found):
-                        found = np.concatenate((found, found))
-                    frame = values[i] & ROW_MASK
-                    found[num, 0], found[num, 1] = (values[j] & ROW_MASK) - frame, frame
-                    num += 1
-                    j += 1
-                i += 1
-        found = found[:num][np.argsort(found[:num, 0])]
-        best, left, of_best = 0, 0, 0
-        for right in range(num):
-            while found[right, 0] - found[left, 0] > 1:
-                left += 1
-            if right - left + 1 > best:
-                best, of_best = right - left + 1, left
+        found = _matches(values, start[one], end[one], start[other], end[other])
+        best, of_best = _at_one_offset(found)
         frames = found[of_best : of_best + best, 1]
         length = min(_length(values[start[one] : end[one]]), _length(values[start[other] : end[other]]))
         spans[m] = (frames.max() - frames.min()) / max(length, 1) if best else 0.0

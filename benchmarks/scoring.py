@@ -56,7 +56,9 @@ def result_rows(
     eer_interval, dcf_interval = person_intervals(scored, [crossing, partial(least_cost, costs=costs)], rng=rng)
     common = {
         "benchmark": benchmark,
+        "list": "test",
         "system": system,
+        "subset": "all",
         "num_target": int(is_target.sum()),
         "num_nontarget": int((~is_target).sum()),
     }

@@ -70,7 +70,9 @@ class Draw:
             for rules, is_target in ((targets, True), (nontargets, False))
         ]
 
-    def batches(self, benchmark: str, *, at_least: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, benchmark: str, name: str = "test", *, at_least: int = ROWS_PER_BATCH
+    ) -> Iterator[pa.RecordBatch]:
         """Rows of `TRIALS` in the order in which they are drawn, their ids as dictionaries.
 
         A batch has at least so many rows of one kind, but for the last. Memory is a batch's.
@@ -80,10 +82,10 @@ class Draw:
             for pairs in kind.chunks():
                 waiting.append(pairs)
                 if sum(len(left) for left, _ in waiting) >= at_least:
-                    yield _batch(benchmark, kind, waiting)
+                    yield _batch(benchmark, name, kind, waiting)
                     waiting = []
             if waiting:
-                yield _batch(benchmark, kind, waiting)
+                yield _batch(benchmark, name, kind, waiting)
 
     def report(self) -> pa.Table:
         """See `REPORT`; of what was drawn so far."""
@@ -95,6 +97,7 @@ def draw_trials(
     test: pa.Table,
     *,
     benchmark: str,
+    name: str = "test",
     targets: Rules,
     nontargets: Rules,
     rng: np.random.Generator,
@@ -102,18 +105,18 @@ def draw_trials(
     vectors: Vectors | None = None,
     at_once: int = PAIRS_AT_ONCE,
 ) -> Drawn:
-    """Trials under rules, and the report: see `Draw`."""
+    """Trials under rules, and the report: see `Draw`. The list is called `name`."""
     draw = Draw(test, targets=targets, nontargets=nontargets, rng=rng, models=models, vectors=vectors)
     return Drawn(
-        trials=pa.concat_tables(_rows(benchmark, kind, _sorted(kind.chunks(at_once))) for kind in draw.kinds),
+        trials=pa.concat_tables(_rows(benchmark, name, kind, _sorted(kind.chunks(at_once))) for kind in draw.kinds),
         report=draw.report(),
     )
 
 
-def write_trials(path: Path, draw: Draw, *, benchmark: str) -> pa.Table:
+def write_trials(path: Path, draw: Draw, *, benchmark: str, name: str = "test") -> pa.Table:
     """Write the trials as Parquet, as they are drawn; return the report. Only a chunk of them is in memory."""
     ids = pa.dictionary(pa.int32(), pa.string())
-    types = {"benchmark": ids, "enrol_id": ids, "test_id": ids, "is_target": pa.bool_()}
+    types = {"benchmark": ids, "list": ids, "enrol_id": ids, "test_id": ids, "is_target": pa.bool_()}
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
     size = sum(column.nbytes for kind in draw.kinds for column in (kind.enrol_ids, kind.test_ids))
     with pq.ParquetWriter(
@@ -122,9 +125,9 @@ def write_trials(path: Path, draw: Draw, *, benchmark: str) -> pa.Table:
         compression="zstd",
         store_schema=False,  # or ids would be read back as dictionaries
         dictionary_pagesize_limit=max(1 << 20, 2 * size),
-        write_statistics=["benchmark", "is_target"],  # least and greatest id of rows in random order help nobody
+        write_statistics=["benchmark", "list", "is_target"],  # of ids in random order they help nobody
     ) as writer:
-        for batch in draw.batches(benchmark):
+        for batch in draw.batches(benchmark, name):
             writer.write_batch(batch.cast(schema))
     return draw.report()
 
@@ -171,10 +174,11 @@ def _sorted(chunks: Iterator[Pairs]) -> Pairs:
     return left, right
 
 
-def _batch(benchmark: str, kind: Kind, pairs: list[Pairs]) -> pa.RecordBatch:
+def _batch(benchmark: str, name: str, kind: Kind, pairs: list[Pairs]) -> pa.RecordBatch:
     left, right = (np.concatenate(side).astype(np.int32) for side in zip(*pairs, strict=True))
     columns = {
         "benchmark": (np.zeros(len(left), np.int32), pa.array([benchmark])),
+        "list": (np.zeros(len(left), np.int32), pa.array([name])),
         "enrol_id": (left, kind.enrol_ids),
         "test_id": (right, kind.test_ids),
     }
@@ -182,10 +186,11 @@ def _batch(benchmark: str, kind: Kind, pairs: list[Pairs]) -> pa.RecordBatch:
     return pa.record_batch(coded | {"is_target": pa.repeat(kind.is_target, len(left))})
 
 
-def _rows(benchmark: str, kind: Kind, pairs: Pairs) -> pa.Table:
+def _rows(benchmark: str, name: str, kind: Kind, pairs: Pairs) -> pa.Table:
     left, right = (pa.array(side) for side in pairs)
     columns = {
         "benchmark": pa.repeat(benchmark, len(left)),
+        "list": pa.repeat(name, len(left)),
         "enrol_id": kind.enrol_ids.take(left),
         "test_id": kind.test_ids.take(right),
         "is_target": pa.repeat(kind.is_target, len(left)),

@@ -159,6 +159,7 @@ def _row(corpus: str, licence: str | None, said: Described) -> dict[str, object]
         "age_max_years": oldest,
         "age_source": said.age_source,
         "age_conflict_years": said.age_conflict_years,
+        "work_id": f"{corpus}/{said.work}" if said.work else None,
         "accent": said.accent,
         "nationality": said.nationality,
         "language": tag_of(said.language, said.path) if said.language else None,

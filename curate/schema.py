@@ -56,7 +56,8 @@ _UTTERANCE = Column(
     "utterance_id", _text, "corpus/relative path without suffix (with its channel and start in ms), or corpus/name"
 )
 _SPEAKER = Column("speaker_id", _text, "corpus/label: one label of one corpus")
-_BENCHMARK = Column("benchmark", _text, "the benchmark, as the pipeline file names it")
+_BENCHMARK = Column("benchmark", _text, "the benchmark, as the pipeline file or the protocol names it")
+_LIST = Column("list", _text, "the list of trials, as its protocol calls it; `test` without one")
 
 CORPORA = Table(
     name="corpora",
@@ -110,6 +111,7 @@ UTTERANCES = Table(
         Column(
             "age_conflict_years", _i16, "how far its sources are apart; null where they agree or are one", nullable=True
         ),
+        Column("work_id", _text, "corpus/work: the book, show or film that it is from", nullable=True),
         Column("accent", _text, "as the corpus says", nullable=True),
         Column("nationality", _text, "as the corpus says", nullable=True),
         Column("language", _text, "BCP 47 tag", nullable=True),
@@ -306,32 +308,79 @@ SPLITS = Table(
         _BENCHMARK,
         _UTTERANCE,
         Column("identity_id", _text, "the person"),
-        Column("split", _text, "train | test"),
+        Column("split", _text, "train | test, or as its protocol calls them"),
     ),
+)
+
+MODELS = Table(
+    name="models",
+    row_is="One utterance that an enrolment model of a benchmark is made of.",
+    key=("benchmark", "model_id", "utterance_id"),
+    part_is="benchmark",
+    columns=(_BENCHMARK, Column("model_id", _text, "what trials enrol in place of one utterance"), _UTTERANCE),
 )
 
 TRIALS = Table(
     name="trials",
     row_is="One pair of utterances to be told same or different.",
-    key=("benchmark", "enrol_id", "test_id"),
+    key=("benchmark", "list", "enrol_id", "test_id"),
     part_is="benchmark",
     columns=(
         _BENCHMARK,
-        Column("enrol_id", _text, "utterance_id"),
+        _LIST,
+        Column("enrol_id", _text, "utterance_id, or model_id of models"),
         Column("test_id", _text, "utterance_id"),
         Column("is_target", _bool, "one person speaks both"),
     ),
 )
 
-RESULTS = Table(
-    name="results",
-    row_is="One figure of one system on one benchmark.",
-    key=("benchmark", "system", "metric"),
+REMOVALS = Table(
+    name="removals",
+    row_is="One rule by which a benchmark was built, and what it took away.",
+    key=("benchmark", "stage", "part", "place"),
     part_is="benchmark",
     columns=(
         _BENCHMARK,
+        Column("stage", _text, "source | filter | split | targets | nontargets"),
+        Column("part", _text, "the source, the split or the list that it took away from"),
+        Column("place", _i32, "its turn among the rules of that, counted from 0"),
+        Column("rule", _text, "in words"),
+        Column("num_examined", _i64, "what the rules before it left: utterances, or pairs; null where uncounted", True),
+        Column("num_removed", _i64, "of those, by this one", nullable=True),
+        Column("is_exact", _bool, "of all, else of those that were looked at"),
+    ),
+)
+
+LEAKS = Table(
+    name="leaks",
+    row_is="One thing that was looked for on two sides of a benchmark, which should share none of it.",
+    key=("benchmark", "check", "side", "other_side"),
+    part_is="benchmark",
+    columns=(
+        _BENCHMARK,
+        Column("check", _text, "person | session | recording | samples | near_duplicate | transcript | voice | named"),
+        Column("side", _text, "a split"),
+        Column("other_side", _text, "another split, or a list of names by its file"),
+        Column("num_side", _i64, "what there is to compare on this side; 0: nothing is known there"),
+        Column("num_other", _i64, "and on the other"),
+        Column("num_shared", _i64, "on both"),
+        Column("num_utterances", _i64, "of the side, that this touches"),
+        Column("is_allowed", _bool, "the protocol says that these sides share it"),
+        Column("examples", _text, "of what is shared, a line each", nullable=True),
+    ),
+)
+
+RESULTS = Table(
+    name="results",
+    row_is="One figure of one system on one list of a benchmark.",
+    key=("benchmark", "list", "system", "subset", "metric"),
+    part_is="benchmark",
+    columns=(
+        _BENCHMARK,
+        _LIST,
         Column("system", _text, "what gave the scores"),
-        Column("metric", _text, "eer | min_dcf"),
+        Column("subset", _text, "all, or a part of the trials such as `sex = female`"),
+        Column("metric", _text, "eer | min_dcf | act_dcf | cllr | min_cllr, with p_target where several are asked"),
         Column("value", _f64, "a rate in [0, 1], or a normalised cost"),
         Column("lower", _f64, "end of the 95 % interval, people drawn anew; null where too few", nullable=True),
         Column("upper", _f64, "end of the 95 % interval, people drawn anew; null where too few", nullable=True),
@@ -377,7 +426,10 @@ TABLES: dict[str, Table] = {
         IDENTITIES,
         AGE_LABELS,
         SPLITS,
+        MODELS,
         TRIALS,
+        REMOVALS,
+        LEAKS,
         RESULTS,
         RUNS,
     )

@@ -73,6 +73,7 @@ class Described:
     age_years: tuple[int, int] | None = None  # youngest and oldest
     age_source: str | None = None
     age_conflict_years: int | None = None  # how far its sources are apart, where they disagree
+    work: str | None = None  # the book, show or film that it is from
     accent: str | None = None
     nationality: str | None = None
     language: str | None = None
@@ -84,7 +85,7 @@ class Described:
         if self.path.startswith("/") or ".." in self.path.split("/") or self.path in ("", "."):
             raise CorpusError(f"path {self.path[:200]!r} leaves the corpus; expected one below its root")
         said = (self.path, self.speaker, self.name, self.session, self.age_source, self.accent, self.nationality)
-        words = (*said, self.language, self.transcript, self.corpus_split, self.licence)
+        words = (*said, self.work, self.language, self.transcript, self.corpus_split, self.licence)
         try:  # undecodable bytes of a name, and halves of pairs in JSON, come as lone surrogates
             is_text = b"\0" not in " ".join([word for word in words if word]).encode()
         except UnicodeEncodeError:

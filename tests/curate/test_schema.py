@@ -9,6 +9,7 @@ from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.schema import TABLES, Column, Table, as_markdown
 
 UNITLESS = {
+    "place",
     "threshold",
     "threshold_lower",
     "threshold_upper",

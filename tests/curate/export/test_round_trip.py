@@ -85,7 +85,8 @@ def _publish_benchmark(catalog, rows, root):
     }
     catalog.publish(SPLITS, pa.table(splits, schema=SPLITS.arrow()), part="toy", fingerprint="x")
     catalog.publish(DECISIONS, DECISIONS.arrow().empty_table(), part="clean", fingerprint="x")
-    pair = {"benchmark": "toy", "enrol_id": "studio/an/one", "test_id": "studio/an/two", "is_target": True}
+    pair = {"enrol_id": "studio/an/one", "test_id": "studio/an/two", "is_target": True}
+    pair |= {"benchmark": "toy", "list": "test"}
     catalog.publish(TRIALS, pa.Table.from_pylist([pair], schema=TRIALS.arrow()), part="toy", fingerprint="x")
 
 

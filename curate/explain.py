@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from curate.catalog import Catalog, rows_of
 from curate.decisions import REVIEW, about, in_words, settled
 from curate.errors import CatalogError
+from curate.named import did_you_mean
 from curate.reasons import Reason, Subject, Verdict
-from curate.reviews import did_you_mean, in_few_words, last_said, said
+from curate.reviews import in_few_words, last_said, said
 from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
 
 

@@ -14,9 +14,9 @@ import fcntl
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,42 +25,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import lease
-from curate.catalog import Catalog, read_parquet, rows_of
-from curate.decisions import REVIEW, about, in_words
-from curate.errors import VoxcurateError
+from curate.catalog import Catalog, rows_of
+from curate.decisions import REVIEW, about
+from curate.named import Named, Review, ReviewError, ids_of
 from curate.reasons import Subject, Verdict
 from curate.runs import content_fingerprint
-from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, REVIEWS, UTTERANCES, Table
+from curate.schema import DECISIONS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.sides import Pair, Sides, ordered
 from curate.storage import is_local
 
 NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it, composed (NFC)
 MAX_NAME_BYTES = 200  # file systems take 255, and what is written beside the file has a longer name
-FITTING: dict[Subject, tuple[Verdict, ...]] = {
-    Subject.UTTERANCE: (Verdict.KEEP, Verdict.DROP, Verdict.RELABEL),
-    Subject.SPEAKER: (Verdict.KEEP, Verdict.DROP),
-    Subject.PAIR: (Verdict.MERGE, Verdict.KEEP),
-}
-
-
-class ReviewError(VoxcurateError, ValueError):
-    """What a reviewer says does not fit the catalog, or what stands already."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Review:
-    """One thing to say. A pair that is kept is kept apart; without a verdict, what was said before is taken back."""
-
-    subject: Subject
-    subject_id: str
-    other_id: str | None = None  # the second speaker of a pair, or the label an utterance goes to
-    verdict: Verdict | None
-    note: str | None = None
-
-    @property
-    def pair(self) -> Pair:
-        """The two speakers in order."""
-        return ordered(self.subject_id, str(self.other_id))
 
 
 def in_few_words(row: dict[str, Any]) -> str:
@@ -118,9 +93,10 @@ def decide(catalog: Catalog, reviewer: str, things: Sequence[Review]) -> None:
     """
     reviewer = composed(reviewer)
     published = Catalog(catalog.root)  # never the drafts of a run
+    named = Named(published, ids_of(things))
     for one in things:
         if one.verdict is not None:
-            _require_fit(published, one)
+            named.require_fit(one)
     with _alone(catalog.root, reviewer):
         before = said(published)
         mine = before.filter(pc.equal(before["reviewer"], reviewer))
@@ -174,102 +150,7 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-# ---------------------------------------------------------------------------------------------- what fits the catalog
-
-
-def did_you_mean(asked: str, ids: Iterable[str]) -> str:
-    """A few ids that hold what was asked for, or one to show how they look."""
-    first, near = None, []
-    for one in ids:
-        first = first or one
-        if asked in one:
-            near.append(one)
-        if len(near) == 3:
-            break
-    return f"did you mean {' or '.join(near)}?" if near else f"expected an id such as {first}"
-
-
-def subject_of(catalog: Catalog, one: str, other: str | None, verdict: Verdict, asked: Subject | None) -> Subject:
-    """What a verdict on these ids is about. Raises ReviewError where nothing of this name is there, or two things."""
-    if verdict == Verdict.RELABEL:
-        return Subject.UTTERANCE
-    if verdict == Verdict.MERGE or other is not None:
-        return Subject.PAIR
-    ids = column(catalog, UTTERANCES, "utterance_id")
-    named = [
-        subject
-        for subject, known in (
-            (Subject.UTTERANCE, ids),
-            (Subject.SPEAKER, column(catalog, UTTERANCES, "speaker_id")),
-        )
-        if asked in (None, subject) and _holds(known, one)
-    ]
-    if not named:
-        hint = did_you_mean(one, (value.as_py() for value in ids))
-        raise ReviewError(f"{one!r}: no {asked or 'utterance or speaker'} of {catalog.root}; {hint}")
-    if len(named) > 1:
-        raise ReviewError(f"{one!r}: both an utterance and a speaker; expected `--subject` to say which")
-    return named[0]
-
-
-def _require_fit(catalog: Catalog, one: Review) -> None:
-    """Raises ReviewError where the catalog has no such subject, or the verdict is none that it can be given."""
-    kinds = FITTING[one.subject]
-    if one.verdict not in kinds:
-        raise ReviewError(
-            f"{one.subject_id!r}: {one.verdict} is no verdict on {one.subject}s; expected {' or '.join(kinds)}"
-        )
-    takes_other = one.subject == Subject.PAIR or one.verdict == Verdict.RELABEL
-    if takes_other != (one.other_id is not None):
-        what = "a second speaker" if one.subject == Subject.PAIR else "the label that it goes to"
-        given, expected = ("without a second id", what) if takes_other else (f"with {one.other_id!r}", "one id alone")
-        raise ReviewError(f"{one.subject_id!r}: {one.verdict} {given}; expected {expected}")
-    speakers = column(catalog, UTTERANCES, "speaker_id")
-    if one.subject == Subject.UTTERANCE:
-        utterances = column(catalog, UTTERANCES, "utterance_id")
-        _require_there(catalog, utterances, "utterance", one.subject_id)
-        own = speakers[pc.index(utterances, one.subject_id).as_py()].as_py()
-        if one.verdict == Verdict.RELABEL and one.other_id == own:
-            raise ReviewError(f"{one.subject_id!r}: its label is {own} already; expected another, or the verdict keep")
-        if one.verdict != Verdict.DROP:
-            _require_vector(catalog, one.subject_id)
-    named = [one.subject_id] if one.subject != Subject.UTTERANCE else []
-    for speaker in [*named, *([one.other_id] if one.other_id is not None else [])]:
-        _require_there(catalog, speakers, "speaker", speaker)
-    if one.subject == Subject.PAIR and one.subject_id == one.other_id:
-        raise ReviewError(f"{one.subject_id!r}: twice; expected two speakers")
-
-
-def _require_there(catalog: Catalog, known: pa.ChunkedArray, kind: str, one: str) -> None:
-    if not _holds(known, one):
-        hint = did_you_mean(one, known.unique().to_pylist())
-        raise ReviewError(f"{one!r}: no {kind} of {catalog.root}; {hint}")
-
-
-def _require_vector(catalog: Catalog, utterance: str) -> None:
-    """Raises ReviewError that says who left the utterance out, where no extractor has heard it."""
-    if _holds(column(catalog, EMBEDDINGS, "utterance_id"), utterance):
-        return
-    decisions = catalog.read(DECISIONS)
-    about_it = pc.and_(pc.equal(decisions["subject"], Subject.UTTERANCE), pc.equal(decisions["subject_id"], utterance))
-    drops = decisions.filter(pc.and_(about_it, pc.equal(decisions["verdict"], Verdict.DROP))).slice(0, 1).to_pylist()
-    told, hint = "", "expected one that was heard"
-    for row in drops:
-        told = f": step {row['step']} {in_words(row)}".replace("other_id", str(row["other_id"]))
-        if row["step"].startswith("ingest"):
-            hint += "; the section of its corpus in the pipeline file sets that limit"
-    raise ReviewError(f"{utterance!r}: no embedding{told}; {hint}")
-
-
-def column(catalog: Catalog, table: Table, name: str) -> pa.ChunkedArray:
-    """One column of all parts. Raises CatalogError where there are none."""
-    paths = [catalog.path(table, part) for part in catalog.parts(table)]
-    rows = [read_parquet(path, [name]) for path in paths] or [catalog.read(table)]  # which says that there are none
-    return pa.concat_tables(rows)[name]
-
-
-def _holds(ids: pa.ChunkedArray, one: str) -> bool:
-    return bool(pc.index(ids, one).as_py() >= 0)
+# ----------------------------------------------------------------------------------------------- what contradicts
 
 
 def _require_no_contradiction(stands: pa.Table, things: Sequence[Review]) -> None:
@@ -309,8 +190,9 @@ def undone(catalog: Catalog, one: str, other: str | None = None, *, asked: Subje
         pair = ordered(one, other)
         if (Subject.PAIR, *pair) in last:
             return [_apart_from(pair, None)]
+        named = Named(catalog, pair)
         for speaker in pair:
-            _require_there(catalog, column(catalog, UTTERANCES, "speaker_id"), "speaker", speaker)
+            named.require_speaker(speaker)
         if other in _merged_with(catalog, one) and not _was_merged_by_a_reviewer(catalog, pair):
             return [_apart_from(pair, Verdict.KEEP)]
         raise ReviewError(
@@ -322,7 +204,7 @@ def undone(catalog: Catalog, one: str, other: str | None = None, *, asked: Subje
         raise ReviewError(f"{one!r}: verdicts stand on the utterance and on the speaker; expected `--subject`")
     if kinds:
         return [Review(subject=kinds[0], subject_id=one, verdict=None)]
-    kind = asked or subject_of(catalog, one, None, Verdict.KEEP, None)
+    kind = asked or Named(catalog, [one]).subject_of(one, None, Verdict.KEEP, None)
     if kind == Subject.SPEAKER:
         pairs = [ordered(one, label) for label in _merged_with(catalog, one)]
         stands = [pair for pair in pairs if last.get((Subject.PAIR, *pair), {}).get("verdict") != Verdict.KEEP]

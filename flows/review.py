@@ -12,7 +12,7 @@ from curate.reasons import Subject, Verdict
 from curate.storage import location
 
 if TYPE_CHECKING:
-    from curate.reviews import Review
+    from curate.named import Review
 
 CatalogOption = Annotated[
     Path,
@@ -29,8 +29,8 @@ SubjectOption = Annotated[
 
 
 def decide(
-    subject_id: Annotated[str, typer.Argument(metavar="ID", help="An utterance_id or a speaker_id.")],
-    verdict: Annotated[Verdict, typer.Argument(help="Of two speakers, keep is to keep them apart.")],
+    subject_id: Annotated[str | None, typer.Argument(metavar="ID", help="An utterance_id or a speaker_id.")] = None,
+    verdict: Annotated[Verdict | None, typer.Argument(help="Of two speakers, keep is to keep them apart.")] = None,
     other: Annotated[
         str | None, typer.Argument(help="The second speaker, or the label that an utterance is relabelled to.")
     ] = None,
@@ -38,21 +38,36 @@ def decide(
     reviewer: ReviewerOption = None,
     note: NoteOption = None,
     subject: SubjectOption = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="Many at once, all or none: CSV with the columns subject_id, verdict and, where "
+            "there is one, other_id, subject, note; as `curate reviews --csv` prints them.",
+        ),
+    ] = None,
 ) -> None:
     """Say what stands in place of the rules' verdicts, whatever their settings: of an utterance, a speaker or a pair.
 
     Example: curate decide one/1688 merge two/1688 -c catalogs/mine --note "the same reader"
     """
     from curate.catalog import Catalog
-    from curate.reviews import Review, subject_of
+    from curate.named import Named, Review
     from curate.reviews import decide as say
+    from curate.verdict_files import read_verdicts
 
     opened = Catalog(catalog)
-    about = subject_of(opened, subject_id, other, verdict, subject)
-    said = Review(subject=about, subject_id=subject_id, other_id=other, verdict=verdict, note=note)
+    if file is not None and (subject_id, verdict, other, subject) == (None, None, None, None):
+        said = read_verdicts(file, opened, note)
+    elif file is None and subject_id is not None and verdict is not None:
+        named = Named(opened, [one for one in (subject_id, other) if one is not None])
+        about = named.subject_of(subject_id, other, verdict, subject)
+        said = [Review(subject=about, subject_id=subject_id, other_id=other, verdict=verdict, note=note)]
+    else:
+        raise typer.BadParameter("expected an ID and a VERDICT, or --file without them")
     who = _name(reviewer)
-    say(opened, who, [said])
-    _tell(who, [said])
+    say(opened, who, said)
+    _tell(who, said)
 
 
 def undo(
@@ -115,7 +130,8 @@ def _name(reviewer: str | None) -> str:
 def _tell(reviewer: str, said: "list[Review]") -> None:
     from curate.reviews import in_few_words
 
-    told = "; ".join(in_few_words(asdict(one)) for one in said)
+    told = "; ".join(in_few_words(asdict(one)) for one in said[:5])
+    told += f"; and {len(said) - 5} more" if len(said) > 5 else ""
     again = any(one.verdict is None for one in said)
     then = "; where nothing else that was said stands, the rules decide again" if again else ""
     typer.echo(f"{reviewer}: {told}. `curate run FILE` applies it{then}.")

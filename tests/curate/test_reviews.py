@@ -12,9 +12,10 @@ from curate import lease, whole
 from curate.catalog import Catalog, rows_of
 from curate.decisions import Author, verdicts
 from curate.errors import CatalogError
+from curate.named import Named, Review, ReviewError
 from curate.reasons import Reason, Subject, Verdict
 from curate.reviewed import reviewed
-from curate.reviews import Review, ReviewError, decide, in_few_words, said, standing, subject_of, undone
+from curate.reviews import decide, in_few_words, said, standing, undone
 from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.storage import location
 
@@ -272,7 +273,7 @@ def test_letters_digits_and_three_signs_are_a_name(catalog, name):
         (on(SPEAKER, "c/a", RELABEL, "c/b"), "'c/a': relabel is no verdict on speakers; expected keep or drop"),
         (on(PAIR, "c/a", DROP, "c/b"), "'c/a': drop is no verdict on pairs; expected merge or keep"),
         (on(UTTERANCE, "a/1", RELABEL), "'a/1': relabel without a second id; expected the label that it goes to"),
-        (on(UTTERANCE, "a/1", KEEP, "c/b"), "'a/1': keep with 'c/b'; expected one id alone"),
+        (on(UTTERANCE, "a/1", KEEP, "c/b"), "'a/1': keep with 'c/b'; expected one id"),
         (on(PAIR, "c/a", MERGE), "'c/a': merge without a second id; expected a second speaker"),
         (on(UTTERANCE, "/1", DROP), "'/1': no utterance of {}; did you mean a/1 or b/1 or e/1?"),
         (on(UTTERANCE, "zz", DROP), "'zz': no utterance of {}; expected an id such as a/1"),
@@ -322,6 +323,7 @@ def test_a_catalog_that_is_not_there_is_told(tmp_path):
         (("a/1", None), KEEP, None, UTTERANCE),
         (("c/a", None), DROP, None, SPEAKER),
         (("c/a", "c/b"), KEEP, None, PAIR),
+        (("a/1", "c/b"), KEEP, None, UTTERANCE),  # which no second id goes with: `require_fit` says so
         (("c/a", "c/b"), MERGE, None, PAIR),
         (("a/1", "c/b"), RELABEL, None, UTTERANCE),
         (("d/g", None), DROP, SPEAKER, SPEAKER),
@@ -332,11 +334,12 @@ def test_a_catalog_that_is_not_there_is_told(tmp_path):
     ],
 )
 def test_ids_say_what_is_meant_unless_there_are_two(catalog, ids, verdict, asked, expected):
+    named = Named(catalog, [one for one in ids if one])
     if isinstance(expected, Subject):
-        assert subject_of(catalog, *ids, verdict, asked) == expected
+        assert named.subject_of(*ids, verdict, asked) == expected
     else:
         with pytest.raises(ReviewError, match=expected):
-            subject_of(catalog, *ids, verdict, asked)
+            named.subject_of(*ids, verdict, asked)
 
 
 # ----------------------------------------------------------------------------------------------------- contradictions

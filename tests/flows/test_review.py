@@ -183,9 +183,24 @@ def test_what_stands_is_listed_as_table_csv_and_json(pipeline, say):
     assert all(word in say("reviews") for word in ("one/1688", one, "(2 rows)"))
 
 
+def test_what_was_listed_can_be_said_at_once(pipeline, say, tmp_path):
+    one = utterances_of(pipeline, "one/1998")[0]
+    say("decide", "one/1688", "keep", "two/3331", "--note", 'no, "not" he')
+    say("decide", one, "drop")
+    listed = tmp_path / "said.csv"
+    listed.write_text(say("reviews", "--csv"))
+    say("undo", "one/1688", "two/3331")
+    say("undo", one)
+    told = say("decide", "--file", str(listed))
+    assert told.startswith(f"ann: keep one/1688 and two/3331 apart; drop utterance {one}. ")
+    again = list(csv.DictReader(io.StringIO(say("reviews", "--csv"))))
+    assert [row["note"] for row in again] == ['no, "not" he', ""]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("decide", "--file", "no.csv"), "curate: no.csv: No such file or directory; expected CSV with the columns"),
         (("decide", "1688-142285", "drop"), "curate: '1688-142285': no utterance or speaker of "),
         (("decide", "one/1688", "merge"), "curate: 'one/1688': merge without a second id; expected a second speaker"),
         (

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.circularity import AUDITED, CONDITIONS, JUDGE, METRICS, SYSTEMS, UNCLEANED, Circularity
-from benchmarks.comparison import MIN_PEOPLE
-from benchmarks.intervals import Estimate
+from benchmarks.intervals import MIN_PEOPLE, Estimate
 
 UNITS = {"eer": ("EER in %", 100, 2), "min_dcf": ("minDCF", 1, 4)}  # heading, factor, places
 

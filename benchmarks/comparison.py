@@ -4,17 +4,27 @@ Both systems are weighed by the same draws of people (`benchmarks.intervals`), s
 of their difference: its interval is narrower than those of the two figures suggest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmarks.intervals import Column, Estimate, Metric, by_weight, central, estimate, weights
+from benchmarks.intervals import (
+    MIN_PEOPLE,
+    Column,
+    Estimate,
+    Metric,
+    by_weight,
+    central,
+    estimate,
+    num_people,
+    weights,
+)
 
 NUM_DRAWS = 1000  # a share of draws is told, of which 200 would be too coarse
-MIN_PEOPLE = 10  # with 5, intervals of an EER hold the truth in 7 of 10 simulations
 UNKNOWN = "unknown"
 
 
@@ -27,6 +37,7 @@ class Comparison:
     difference: Estimate  # one - other
     one_better: float  # share of draws
     equal: float  # share of draws
+    p_value: float  # of no difference, two-sided: the level from which on the interval of the difference holds 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +62,36 @@ def compared(
     lower_is_better: bool = True,
     num_draws: int = NUM_DRAWS,
 ) -> Comparison:
-    """Hold what two systems said (N,) of the same rows, in the same order, against the truth and one another."""
+    """Hold what two systems said (N,) of the same rows, in the same order, against the truth and one another.
+
+    Of fewer than ten people the difference has neither interval nor p. No p is below that of one draw more than there
+    were (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
+    """
     values = metric(one, truth), metric(other, truth)
     weighed = by_weight(metric, one, truth), by_weight(metric, other, truth)
     drawn = np.array(
         [[figure(weight) for figure in weighed] for weight in weights(*people, rng=rng, num_draws=num_draws)]
     )
     differences = drawn[:, 0] - drawn[:, 1]
-    low, high = central(values[0] - values[1], differences, bounds=(-np.inf, np.inf))
+    value = values[0] - values[1]
+    enough = num_people(*people) >= MIN_PEOPLE
+    low, high = central(value, differences, bounds=(-np.inf, np.inf)) if enough else (np.nan, np.nan)
     defined = differences[~np.isnan(differences)]
     better = defined < 0 if lower_is_better else defined > 0
     return Comparison(
         one=values[0],
         other=values[1],
-        difference=Estimate(value=values[0] - values[1], low=low, high=high),
+        difference=Estimate(value=value, low=low, high=high),
         one_better=float(better.mean()) if len(defined) else np.nan,
         equal=float((defined == 0).mean()) if len(defined) else np.nan,
+        p_value=np.nan if np.isnan(low) else _of_no_difference(value, defined),
     )
+
+
+def _of_no_difference(value: float, drawn: NDArray[np.float64]) -> float:
+    moved = drawn + (value - drawn.mean())  # as the interval is
+    beyond = min(int((moved <= 0).sum()), int((moved >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(moved) + 1))
 
 
 def breakdown(
@@ -87,14 +111,20 @@ def breakdown(
     together is an error.
     """
     metric(said, truth)
+    return [
+        _group(name, metric, said[rows], truth[rows], [side[rows] for side in people], own, bounds)
+        for name, rows, own in each_group(groups, rng=rng)
+    ]
+
+
+def each_group(
+    groups: Column, *, rng: np.random.Generator
+) -> Iterator[tuple[str, NDArray[np.int64], np.random.Generator]]:
+    """Every group's name, places of its rows and randomness, which no other group changes; by name, `unknown` last."""
     seed = int(rng.integers(2**63))
-    names = np.array([_name(value) for value in groups.tolist()])
-    found = []
-    for name in sorted(set(names.tolist()), key=lambda name: (name == UNKNOWN, name)):
-        rows = np.flatnonzero(names == name)
-        own = np.random.default_rng([seed, *name.encode()])
-        found.append(_group(name, metric, said[rows], truth[rows], [side[rows] for side in people], own, bounds))
-    return found
+    names, at = _coded(groups)
+    for place, name in enumerate(names):
+        yield name, np.flatnonzero(at == place), np.random.default_rng([seed, *name.encode()])
 
 
 def _group(
@@ -106,30 +136,31 @@ def _group(
     rng: np.random.Generator,
     bounds: tuple[float, float],
 ) -> Group:
-    num_people = len(np.unique(np.concatenate(people)))
+    people_there = num_people(*people)
     figure, remark = Estimate(value=np.nan, low=np.nan, high=np.nan), ""
     try:
-        value = metric(said, truth)
+        metric(said, truth)
     except ValueError as error:
         remark = str(error)
     else:
-        if num_people < MIN_PEOPLE:
-            figure = Estimate(value=value, low=np.nan, high=np.nan)
-            remark = f"{num_people} people; an interval takes {MIN_PEOPLE}"
-        else:
-            figure = estimate(metric, said, truth, people, rng=rng, bounds=bounds)
-            if np.isnan(figure.low):
-                remark = "not defined in most draws of its people"
+        figure = estimate(metric, said, truth, people, rng=rng, bounds=bounds)
+        if people_there < MIN_PEOPLE:
+            remark = f"{people_there} people; an interval takes {MIN_PEOPLE}"
+        elif np.isnan(figure.low):
+            remark = "not defined in most draws of its people, or the same in all"
     values, counts = np.unique(truth, return_counts=True)
     told = {str(one): int(count) for one, count in zip(values.tolist(), counts, strict=True)}
-    return Group(name=name, figure=figure, counts=told, num_people=num_people, remark=remark)
+    return Group(name=name, figure=figure, counts=told, num_people=people_there, remark=remark)
 
 
 def of_both_sides(enrolled: Column, tested: Column) -> NDArray[np.str_]:
     """A group for each trial: `f` where both sides are, `f/m` where they differ, in either order."""
-    sides = zip(enrolled.tolist(), tested.tolist(), strict=True)
-    pairs = [sorted({_name(one), _name(other)}) for one, other in sides]
-    return np.array([UNKNOWN if UNKNOWN in pair else "/".join(pair) for pair in pairs])
+    names, at = _coded(np.append(enrolled, tested))
+    one, other = at.reshape(2, -1)
+    pairs, which = np.unique(np.minimum(one, other) * len(names) + np.maximum(one, other), return_inverse=True)
+    sides = [(names[first], names[last]) for first, last in zip(*np.divmod(pairs, len(names)), strict=True)]
+    told = [UNKNOWN if UNKNOWN in pair else "/".join(dict.fromkeys(pair)) for pair in sides]
+    return np.array(told)[which]
 
 
 def binned(values: Column, edges: Sequence[float], *, unit: str = "") -> NDArray[np.str_]:
@@ -152,5 +183,12 @@ def binned(values: Column, edges: Sequence[float], *, unit: str = "") -> NDArray
     )
 
 
-def _name(value: object) -> str:
-    return UNKNOWN if value is None or value != value else str(value)
+def _coded(values: Column) -> tuple[list[str], NDArray[np.int64]]:
+    """The names of the values, in order and `unknown` last; and for each value which of them it is."""
+    coded = pa.array(values, from_pandas=True).dictionary_encode()  # nan is null; many times as fast as to sort
+    told = [UNKNOWN if value is None else str(value) for value in [*coded.dictionary.to_pylist(), None]]
+    at = coded.indices.fill_null(len(told) - 1).to_numpy()
+    here = {told[place] for place in np.unique(at)}
+    names = sorted(here, key=lambda name: (name == UNKNOWN, name))
+    place_of = {name: place for place, name in enumerate(names)}
+    return names, np.array([place_of.get(name, -1) for name in told])[at]

@@ -22,6 +22,7 @@ from benchmarks.trial_rules import (
     Rules,
     Side,
     Utterances,
+    check_kinds,
     joint,
     num_equal,
     subsets,
@@ -54,7 +55,7 @@ class Kind:
     ) -> None:
         self.is_target, self._rules, self._keys = is_target, rules, keys
         self._utterances, self._enrolments = utterances, enrolments
-        _check(rules, is_target)
+        check_kinds(*((rules, None) if is_target else (None, rules)))
         utterances.need(rules.columns())
         self._person = self._both(utterances.person)
         self._is_enrolled, self._is_tested = np.ones(len(enrolments), bool), np.ones(len(utterances), bool)
@@ -168,6 +169,7 @@ class Kind:
             f"trials: no {self._name} is left: `{last.constraint}` took the last {last.removed:,} of "
             f"{self._first:,} pairs; expected rules that leave some",
             last.constraint,
+            tuple(step.row() for step in self._steps),
         )
 
     # ------------------------------------------------------------------------------------------- what is left, numbered
@@ -355,15 +357,6 @@ class Kind:
             is_exact=left is not None,
         )
         return [*self._steps, *tested, last]
-
-
-def _check(rules: Rules, is_target: bool) -> None:
-    if is_target and rules.balance == "pairs of people":
-        raise PipelineError("trials.targets.balance: pairs of people; expected people: a target has only one")
-    if is_target and rules.has_cosine:
-        raise PipelineError("trials.targets: hard by cosine; expected that of nontargets only")
-    if not is_target and rules.max_per_person:
-        raise PipelineError("trials.nontargets.max_per_person: is for targets; expected `balance`")
 
 
 def _ordered(flag: Flags, *codes: Indices) -> Indices:

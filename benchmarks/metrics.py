@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 Scores = NDArray[np.floating[Any]]
 
 AT_ONCE = 1 << 13  # trials that are split or ranked at once stay in the cache, and take no memory to speak of
@@ -254,21 +255,21 @@ def weighted_mean(values: NDArray[Any], weight: Floats) -> float:
 def _sorted_kinds(scores: Scores, is_target: Bools) -> tuple[Scores, Scores]:
     """The scores of targets and of the others, each from the lowest to the highest.
 
-    Values are sorted, not places, which is many times as fast; and both are copied out by places a block at a time,
-    as a mask goes wrong with every guess that the processor makes about it.
+    Values are sorted, not places, which is many times as fast. Targets are copied out by places, a block at a time, as
+    a mask goes wrong with every guess that the processor makes about it. Among the others infinity takes their places,
+    and comes to lie behind the end.
     """
     num_targets = int(np.count_nonzero(is_target))
-    targets, others = np.empty(num_targets, scores.dtype), np.empty(len(scores) - num_targets, scores.dtype)
+    targets, others = np.empty(num_targets, scores.dtype), scores.copy()
     done = 0
     for start in range(0, len(scores), AT_ONCE):
-        some, kind = scores[start : start + AT_ONCE], is_target[start : start + AT_ONCE]
-        of_target, of_other = np.flatnonzero(kind), np.flatnonzero(~kind)
-        targets[done : done + len(of_target)] = some[of_target]
-        others[start - done : start - done + len(of_other)] = some[of_other]
-        done += len(of_target)
+        some, places = others[start : start + AT_ONCE], np.flatnonzero(is_target[start : start + AT_ONCE])
+        targets[done : done + len(places)] = some[places]
+        some[places] = np.inf
+        done += len(places)
     targets.sort()
     others.sort()
-    return targets, others
+    return targets, others[: len(others) - num_targets]
 
 
 def _crossing_of_sorted(targets: Scores, others: Scores) -> float:
@@ -293,13 +294,26 @@ def _crossing_of_sorted(targets: Scores, others: Scores) -> float:
 def _least_costs_of_sorted(targets: Scores, others: Scores, costs: Sequence[Costs]) -> list[float]:
     """What `least_cost` finds among all operating points, of which only those at a target's score can be the best.
 
-    Of tied targets the first has the right false-reject rate, and the others a greater one, which does no harm.
+    Of tied targets the first has the right false-reject rate, and the others a greater one, which does no harm. Within
+    a stretch of targets nothing costs less than the misses of its first with the false accepts of the next stretch's
+    first, so that most stretches are passed by.
     """
-    least = [least_cost(np.zeros(1), np.ones(1), one) for one in costs]  # accepting none
-    for start in range(0, len(targets), AT_ONCE):
-        some = targets[start : start + AT_ONCE]
-        below, end = others.searchsorted(some[0]), others.searchsorted(some[-1])
-        accept = (len(others) - below - others[below:end].searchsorted(some)) / len(others)
-        reject = np.arange(start, start + len(some)) / len(targets)
-        least = [min(best, least_cost(accept, reject, one)) for best, one in zip(least, costs, strict=True)]
-    return least
+
+    def rates(places: Indices) -> tuple[Floats, Floats]:
+        accepted = len(others) - others.searchsorted(targets[places])
+        return accepted / len(others), places / len(targets)
+
+    size = math.isqrt(len(targets))
+    heads = np.arange(0, len(targets), size)
+    accept, reject = rates(heads)
+    accept_of_next = np.append(accept[1:], 0.0)
+    found = []
+    for one in costs:
+        least = min(least_cost(np.zeros(1), np.ones(1), one), least_cost(accept, reject, one))  # first: accepting none
+        hopeful = heads[one.of(accept_of_next, reject) < least]
+        together = -(-AT_ONCE // size)
+        for start in range(0, len(hopeful), together):
+            places = np.add.outer(hopeful[start : start + together], np.arange(size)).ravel()
+            least = min(least, least_cost(*rates(np.minimum(places, len(targets) - 1)), one))
+        found.append(least)
+    return found

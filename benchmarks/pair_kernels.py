@@ -14,6 +14,7 @@ Keys = NDArray[np.uint64]
 # Two odd numbers without pattern, of the splitmix64 generator (doi:10.1145/2660193.2660195).
 ONE, OTHER = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 HALF = np.uint64(32)
+SIDE_BY_SIDE = 256  # numbers, whose halves stay in the first cache
 
 
 @compiled()
@@ -64,61 +65,70 @@ def permute(numbers: Indices, total: Indices, keys: Keys, stratum: Indices, foun
 
 
 @compiled()
+def _send_once(left: Keys, right: Keys, rows: int, columns: int, keys: Keys) -> None:
+    """The numbers left x columns + right through the network, side by side: several in one instruction."""
+    num_rows, num_columns = np.uint64(rows), np.uint64(columns)
+    for i in range(0, len(keys), 2):
+        for k in range(len(left)):
+            place = left[k] + ((_mixed(right[k], keys[i]) * num_rows) >> HALF)
+            left[k] = min(place, place - num_rows)
+        for k in range(len(right)):
+            place = right[k] + ((_mixed(left[k], keys[i + 1]) * num_columns) >> HALF)
+            right[k] = min(place, place - num_columns)
+
+
+@compiled()
 def permute_run(start: int, total: int, keys: Keys, found: Indices) -> None:
     """The same for the numbers from `start` on, among one total."""
     rows, columns = _sides(total)
-    for k in range(len(found)):
-        found[k] = _permuted(start + k, total, rows, columns, keys, 0)
+    left, right = np.empty((2, SIDE_BY_SIDE), np.uint64)
+    row, column = start // columns, start % columns
+    for head in range(0, len(found), SIDE_BY_SIDE):
+        num = min(SIDE_BY_SIDE, len(found) - head)
+        for k in range(num):
+            left[k], right[k] = row, column
+            column += 1
+            if column == columns:
+                row, column = row + 1, 0
+        _send_once(left, right, rows, columns, keys)
+        for k in range(num):
+            found[head + k] = np.int64(left[k]) * columns + np.int64(right[k])
+        for k in range(head, head + num):
+            if found[k] >= total:
+                found[k] = _permuted(found[k], total, rows, columns, keys, 0)
 
 
 @compiled()
 def unrank(
     numbers: Indices,
-    before: Indices,
-    guide: Indices,
+    stretches: Indices,
+    guide: NDArray[np.int32],
     shift: int,
-    first: Indices,
-    cut_first: Indices,
-    cut_end: Indices,
     left: Indices,
     right: Indices,
 ) -> None:
-    """Fill `left` and `right` with the pairs of `numbers`. The left one lies between two entries of `guide`."""
+    """Fill `left` and `right` with the pairs of `numbers`. The stretch of each lies between two entries of `guide`."""
     for k in range(len(numbers)):
         number = numbers[k]
-        low, high = guide[number >> shift], guide[(number >> shift) + 1]
+        low, high = np.int64(guide[number >> shift]), np.int64(guide[(number >> shift) + 1])
         while low < high:
             middle = (low + high) // 2
-            if before[middle + 1] <= number:
+            if stretches[middle, 0] <= number:
                 low = middle + 1
             else:
                 high = middle
-        place = first[low] + number - before[low]
-        if place >= cut_first[low]:
-            place += cut_end[low] - cut_first[low]
-        left[k], right[k] = low, place
+        left[k], right[k] = stretches[low, 1], stretches[low, 2] + number
 
 
 @compiled()
-def unrank_run(
-    start: int,
-    before: Indices,
-    first: Indices,
-    cut_first: Indices,
-    cut_end: Indices,
-    left: Indices,
-    right: Indices,
-) -> None:
+def unrank_run(start: int, stretches: Indices, left: Indices, right: Indices) -> None:
     """The same for the numbers from `start` on."""
-    at = np.searchsorted(before, start, side="right") - 1
+    at = np.searchsorted(stretches[:, 0], start, side="right")
     k = 0
     while k < len(left):
-        done = start + k - before[at]  # of the pairs of this one
-        num = min(before[at + 1] - before[at] - done, len(left) - k)
-        for i in range(num):
-            place = first[at] + done + i
-            left[k + i] = at
-            right[k + i] = place if place < cut_first[at] else place + cut_end[at] - cut_first[at]
+        num = min(stretches[at, 0] - start, len(left)) - k
+        for i in range(k, k + num):
+            left[i], right[i] = stretches[at, 1], stretches[at, 2] + start + i
         k += num
         at += 1
 

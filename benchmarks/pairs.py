@@ -20,7 +20,7 @@ Pairs = tuple[Indices, Indices]
 Test = Callable[[Indices, Indices], Flags]  # which of the pairs are allowed
 
 NUM_KEYS = 8  # rounds of the network: four would do, in theory, where totals are large
-PAIRS_AT_ONCE = 1 << 16  # their arrays stay in the cache
+PAIRS_AT_ONCE = 1 << 14  # their arrays stay in the cache
 
 
 def new_keys(rng: np.random.Generator) -> Keys:
@@ -69,22 +69,31 @@ class NumberedPairs:
         return int(self.before[-1])
 
     @cached_property
-    def _shift(self) -> int:
-        return max(0, self.total.bit_length() - len(self.first).bit_length() - 1)
+    def _stretches(self) -> Indices:
+        """(S, 3) what lies before and behind each cut: the number behind its last, its left item, right less number."""
+        num = np.stack([self.cut_first - self.first, self.end - self.cut_end], axis=1).ravel()
+        first = np.stack([self.first, self.cut_end], axis=1).ravel()
+        behind = np.cumsum(num)
+        left = np.repeat(np.arange(len(self.first)), 2)
+        return np.stack([behind, left, first - (behind - num)], axis=1)[num > 0]
 
     @cached_property
-    def _guide(self) -> Indices:
-        """The left item of every 2^`_shift`-th number, so that few are searched."""
-        starts = np.arange((self.total >> self._shift) + 2) << self._shift
-        return np.minimum(np.searchsorted(self.before[1:], starts, side="right"), len(self.first) - 1)
+    def _shift(self) -> int:
+        return max(0, self.total.bit_length() - len(self._stretches).bit_length() - 2)
+
+    @cached_property
+    def _guide(self) -> NDArray[np.int32]:
+        """The stretch of every 2^`_shift`-th number, so that few are searched."""
+        numbers = np.arange((self.total >> self._shift) + 2) << self._shift
+        stretch = np.searchsorted(self._stretches[:, 0], numbers, side="right")
+        return np.minimum(stretch, len(self._stretches) - 1).astype(np.int32)
 
     def pair(self, numbers: Indices) -> Pairs:
         """The pairs of these numbers, each from 0 to `total` - 1."""
         from benchmarks import pair_kernels
 
         left, right = np.empty((2, len(numbers)), np.int64)
-        runs = (self.first, self.cut_first, self.cut_end)
-        pair_kernels.unrank(numbers, self.before, self._guide, self._shift, *runs, left, right)
+        pair_kernels.unrank(numbers, self._stretches, self._guide, self._shift, left, right)
         return left, right
 
     def run(self, start: int, stop: int) -> Pairs:
@@ -92,7 +101,7 @@ class NumberedPairs:
         from benchmarks import pair_kernels
 
         left, right = np.empty((2, stop - start), np.int64)
-        pair_kernels.unrank_run(start, self.before, self.first, self.cut_first, self.cut_end, left, right)
+        pair_kernels.unrank_run(start, self._stretches, left, right)
         return left, right
 
 
@@ -164,9 +173,14 @@ def in_order(
             return
         stop = min(start + at_once, pairs.total)
         left, right = pairs.run(start, stop) if keys is None else pairs.pair(order(start, stop, pairs.total, keys))
-        refused_by = first_refusals(tests, left, right)
-        allowed = np.flatnonzero(refused_by == len(tests))[:at_most]
-        at_most -= len(allowed)
-        tally.add(refused_by if at_most else refused_by[: allowed[-1] + 1])  # what comes after was not needed
-        if len(allowed):
-            yield left[allowed], right[allowed]
+        if tests:
+            refused_by = first_refusals(tests, left, right)
+            allowed = np.flatnonzero(refused_by == len(tests))[:at_most]
+            tally.add(refused_by if len(allowed) < at_most else refused_by[: allowed[-1] + 1])  # the rest is not needed
+            left, right = left[allowed], right[allowed]
+        else:
+            left, right = left[:at_most], right[:at_most]
+            tally.examined += len(left)
+        at_most -= len(left)
+        if len(left):
+            yield left, right

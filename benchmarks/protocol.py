@@ -13,32 +13,40 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from benchmarks.trial_rules import Rules
+from benchmarks.trial_rules import Rules, Side, check_kinds
 from curate.complaints import in_words as complaints
 from curate.corpora.described import STRICT
 from curate.errors import PipelineError
+from curate.schema import UTTERANCES
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Only = dict[str, tuple[str, ...]]  # a column of utterances or age_labels, and which values it may have
+COLUMNS = {column.name for column in UTTERANCES.columns} | {"identity_id", "age_group", "age_subgroup"}
 PROTOCOLS = resources.files("benchmarks") / "protocols"
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Source:
-    """`[[sources]]`: corpora of the catalog, by their reader or by their name there."""
+    """`[[sources]]`: corpora of the catalog, by their reader or by their name there; one of the two is enough."""
 
     name: Name
     readers: tuple[str, ...] = ()
     corpora: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()  # globs over labels: `id1*` is VoxCeleb1, wherever it lies
     only: Only = Field(default_factory=dict)
     required: bool = True  # else a catalog without it is built from the others, and the card says so
+
+    def __post_init__(self) -> None:
+        if not self.readers and not self.corpora:
+            raise ValueError(f"source {self.name}: of no corpus; expected `readers` or `corpora`")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Filters:
     """`[filters]`: which utterances of the sources are used at all."""
 
+    sources: tuple[Name, ...] = ()  # that it is about; all, if none is named
     min_duration_s: float = Field(default=0.0, ge=0)
     max_duration_s: float = Field(default=float("inf"), gt=0)
     known: tuple[Literal["sex", "age", "session_id", "transcript"], ...] = ()
@@ -58,7 +66,8 @@ class Split:
     only: Only = Field(default_factory=dict)
     unit: Literal["people", "sessions", "utterances"] = "people"
     num: int | None = Field(default=None, ge=1)
-    share: Share | None = None  # of the utterances that its `only` lets pass and no split before it took
+    share: Share | None = None  # of the people there are to draw from; of their utterances, for other units
+    share_of: Literal["left", "all"] = "left"  # what no split before it took, or all that `only` lets pass
     sex_balanced: bool = False  # as many women as men; without `num`, as many as the rarer sex has
     min_utterances: int = Field(default=1, ge=1)  # of a person, or he is not drawn
     max_sessions_per_person: int | None = Field(default=None, ge=1)  # of units that are sessions
@@ -85,6 +94,12 @@ class KeptApart:
     list_url: str = ""  # where it can be had
     min_similarity: float | Literal["calibrated"] | None = None  # mean cosine of two people from which they are one
 
+    def __post_init__(self) -> None:
+        if self.list is None and self.min_similarity is None:
+            raise ValueError(f"{self.split}: expected `list` or `min_similarity`, or both")
+        if self.min_similarity is not None and not self.other:
+            raise ValueError(f"{self.split}: min_similarity to nobody; expected splits in `other`")
+
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class TrialList:
@@ -97,6 +112,7 @@ class TrialList:
     targets: Rules | None = None
     nontargets: Rules | None = None
     utterances_a_model: int | None = Field(default=None, ge=1)  # enrol models of so many utterances of one session
+    required: bool = True  # else a published list that no corpus brings is left out, and the card says so
 
     def __post_init__(self) -> None:
         ways = [self.published is not None, self.random_pairs is not None, self.targets is not None]
@@ -104,6 +120,10 @@ class TrialList:
             raise ValueError(
                 f"{self.name}: expected one of `published`, `random_pairs`, or both `targets` and `nontargets`"
             )
+        if self.utterances_a_model is not None and self.targets is None:
+            raise ValueError(f"{self.name}: utterances_a_model; expected it with `targets` and `nontargets`")
+        if self.targets is not None and self.nontargets is not None:
+            check_kinds(self.targets, self.nontargets)
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -118,13 +138,20 @@ class Metric:
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Figure:
-    """`[[figures]]`: what the paper itself reports, to be put beside ours."""
+    """What the paper itself reports of one system, to be put beside ours."""
 
     system: str
     list: Name
     metric: str
     value: float  # a rate in [0, 1], or a normalised cost
     where: str  # the table
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Reported:
+    """`[reported]`: the paper's own figures."""
+
+    figures: tuple[Figure, ...] = ()
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -144,15 +171,19 @@ class Protocol:
     keep_apart: tuple[KeptApart, ...] = ()
     trials: tuple[TrialList, ...] = ()
     metrics: tuple[Metric, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    reported: Reported = Reported()
 
     def __post_init__(self) -> None:
         sources, splits = {source.name for source in self.sources}, {split.name for split in self.splits}
         asked = [(f"splits.{split.name}.sources", set(split.sources), sources) for split in self.splits]
         asked += [(f"splits.{split.name}.shares_people", set(split.shares_people), splits) for split in self.splits]
         asked += [(f"trials.{one.name}.split", {one.split}, splits) for one in self.trials]
+        asked += [("filters.sources", {*self.filters.sources}, sources)]
         asked += [("keep_apart", {one.split, *one.other}, splits) for one in self.keep_apart]
-        asked += [("figures.list", {one.list for one in self.figures}, {one.name for one in self.trials} | {"none"})]
+        lists = {one.name for one in self.trials} | {"none"}
+        asked += [("reported.figures.list", {one.list for one in self.figures}, lists)]
+        asked += [(f"{key}.only", {*only}, COLUMNS) for key, only in _onlys(self)]
+        asked += [(key, rules.columns(), COLUMNS) for key, rules in _rules(self)]
         for key, names, known in asked:
             if names - known:
                 raise ValueError(f"{key}: no {min(names - known)!r}; expected any of {', '.join(sorted(known))}")
@@ -160,6 +191,11 @@ class Protocol:
             twice = sorted({name for name in given if given.count(name) > 1})
             if twice:
                 raise ValueError(f"{kind}: the name {twice[0]!r} is given twice; expected each once")
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the paper reports."""
+        return self.reported.figures
 
 
 def names() -> list[str]:
@@ -184,3 +220,149 @@ def load_protocol(name: str) -> Protocol:
         raise PipelineError(f"{place}: no TOML: {error}") from error
     except ValidationError as error:
         raise PipelineError(f"{place}: {'; '.join(complaints(error.errors(), Protocol))}") from error
+
+
+def _onlys(protocol: Protocol) -> list[tuple[str, Only]]:
+    """Every `only` of sources and splits, and where it stands."""
+    return [
+        *((f"sources.{one.name}", one.only) for one in protocol.sources),
+        *((f"splits.{one.name}", one.only) for one in protocol.splits),
+    ]
+
+
+def _rules(protocol: Protocol) -> list[tuple[str, Rules]]:
+    """The rules of every list, and where they stand."""
+    return [
+        (f"trials.{one.name}.{kind}", rules)
+        for one in protocol.trials
+        for kind, rules in (("targets", one.targets), ("nontargets", one.nontargets))
+        if rules is not None
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------ in words
+
+
+def in_words(protocol: Protocol) -> str:
+    """The whole protocol in plain words: every rule, seed and metric, and what the paper reports."""
+    blocks = [
+        [f"{protocol.title} ({protocol.name}, version {protocol.version})", protocol.paper, "", protocol.description],
+        ["Sources", *(f"- {one.name}: {_source(one)}" for one in protocol.sources)],
+        ["Filters", *(f"- {line}" for line in _filters(protocol.filters))],
+        [
+            "Splits, in this order; whom one of them has, no other takes, unless it is said",
+            *(f"{place}. {one.name}: {_split(one)}" for place, one in enumerate(protocol.splits, 1)),
+        ],
+        ["Kept apart", *(f"- {line}" for one in protocol.keep_apart for line in _apart(one))],
+        ["Lists of trials", *(line for one in protocol.trials for line in _list(one))],
+        ["Metrics", *(f"- {_metric(one)}" for one in protocol.metrics)],
+        ["Figures of the paper", *(f"- {_figure(one)}" for one in protocol.figures)],
+        ["Differences from the paper", *(f"- {line}" for line in protocol.differences)],
+        [f"Seed {protocol.seed}: each draw has a key of its own, made of it and of the name of what is drawn."],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if len(block) > 1 or block[0].startswith("Seed")) + "\n"
+
+
+def _only(only: Only) -> list[str]:
+    return [f"{column} {_or(values)}" for column, values in only.items()]
+
+
+def _or(values: tuple[str, ...]) -> str:
+    return " or ".join(values)
+
+
+def _source(source: Source) -> str:
+    which = [f"of reader {_or(source.readers)}"] if source.readers else []
+    which += [f"called {_or(source.corpora)}"] if source.corpora else []
+    rules = [f"corpora {' or '.join(which)}"]
+    rules += [f"speakers {_or(source.speakers)}"] if source.speakers else []
+    rules += [*_only(source.only), *([] if source.required else ["may be lacking"])]
+    return "; ".join(rules)
+
+
+def _filters(filters: Filters) -> list[str]:
+    rules = [f"of at least {filters.min_duration_s:g} s"] if filters.min_duration_s else []
+    rules += [f"of at most {filters.max_duration_s:g} s"] if filters.max_duration_s < float("inf") else []
+    rules += [f"{known} known" for known in filters.known]
+    rules += [f"in an age group of scheme {filters.age_scheme}"] if filters.age_scheme else []
+    whose = f" (of {', '.join(filters.sources)} alone)" if filters.sources else ""
+    return [rule + whose for rule in rules]
+
+
+def _split(split: Split) -> str:
+    rules = [f"from {', '.join(split.sources)}", *_only(split.only)]
+    if split.share is None:
+        taken = f"{'all' if split.num is None else f'{split.num:,}'} {split.unit}"
+    else:
+        there = "that are left" if split.share_of == "left" else "there are"
+        how = {"people": "people {}", "sessions": "utterances {}, in whole sessions", "utterances": "utterances {}"}
+        taken = f"{100 * split.share:g} % of the {how[split.unit].format(there)}"
+    rules.append(taken + (", as many women as men" if split.sex_balanced else ""))
+    if split.min_utterances > 1:
+        rules.append(f"people with at least {split.min_utterances} utterances")
+    if split.max_sessions_per_person is not None:
+        rules.append(f"at most {split.max_sessions_per_person} sessions a person")
+    if split.shares_people:
+        rules.append(f"may share people with {', '.join(split.shares_people)}")
+    return "; ".join(rules)
+
+
+def _apart(apart: KeptApart) -> list[str]:
+    lines = []
+    if apart.list is not None:
+        where = f", to be had at {apart.list_url}" if apart.list_url else ""
+        lines.append(f"{apart.split} loses whom the list {apart.list} names (`--list {apart.list}=FILE`{where})")
+    if apart.min_similarity is not None:
+        least = apart.min_similarity
+        told = "the calibrated threshold" if least == "calibrated" else f"{least:g}"
+        others = ", ".join(apart.other)
+        lines.append(f"{apart.split} loses who sounds like somebody of {others}: mean cosine of at least {told}")
+    return lines
+
+
+def _list(asked: TrialList) -> list[str]:
+    head = f"- {asked.name}, of split {asked.split}: "
+    optional = "" if asked.required else "; left out where no corpus brings it"
+    if asked.published is not None:
+        return [f"{head}the published list {asked.published}, where both sides are in the split{optional}"]
+    if asked.random_pairs is not None:
+        return [f"{head}{asked.random_pairs:,} pairs at random, each as likely as any other, none twice"]
+    models = f"models of {asked.utterances_a_model} utterances of one session are enrolled" * bool(
+        asked.utterances_a_model
+    )
+    kinds = (("targets", asked.targets), ("nontargets", asked.nontargets))
+    lines = [f"  - {kind}: {'; '.join(_pairs(rules))}" for kind, rules in kinds if rules is not None]
+    return [f"{head}drawn under rules{'; ' * bool(models)}{models}", *lines]
+
+
+def _pairs(rules: Rules) -> list[str]:
+    told = [f"the same {column}" for column in rules.same]
+    told += [f"different {column}" for column in rules.different]
+    told += [f"not the same {column}" for column in rules.not_same]
+    told += [] if rules.same_recording else ["not of one recording"]
+    told += [f"an age gap of at least {rules.min_age_gap_years} years"] if rules.min_age_gap_years is not None else []
+    told += [f"an age gap of at most {rules.max_age_gap_years} years"] if rules.max_age_gap_years is not None else []
+    told += [line for name, side in (("enrolment", rules.enrol), ("test", rules.test)) for line in _side(name, side)]
+    if rules.min_cosine_quantile is not None:
+        told.append(f"cosine from the {rules.min_cosine_quantile:g} quantile on")
+    if rules.hardest_per_enrolment is not None:
+        told.append(f"the {rules.hardest_per_enrolment:,} hardest of each enrolment")
+    told += [f"at most {rules.max_per_person:,} of each person"] if rules.max_per_person is not None else []
+    told += [f"balanced over {rules.balance}"] if rules.balance is not None else []
+    return [*told, "all of them" if rules.max_trials is None else f"{rules.max_trials:,} of them, drawn"]
+
+
+def _side(name: str, side: Side) -> list[str]:
+    return [constraint for constraint, _, _ in side.constraints(name)]
+
+
+def _metric(metric: Metric) -> str:
+    if metric.name in ("min_dcf", "act_dcf"):
+        costs = f"cost of a miss {metric.cost_miss:g}, of a false accept {metric.cost_false_accept:g}"
+        return f"{metric.name} at p_target {metric.p_target:g}, {costs}, normalised"
+    return metric.name
+
+
+def _figure(figure: Figure) -> str:
+    of = "" if figure.list == "none" else f" on {figure.list}"
+    return f"{figure.system}: {figure.metric} {figure.value:g}{of} ({figure.where})"

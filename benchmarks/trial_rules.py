@@ -6,14 +6,17 @@ each utterance's own.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
 
+from curate.corpora.described import STRICT
 from curate.errors import PipelineError
 from curate.similarity import Flags, Indices, Scores, Vectors, unit
 
@@ -23,20 +26,20 @@ UNKNOWN = -1  # as a code
 
 
 class NoPairError(PipelineError):
-    """No pair is left; `constraint` took the last."""
+    """No pair is left; `constraint` took the last. `steps` are what each constraint took, as rows of a report."""
 
-    def __init__(self, message: str, constraint: str) -> None:
+    def __init__(self, message: str, constraint: str, steps: tuple[dict[str, Any], ...] = ()) -> None:
         super().__init__(message)
-        self.constraint = constraint
+        self.constraint, self.steps = constraint, steps
 
 
-@dataclass(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=STRICT)
 class Side:
     """What one side of a trial must be. The duration of a model is that of all its utterances."""
 
-    min_duration_s: float | None = None
-    max_duration_s: float | None = None
-    only: tuple[tuple[str, tuple[object, ...]], ...] = ()  # a column, and which values it may have
+    min_duration_s: float | None = Field(default=None, ge=0)
+    max_duration_s: float | None = Field(default=None, gt=0)
+    only: dict[str, tuple[str | int, ...]] = Field(default_factory=dict)  # a column, and which values it may have
 
     def constraints(self, name: str) -> Iterator[tuple[str, str, object]]:
         """In words, the column, and what it must be."""
@@ -44,47 +47,40 @@ class Side:
             yield f"{name} of at least {self.min_duration_s:g} s", "duration_s", (self.min_duration_s, np.inf)
         if self.max_duration_s is not None:
             yield f"{name} of at most {self.max_duration_s:g} s", "duration_s", (0.0, self.max_duration_s)
-        for column, values in self.only:
+        for column, values in self.only.items():
             yield f"{name} of {column} {', '.join(map(str, values))}", column, list(values)
 
 
-@dataclass(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=STRICT)
 class Rules:
     """Which pairs may be trials of one kind, and how they are drawn. Columns are those of the test's rows.
 
-    `not_same` lets pairs pass of which a side is unknown, `different` does not.
+    `not_same` lets pairs pass of which a side is unknown, `different` does not. Raises ValueError (pydantic's) for
+    values of a wrong kind, out of range, or at odds with each other.
     """
 
-    max_trials: int | None = None  # None: all
+    max_trials: int | None = Field(default=None, ge=1)  # None: all
     same: tuple[str, ...] = ()
     different: tuple[str, ...] = ()
     not_same: tuple[str, ...] = ()
     same_recording: bool = False  # whether a pair may be of one file
-    min_age_gap_years: int | None = None
-    max_age_gap_years: int | None = None
-    enrol: Side = field(default_factory=Side)
-    test: Side = field(default_factory=Side)
-    min_cosine_quantile: float | None = None  # of the cosines of all pairs that may be
-    hardest_per_enrolment: int | None = None  # those with the highest cosines
+    min_age_gap_years: int | None = Field(default=None, ge=0)
+    max_age_gap_years: int | None = Field(default=None, ge=0)
+    enrol: Side = Field(default_factory=Side)
+    test: Side = Field(default_factory=Side)
+    min_cosine_quantile: float | None = Field(default=None, ge=0, lt=1)  # of the cosines of all pairs that may be
+    hardest_per_enrolment: int | None = Field(default=None, ge=1)  # those with the highest cosines
     balance: Literal["people", "pairs of people"] | None = None  # who gives as many pairs as any other, while they last
-    max_per_person: int | None = None  # targets
+    max_per_person: int | None = Field(default=None, ge=1)  # targets
 
     def __post_init__(self) -> None:
-        for name in ("max_trials", "hardest_per_enrolment", "max_per_person"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise PipelineError(f"trials.{name}: {value}; expected at least 1")
-        if self.min_cosine_quantile is not None and not 0 <= self.min_cosine_quantile < 1:
-            raise PipelineError(
-                f"trials.min_cosine_quantile: {self.min_cosine_quantile}; expected at least 0 and less than 1"
-            )
         if self.hardest_per_enrolment and (self.balance or self.max_per_person):
-            raise PipelineError(
-                "trials.hardest_per_enrolment: with balance; expected one of them: it takes as many of each enrolment"
+            raise ValueError(
+                "hardest_per_enrolment: with balance; expected one of them: it takes as many of each enrolment"
             )
         twice = sorted({*self.same} & {*self.different, *self.not_same})
         if twice:
-            raise PipelineError(f"trials: {twice[0]} must be the same and not the same; expected one of them")
+            raise ValueError(f"{twice[0]} must be the same and not the same; expected one of them")
 
     def columns(self) -> set[str]:
         """What the rules look at."""
@@ -103,6 +99,16 @@ class Rules:
     def has_cosine(self) -> bool:
         """Whether vectors are needed."""
         return self.min_cosine_quantile is not None or self.hardest_per_enrolment is not None
+
+
+def check_kinds(targets: Rules | None = None, nontargets: Rules | None = None) -> None:
+    """Raises PipelineError for rules that only the other kind may have."""
+    if targets is not None and targets.balance == "pairs of people":
+        raise PipelineError("trials.targets.balance: pairs of people; expected people: a target has only one")
+    if targets is not None and targets.has_cosine:
+        raise PipelineError("trials.targets: hard by cosine; expected that of nontargets only")
+    if nontargets is not None and nontargets.max_per_person:
+        raise PipelineError("trials.nontargets.max_per_person: is for targets; expected `balance`")
 
 
 class Utterances:
@@ -226,8 +232,10 @@ def made_models(rows: pa.Table, num_utterances: int, *, rng: np.random.Generator
     """(model_id, utterance_id): of each person one model, of so many utterances of one session, both drawn.
 
     `rows` are (utterance_id, identity_id, session_id). A model is called as its person. Who has no session of so many
-    has no model; raises PipelineError where nobody has.
+    has no model; raises PipelineError where nobody has. `rng` gives a key, and the least keyed hashes (BLAKE2b) are
+    drawn: whoever comes or goes, the models of others stay.
     """
+    key = rng.bytes(16)
     rows = rows.sort_by([(column, "ascending") for column in ("identity_id", "session_id", "utterance_id")])
     sessions: dict[str, dict[str, list[str]]] = {}
     columns = (rows[c].to_pylist() for c in ("identity_id", "session_id", "utterance_id"))
@@ -236,16 +244,20 @@ def made_models(rows: pa.Table, num_utterances: int, *, rng: np.random.Generator
             sessions.setdefault(person, {}).setdefault(session, []).append(utterance)
     made: dict[str, list[str]] = {"model_id": [], "utterance_id": []}
     for person, heard in sessions.items():
-        long = [utterances for utterances in heard.values() if len(utterances) >= num_utterances]
+        long = [session for session, utterances in heard.items() if len(utterances) >= num_utterances]
         if long:
-            chosen = long[rng.integers(len(long))]
+            chosen = heard[min(long, key=lambda session: _hash(session, key))]
             made["model_id"] += [person] * num_utterances
-            made["utterance_id"] += sorted(rng.choice(chosen, num_utterances, replace=False).tolist())
+            made["utterance_id"] += sorted(sorted(chosen, key=lambda one: _hash(one, key))[:num_utterances])
     if not made["model_id"]:
         raise PipelineError(
             f"trials: nobody of the test has a session of {num_utterances} utterances; expected fewer a model"
         )
     return pa.table(made)
+
+
+def _hash(name: str, key: bytes) -> bytes:
+    return blake2b(name.encode(), key=key, digest_size=16).digest()
 
 
 def joint(*codes: Indices) -> Indices:

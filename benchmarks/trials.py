@@ -9,23 +9,28 @@ with a report: what each rule took away, counted where sums over groups can coun
 looked at.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from benchmarks.drawing import Kind
-from benchmarks.pairs import PAIRS_AT_ONCE, Pairs, new_keys
+from benchmarks.pairs import PAIRS_AT_ONCE, Keys, NumberedPairs, Pairs, Tally, in_order, new_keys
 from benchmarks.trial_rules import Enrolments, NoPairError, Rules, Utterances
+from curate import whole
 from curate.errors import PipelineError
 from curate.schema import TRIALS
 from curate.similarity import Vectors
 
-ROWS_PER_BATCH = 1 << 20  # a row group of a file, with its own dictionary of ids
+Places = NDArray[np.int32]  # (P,) of ids
+
+ROWS_PER_BATCH = 1 << 20  # a row group of a file at least, which has its own dictionary of ids
+ROWS_PER_ID = 16  # at least, or writing dictionaries takes longer than writing trials
+VALUES_AT_ONCE = 1 << 16  # that the writer encodes: with the 1,024 of its own it takes a quarter longer
 REPORT = pa.schema(
     [
         pa.field("is_target", pa.bool_(), nullable=False),  # the kind of trial
@@ -70,22 +75,23 @@ class Draw:
             for rules, is_target in ((targets, True), (nontargets, False))
         ]
 
-    def batches(
-        self, benchmark: str, name: str = "test", *, at_least: int = ROWS_PER_BATCH
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, benchmark: str, name: str = "test", *, at_least: int | None = None) -> Iterator[pa.RecordBatch]:
         """Rows of `TRIALS` in the order in which they are drawn, their ids as dictionaries.
 
-        A batch has at least so many rows of one kind, but for the last. Memory is a batch's.
+        A batch has at least so many rows of one kind, but for the last; by default `ROWS_PER_BATCH`, and `ROWS_PER_ID`
+        for each id. Memory is a batch's.
         """
         for kind in self.kinds:
-            waiting: list[Pairs] = []
-            for pairs in kind.chunks():
-                waiting.append(pairs)
-                if sum(len(left) for left, _ in waiting) >= at_least:
-                    yield _batch(benchmark, name, kind, waiting)
-                    waiting = []
-            if waiting:
-                yield _batch(benchmark, name, kind, waiting)
+            num_rows = at_least or max(ROWS_PER_BATCH, ROWS_PER_ID * len(kind.test_ids))
+            sides, done = np.empty((2, num_rows + PAIRS_AT_ONCE), np.int32), 0
+            for left, right in kind.chunks():
+                sides[0, done : done + len(left)], sides[1, done : done + len(left)] = left, right
+                done += len(left)
+                if done >= num_rows:
+                    yield _batch(benchmark, name, kind, *sides[:, :done])
+                    sides, done = np.empty_like(sides), 0
+            if done:
+                yield _batch(benchmark, name, kind, *sides[:, :done])
 
     def report(self) -> pa.Table:
         """See `REPORT`; of what was drawn so far."""
@@ -113,22 +119,69 @@ def draw_trials(
     )
 
 
+def draw_kind(
+    utterances: Utterances,
+    enrolments: Enrolments,
+    rules: Rules,
+    *,
+    is_target: bool,
+    benchmark: str,
+    name: str,
+    keys: Keys,
+) -> Drawn:
+    """Trials of one kind. Raises NoPairError, whose `steps` say what each rule took."""
+    kind = Kind(utterances, enrolments, rules, is_target=is_target, keys=keys)
+    trials = _rows(benchmark, name, kind, _sorted(kind.chunks()))
+    rows = [step.row() | {"is_target": is_target} for step in kind.report()]
+    return Drawn(trials=trials, report=pa.Table.from_pylist(rows, schema=REPORT))
+
+
+def random_pairs(utterances: Utterances, num: int, *, benchmark: str, name: str, keys: Keys) -> pa.Table:
+    """So many of all pairs of different utterances, or all: none twice, each as likely as any other, target or not.
+
+    Targets first, each kind in the order of ids, as `TRIALS`. Pairs are numbered, and none is made that is not drawn.
+    """
+    size = len(utterances)
+    after, end = np.arange(1, size + 1), np.full(size, size)
+    every = NumberedPairs(first=after, end=end, cut_first=end, cut_end=end)
+    drawn = in_order(every, [], at_most=num, keys=keys if num < every.total else None, tally=Tally(0))
+    left, right = _sorted(drawn)
+    is_target = utterances.person[left] == utterances.person[right]
+    order = np.argsort(~is_target, kind="stable")
+    left, right, is_target = left[order], right[order], is_target[order]
+    columns = {
+        "benchmark": pa.repeat(benchmark, len(left)),
+        "list": pa.repeat(name, len(left)),
+        "enrol_id": utterances.ids.take(pa.array(left)),
+        "test_id": utterances.ids.take(pa.array(right)),
+        "is_target": is_target,
+    }
+    return pa.table(columns).cast(TRIALS.arrow())
+
+
 def write_trials(path: Path, draw: Draw, *, benchmark: str, name: str = "test") -> pa.Table:
-    """Write the trials as Parquet, as they are drawn; return the report. Only a chunk of them is in memory."""
+    """Write the trials as Parquet, as they are drawn; return the report. Only a chunk of them is in memory.
+
+    The file is there when all are written, or not at all: see `curate.whole.written`.
+    """
     ids = pa.dictionary(pa.int32(), pa.string())
     types = {"benchmark": ids, "list": ids, "enrol_id": ids, "test_id": ids, "is_target": pa.bool_()}
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
     size = sum(column.nbytes for kind in draw.kinds for column in (kind.enrol_ids, kind.test_ids))
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        store_schema=False,  # or ids would be read back as dictionaries
-        dictionary_pagesize_limit=max(1 << 20, 2 * size),
-        write_statistics=["benchmark", "list", "is_target"],  # of ids in random order they help nobody
-    ) as writer:
+    with (
+        whole.written(path) as file,
+        pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            store_schema=False,  # or ids would be read back as dictionaries
+            dictionary_pagesize_limit=max(1 << 20, 2 * size),
+            write_statistics=["is_target"],  # those of dictionaries take as long as writing, and here help nobody
+            write_batch_size=VALUES_AT_ONCE,
+        ) as writer,
+    ):
         for batch in draw.batches(benchmark, name):
-            writer.write_batch(batch.cast(schema))
+            writer.write_batch(batch.cast(schema), row_group_size=len(batch))
     return draw.report()
 
 
@@ -174,15 +227,14 @@ def _sorted(chunks: Iterator[Pairs]) -> Pairs:
     return left, right
 
 
-def _batch(benchmark: str, name: str, kind: Kind, pairs: list[Pairs]) -> pa.RecordBatch:
-    left, right = (np.concatenate(side).astype(np.int32) for side in zip(*pairs, strict=True))
+def _batch(benchmark: str, name: str, kind: Kind, left: Places, right: Places) -> pa.RecordBatch:
     columns = {
         "benchmark": (np.zeros(len(left), np.int32), pa.array([benchmark])),
         "list": (np.zeros(len(left), np.int32), pa.array([name])),
         "enrol_id": (left, kind.enrol_ids),
         "test_id": (right, kind.test_ids),
     }
-    coded = {name: pa.DictionaryArray.from_arrays(pa.array(at), ids) for name, (at, ids) in columns.items()}
+    coded = {name: pa.DictionaryArray.from_arrays(pa.array(at), ids, safe=False) for name, (at, ids) in columns.items()}
     return pa.record_batch(coded | {"is_target": pa.repeat(kind.is_target, len(left))})
 
 
@@ -196,21 +248,3 @@ def _rows(benchmark: str, name: str, kind: Kind, pairs: Pairs) -> pa.Table:
         "is_target": pa.repeat(kind.is_target, len(left)),
     }
     return pa.table(columns).cast(TRIALS.arrow())
-
-
-def voxceleb_list(trials: pa.Table, file_of: dict[str, str]) -> str:
-    """The trials as lines `1|0 enrol test`, with `file_of` mapping utterance ids to what the list calls them."""
-    rows = zip(*(trials[column].to_pylist() for column in ("is_target", "enrol_id", "test_id")), strict=True)
-    return "".join(f"{int(target)} {file_of[enrol]} {file_of[test]}\n" for target, enrol, test in rows)
-
-
-def list_names(utterances: pa.Table) -> dict[str, str]:
-    """`corpus/relative/path.wav` of each utterance; its id where it is but a stretch of its file."""
-    names = {}
-    for utterance, corpus, path in zip(
-        *(utterances[c].to_pylist() for c in ("utterance_id", "corpus", "path")), strict=True
-    ):
-        file = PurePosixPath(corpus, path)
-        whole = utterance == re.sub(r"\s", "%20", str(file.with_suffix("")))  # as Described.utterance does
-        names[utterance] = utterance + file.suffix if whole else utterance
-    return names

@@ -1,10 +1,13 @@
-"""Age groups and subgroups from years or ranges of years (arXiv:2301.09058, section 3.1 and table 1).
+"""Age groups and subgroups from years or ranges of years (arXiv:2301.09058, section 3.1 and table 1; mixup, section 1).
 
 The paper prints adult as 30-60 (leq29) or 18-60 (leq17) and senior as from 60: a person of 60 is in both. The rule
 here: 60 is senior, so that a decade (Common Voice's `fifties`, 50-59) lies in one group whole.
 
 Its subgroups follow decades and the film ratings of the Motion Picture Association, shown in a figure without numbers.
 Ours: decades, and below 18 the ages at which a rating changes (PG-13 at 13, R at 17).
+
+`decades` is the scheme of the mixup paper: superclasses that it names 20-30, 40-50 and 60 after their decades, which
+are its subclasses. Who is younger than 20 or older than 69 has no class there.
 
 A label is given where the whole stated range lies in one group; a range that straddles two stays unlabelled. The same
 holds, within the group, for subgroups.
@@ -50,6 +53,11 @@ SCHEMES: dict[str, tuple[Group, ...]] = {
         Group(name="adult", youngest=18, oldest=59, subgroups_from=(30, 40, 50)),
         _SENIOR,
     ),
+    "decades": (
+        Group(name="20-39", youngest=20, oldest=39, subgroups_from=(30,)),
+        Group(name="40-59", youngest=40, oldest=59, subgroups_from=(50,)),
+        Group(name="60-69", youngest=60, oldest=69, subgroups_from=()),
+    ),
 }
 
 
@@ -71,7 +79,8 @@ def label(scheme: str, youngest: int | None, oldest: int | None) -> Label:
     for group in SCHEMES[scheme]:
         if group.youngest <= youngest and oldest <= group.oldest:
             return Label(group=group.name, subgroup=group.subgroup(youngest, oldest))
-    return Label(unlabelled_because="straddles_groups")
+    touched = any(youngest <= group.oldest and group.youngest <= oldest for group in SCHEMES[scheme])
+    return Label(unlabelled_because="straddles_groups" if touched else "no_group")
 
 
 def label_ages(utterances: pa.Table, schemes: tuple[str, ...]) -> pa.Table:

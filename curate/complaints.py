@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args
 
 from curate.corpora import READERS
 from curate.hearing import EXTRACTORS
@@ -90,5 +90,10 @@ def _section(where: tuple[int | str, ...], whole: type) -> Any:
         if _is_tag(where, i):
             section = KINDS[str(where[0])][1][str(part)]
         elif isinstance(part, str) and part not in KINDS:
-            section = section.__dataclass_fields__[part].type
+            section = _of_one(section.__dataclass_fields__[part].type)
     return section
+
+
+def _of_one(kind: Any) -> Any:
+    """The class of a section that may be left out (`Splits | None`), or of which there may be several."""
+    return next((one for one in get_args(kind) if is_dataclass(one)), kind)

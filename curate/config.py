@@ -107,13 +107,13 @@ class Card:
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Pipeline:
-    """A whole pipeline file."""
+    """A whole pipeline file. Without `[splits]` it curates and no more: benchmarks are then built by protocols."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")  # of the benchmark
     catalog: Location
     seed: int = Field(default=0, ge=0)
     corpora: tuple[Corpus, ...]
-    splits: Splits
+    splits: Splits | None = None
     embedding: Embedding = Ge2e()
     runner: Runner = Runner()
     duplicates: Duplicates = Duplicates()
@@ -131,7 +131,7 @@ class Pipeline:
         if twice:
             raise ValueError(f"corpora: the name {twice[0]!r} is given twice; expected one section a corpus")
         named = {
-            "splits.test_from": self.splits.test_from,
+            "splits.test_from": () if self.splits is None else self.splits.test_from,
             "identities.without_duplicates": self.identities.without_duplicates,
         }
         for key, corpora in named.items():
@@ -147,7 +147,8 @@ class Pipeline:
 def load_pipeline(path: Path) -> Pipeline:
     """Read a pipeline file. Raises PipelineError naming the file, the key and what was expected."""
     try:
-        content = json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str)
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = json.dumps(said, default=str)
     except OSError as error:
         raise PipelineError(f"{path}: {error.strerror}; expected a pipeline file (TOML)") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -157,6 +158,8 @@ def load_pipeline(path: Path) -> Pipeline:
         pipeline = TypeAdapter(Pipeline).validate_json(content, strict=True)
     except ValidationError as error:
         raise PipelineError(f"{path}: {'; '.join(in_words(error.errors(), Pipeline))}") from error
+    if "trials" in said and pipeline.splits is None:
+        raise PipelineError(f"{path}: trials: there are none without splits; expected both sections, or neither")
     here = path.resolve().parent
     try:
         corpora = tuple(replace(corpus, **_places(here, corpus)) for corpus in pipeline.corpora)

@@ -106,8 +106,8 @@ def relabelled(utterances: pa.Table, decisions: pa.Table, labels: pa.Table) -> p
     span. That range is nobody's statement: age_source and age_conflict_years become null. Columns that `utterances`
     lacks are not added.
 
-    Corpus, language, transcript and licence stay: they are the recording's. A session is `speaker_id/session`, and so
-    becomes the new label's of that name: a video in which both were filed is one sitting of either.
+    Corpus, work, language, transcript and licence stay: they are the recording's. A session is `speaker_id/session`,
+    and so becomes the new label's of that name: a video in which both were filed is one sitting of either.
     """
     label_of = new_labels(decisions)
     place = pc.index_in(utterances["utterance_id"].combine_chunks(), value_set=label_of["utterance_id"])

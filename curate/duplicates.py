@@ -122,8 +122,11 @@ class Near:
 _NOTHING = Near(one=np.zeros(0, int), other=np.zeros(0, int), score=np.zeros(0, int), least=np.zeros(0, int))
 
 
-def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates) -> Near:
-    """All pairs of these `rows` of lists of landmarks that are near duplicates, numbered as in `rows`."""
+def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates, side: Indices | None = None) -> Near:
+    """All pairs of these `rows` of lists of landmarks that are near duplicates, numbered as in `rows`.
+
+    Where the `side` of each row is given, those of two sides only.
+    """
     from curate import agreement  # numba takes a third of a second to import
 
     lists = landmarks.combine_chunks()
@@ -142,6 +145,8 @@ def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates) 
             num, begin = agreement.candidates(seeds, begin, MAX_ALIKE, room)
             pairs = np.sort(room[:num])
             pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+            if side is not None:
+                pairs = pairs[side[pairs >> 32] != side[pairs & agreement.ROW_MASK]]
             one, other = pairs >> 32, pairs & agreement.ROW_MASK
             share = settings.min_share * np.minimum((end - start)[one], (end - start)[other])
             least = np.maximum(settings.min_landmarks, np.ceil(share).astype(np.int64))

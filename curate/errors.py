@@ -10,6 +10,8 @@
     ├── PlantingError         what is to be planted           (also ValueError)
     ├── ReviewError           what a reviewer says            (also ValueError)
     ├── ExportError           what is asked of an export      (also ValueError)
+    ├── ListError             a list of trials, models, names or scores (also ValueError)
+    ├── ScoringError          a system, or what it is to score (also ValueError)
     └── ExtractorError        a speaker encoder               (also RuntimeError)
 
 A message names the offender first and then what was expected, on one line.
@@ -46,6 +48,14 @@ class QueryError(VoxcurateError, ValueError):
 
 class ExportError(VoxcurateError, ValueError):
     """A form cannot hold what it is asked to, or the place to write it is taken."""
+
+
+class ListError(VoxcurateError, ValueError):
+    """A list that was given cannot be read, or what is to be listed has no name that fits a line."""
+
+
+class ScoringError(VoxcurateError, ValueError):
+    """A system cannot be learnt, or cannot score what it is asked to."""
 
 
 class ExtractorError(VoxcurateError, RuntimeError):

@@ -8,7 +8,7 @@ character, and another names speakers as nobody's folders do.
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +70,11 @@ def read_exclusions(path: Path, aliases: dict[str, str]) -> Exclusions:
         raise CorpusError(f"{path}: {why(error)}; expected a list of what to leave out") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
+    return exclusions_in(path, lines, aliases)
+
+
+def exclusions_in(path: Path, lines: Iterable[str], aliases: Mapping[str, str]) -> Exclusions:
+    """The list of these lines. Raises CorpusError where none is an entry."""
     said = (line.strip() for line in lines)
     entries = [_entry(line, aliases) for line in said if line and not line.startswith("#")]
     if not entries:
@@ -77,7 +82,7 @@ def read_exclusions(path: Path, aliases: dict[str, str]) -> Exclusions:
     return Exclusions(path, frozenset(entries), entries[0])
 
 
-def _entry(line: str, aliases: dict[str, str]) -> str:
+def _entry(line: str, aliases: Mapping[str, str]) -> str:
     name = aliases.get(line, line).replace("\\", "/").removeprefix("./")
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in SUFFIXES else name

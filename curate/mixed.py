@@ -29,6 +29,7 @@ MAX_JOINED = 1000  # pairs of labels that tell what two people give; more change
 SHARES = (0.5, 0.8)  # of the first person in what is joined
 TWO_VOICED = 0.05  # labels of one person who sounds in two ways, a priori: other microphones, other years
 OTHERS_NEARER = 0.1  # and whose odd voice is nonetheless more like somebody else's
+MIN_SPREAD = 1e-3  # of scores: less is rounding
 REMOTE = 0.1  # the share of labels that are as far from all others as an odd voice is
 
 
@@ -151,8 +152,9 @@ def _joined(labels: "_Labels", judged: Indices, folds: Indices) -> tuple[Rows, I
 class _Decision:
     """Where the halves of a label are more likely two people than one.
 
-    What labels score is a mixture: of one person, Student's t about a mean, as few labels tell of its width; of one who
-    sounds in two ways, anything between that mean and strangers; and of two people, as joined labels score.
+    What labels score is a mixture: of one person, a normal; of one who sounds in two ways, anything between its mean
+    and strangers; and of two people, as joined labels score. Once it is fitted, Student's t stands for the normal: few
+    labels tell of its width.
     """
 
     def __init__(self, score: Scores, joined: Scores, min_labels: int) -> None:
@@ -160,45 +162,72 @@ class _Decision:
         self.mean = self.spread = self.degrees = np.nan
         if len(score) < min_labels or not len(self.joined):
             return
-        self.mean = float(np.median(score))
-        self.spread = max(float(stats.median_abs_deviation(score, scale="normal")), 1e-3)
-        self.bandwidth = 1.06 * max(float(self.joined.std()), 1e-3) * len(self.joined) ** -0.2  # Silverman
-        self.share, self.degrees = 0.5 / len(score), len(score) - 1.0
-        two = self.of_two(score)
+        self.bandwidth = 1.06 * max(float(self.joined.std()), MIN_SPREAD) * len(self.joined) ** -0.2  # Silverman
+        fits = [self._fit(score, mean, spread) for mean, spread in _starts(score)]
+        _, self.mean, self.spread, self.share, num_usual = max(fits)
+        self.degrees = max(num_usual - 1, 1.0)
+
+    def _fit(self, score: Scores, mean: float, spread: float) -> tuple[float, float, float, float, float]:
+        """From this start: log-likelihood, mean, spread, share of two people, and how many labels are usual."""
+        share = 0.5 / len(score)
         for _ in range(100):
-            one = (1 - self.share) * np.maximum(self.of_one(score), TINY)
-            is_two = np.where(score < self.mean, self.share * two / (self.share * two + one), 0.0)
-            usual = (1 - is_two) * np.where(
-                score < self.mean, self.of_one(score, 0.0) / np.maximum(self.of_one(score), TINY), 1.0
-            )
-            self.mean = float((usual * score).sum() / usual.sum())
-            self.spread = max(float(np.sqrt((usual * (score - self.mean) ** 2).sum() / max(usual.sum() - 1, 1))), 1e-3)
-            self.degrees = max(float(usual.sum()) - 1, 1.0)
-            self.share = (is_two.sum() + 0.5) / (len(score) + 1)
+            usual = (1 - TWO_VOICED) * np.maximum(stats.norm.pdf(score, mean, spread), TINY)
+            one = (1 - share) * (usual + TWO_VOICED * OTHERS_NEARER * _of_other_voice(score, mean))
+            two = share * np.where(score < mean, self.of_two(score, mean), 0.0)
+            is_usual = (1 - share) * usual / (one + two)
+            mean = float((is_usual * score).sum() / is_usual.sum())
+            squares = float((is_usual * (score - mean) ** 2).sum())
+            spread = max(np.sqrt(squares / max(is_usual.sum() - 1, 1)), MIN_SPREAD)
+            share = float(((two / (one + two)).sum() + 0.5) / (len(score) + 1))
+        return float(np.log(one + two).sum()), mean, spread, share, float(is_usual.sum())
 
     def of_one(self, score: Scores, two_voiced: float = TWO_VOICED * OTHERS_NEARER) -> Scores:
         """Density of one person."""
         usual: Scores = stats.t.pdf(score, self.degrees, self.mean, self.spread)
         if self.mean <= 0:
             return usual
-        return (1 - TWO_VOICED) * usual + two_voiced * ((score > 0) & (score < self.mean)) / self.mean
+        return (1 - TWO_VOICED) * usual + two_voiced * _of_other_voice(score, self.mean)
 
-    def of_two(self, score: Scores) -> Scores:
-        """Density of two people: the joined labels, each a small bell."""
-        return np.concatenate(
+    def of_two(self, score: Scores, mean: float) -> Scores:
+        """Density of two people: the joined labels, each a small bell; and as one pair more, anything up to the mean.
+
+        For all that is seen the next pair is more alike than the others once in as many times (rule of succession).
+        """
+        seen = np.concatenate(
             [
                 stats.norm.pdf(some[:, None], self.joined, self.bandwidth).mean(axis=1)
                 for some in np.array_split(score, len(score) // 1000 + 1)
             ]
         )
+        num_pairs = len(self.joined) / 2  # most are joined both ways
+        found: Scores = (num_pairs * seen + _of_other_voice(score, mean)) / (num_pairs + 1)
+        return found
 
     def threshold(self, *, two_voiced: float = TWO_VOICED * OTHERS_NEARER, chance: float = 1.0) -> float:
         """Two people are likelier below it; nan where nothing tells. `chance`: of what else was seen, were they two."""
         if np.isnan(self.mean):
             return np.nan
         grid = np.linspace(min(-1.0, self.joined.min()), self.mean, 2001)
-        two, one = self.share * self.of_two(grid) * chance, (1 - self.share) * self.of_one(grid, two_voiced)
+        two, one = self.share * self.of_two(grid, self.mean) * chance, (1 - self.share) * self.of_one(grid, two_voiced)
         return float(grid[two > one].max(initial=-np.inf))
+
+
+def _starts(score: Scores) -> list[tuple[float, float]]:
+    """Mean and spread to set out from: of all, by medians, and of the shortest half (Rousseeuw 1984).
+
+    The fit takes the likelier end: from a wide start, what lies apart may widen the bell until that takes it in.
+    """
+    ordered, half = np.sort(score), len(score) // 2
+    width = ordered[half:] - ordered[: len(score) - half]
+    first = int(width.argmin())
+    of_all = float(np.median(score)), float(stats.median_abs_deviation(score, scale="normal"))
+    of_half = float(ordered[first : first + half + 1].mean()), float(width[first] / 2 / stats.norm.ppf(0.75))
+    return [(mean, max(spread, MIN_SPREAD)) for mean, spread in (of_all, of_half)]
+
+
+def _of_other_voice(score: Scores, mean: float) -> Scores:
+    """Density of anything between strangers and that mean."""
+    return np.where((score > 0) & (score < mean), 1 / max(mean, MIN_SPREAD), 0.0)
 
 
 def _told(
@@ -215,7 +244,7 @@ def _told(
     threshold = np.full(len(labels.count), np.nan)
     threshold[judged] = decision.threshold()
     if_given_away = decision.threshold(two_voiced=0.0)
-    if_own_is_nearest = decision.threshold(two_voiced=TWO_VOICED, chance=1 / num_others)
+    if_own_is_nearest = decision.threshold(two_voiced=TWO_VOICED, chance=1 - (1 - REMOTE) ** 2)  # one or both remote
     remote = likeness.remote()
     first = np.flatnonzero(of_label[likeness.speaker[group]] == 2)[::2]
     for one, other in zip(first, first + 1, strict=True):

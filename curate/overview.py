@@ -15,8 +15,8 @@ from curate.corpora.described import CorpusSettings
 from curate.errors import CorpusError
 from curate.schema import CORPORA, UTTERANCES
 
-TOLD = ("sex", "age", "session", "transcript", "language", "accent", "nationality", "corpus_split", "licence")
-COLUMN = {"age": "age_min_years", "session": "session_id"}  # where the table calls it otherwise
+TOLD = ("sex", "age", "session", "work", "transcript", "language", "accent", "nationality", "corpus_split", "licence")
+COLUMN = {"age": "age_min_years", "session": "session_id", "work": "work_id"}  # where the table calls it otherwise
 Rows = tuple[list[str], list[tuple[str, ...]]]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -23,6 +24,7 @@ SIZES = (
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )
+RATES = ("eer", "precision", "recall", "f1", "wer", "cer")
 
 
 def card(
@@ -34,18 +36,23 @@ def card(
     identities: pa.Table,
     calibrations: pa.Table,
     age_labels: pa.Table,
-    splits: pa.Table,
-    trials: pa.Table,
-    results: pa.Table,
+    splits: pa.Table | None = None,
+    trials: pa.Table | None = None,
+    results: pa.Table | None = None,
+    leakage: tuple[str, Sequence[tuple[str | int, ...]]] | None = None,
 ) -> str:
-    """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables."""
+    """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables.
+
+    Those of the benchmark are there where the pipeline has one. `leakage` is what its splits share: whether anything
+    leaks, and rows of how it is, what it is, between what, out of how many, how many, of which utterances, and how many
+    were not compared.
+    """
     stands = settled(decisions)
     by_reviewers = stands.filter(pc.equal(stands["step"], REVIEW))
     labels = speaker_table(utterances)
     left, as_given = as_decided(utterances, decisions, labels), relabelled(utterances, decisions, labels)
     moved = left.filter(pc.is_in(left["utterance_id"], value_set=new_labels(decisions)["utterance_id"]))
     people = identities.filter(pc.is_in(identities["speaker_id"], value_set=left["speaker_id"].combine_chunks()))
-    num_targets = len(trials.filter(trials["is_target"]))
     values: dict[str, Any] = {
         "pipeline": pipeline,
         "title": pipeline.card.title or pipeline.name,
@@ -68,15 +75,25 @@ def card(
         "calibrations": calibrations.to_pylist(),
         "merged_groups": _merged(identities, decisions),
         "shares": _shares(as_given, left, "sex") + _shares_of_ages(age_labels, left),
-        "num_targets_without_session": _targets_with(trials, left.filter(pc.is_null(left["session_id"]))),
-        "num_targets_moved": _targets_with(trials, moved),
         "ages": _counted(age_labels, ["scheme", "age_group", "unlabelled_because"]),
-        "splits": [_split(splits, name) for name in ("train", "test")],
-        "num_targets": num_targets,
-        "num_nontargets": len(trials) - num_targets,
-        "results": results.to_pylist(),
     }
-    template = resources.files("data_cards").joinpath("benchmark.md.jinja").read_text(encoding="utf-8")
+    if splits is not None and trials is not None and results is not None:
+        num_targets = len(trials.filter(trials["is_target"]))
+        values |= {
+            "num_targets_without_session": _targets_with(trials, left.filter(pc.is_null(left["session_id"]))),
+            "num_targets_moved": _targets_with(trials, moved),
+            "splits": [_split(splits, name) for name in ("train", "test")],
+            "num_targets": num_targets,
+            "num_nontargets": len(trials) - num_targets,
+            "results": results.to_pylist(),
+            "leakage": leakage,
+        }
+    return filled("benchmark.md.jinja", values)
+
+
+def filled(template: str, values: dict[str, Any]) -> str:
+    """One of `data_cards` with these values; a name that it asks for and that is not among them is an error."""
+    text = resources.files("data_cards").joinpath(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -86,9 +103,9 @@ def card(
     )
     environment.filters["cell"] = _cell
     environment.filters["counted"] = counted
-    environment.filters["figure"] = _figure
+    environment.filters["figure"] = figure
     environment.filters["yaml"] = _yaml
-    return environment.from_string(template).render(values)
+    return environment.from_string(text).render(values)
 
 
 def _heard(hearing: Hearing) -> str:
@@ -108,8 +125,9 @@ def _heard(hearing: Hearing) -> str:
     return f"`{name_of(hearing)}` (extractor `{hearing.extractor}`{layer}), which heard {part} {heard}"
 
 
-def _figure(value: float, metric: str) -> str:
-    return f"{100 * value:.2f} %" if metric == "eer" else f"{value:.4f}"
+def figure(value: float, metric: str) -> str:
+    """A result as it is printed: a rate in per cent, a cost as it is."""
+    return f"{100 * value:.2f} %" if metric.split()[0] in RATES else f"{value:.4f}"
 
 
 def _cell(value: object) -> str:

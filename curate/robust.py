@@ -92,7 +92,8 @@ def _find(unit_ND: Vectors, speaker: Indices, session: Indices, num_speakers: in
     of_nobody = find_unlike(unit_ND, speaker, session, num_speakers, is_main)
     claimed = np.where(is_anothers, of_label.near.first, -1)
     claimed[rest] = _claimed_parts(told, speaker[rest], num_speakers)
-    is_slip = is_anothers | of_nobody.is_unlike  # what is like nobody enough is yet likest to somebody
+    # what is like nobody enough is yet likest to somebody
+    is_slip = (of_label.is_wrong & ~is_foreign) | of_nobody.is_unlike
     guests = _num_guests(np.where(is_slip, of_label.near.first, -1), speaker, num_speakers)
     main = np.bincount(speaker[is_main], minlength=num_speakers)
     unclaimed = np.bincount(speaker[is_foreign & (claimed < 0)], minlength=num_speakers)

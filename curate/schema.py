@@ -291,11 +291,11 @@ AGE_LABELS = Table(
     row_is="One utterance in one age scheme.",
     key=("scheme", "utterance_id"),
     columns=(
-        Column("scheme", _text, "leq29 | leq17"),
+        Column("scheme", _text, "leq29 | leq17 | decades"),
         _UTTERANCE,
         Column("age_group", _text, "the group (a superclass, in the hierarchical scheme)", nullable=True),
         Column("age_subgroup", _text, "the part of the group (a subclass)", nullable=True),
-        Column("unlabelled_because", _text, "no_age | impossible_age | straddles_groups", nullable=True),
+        Column("unlabelled_because", _text, "no_age | impossible_age | straddles_groups | no_group", nullable=True),
     ),
 )
 
@@ -341,7 +341,7 @@ REMOVALS = Table(
     part_is="benchmark",
     columns=(
         _BENCHMARK,
-        Column("stage", _text, "source | filter | split | targets | nontargets"),
+        Column("stage", _text, "source | filter | split | trials | targets | nontargets | remark"),
         Column("part", _text, "the source, the split or the list that it took away from"),
         Column("place", _i32, "its turn among the rules of that, counted from 0"),
         Column("rule", _text, "in words"),
@@ -358,13 +358,19 @@ LEAKS = Table(
     part_is="benchmark",
     columns=(
         _BENCHMARK,
-        Column("check", _text, "person | session | recording | samples | near_duplicate | transcript | voice | named"),
+        Column(
+            "check",
+            _text,
+            "person | speaker | session | recording | samples | near_duplicate | transcript | voice | named",
+        ),
         Column("side", _text, "a split"),
         Column("other_side", _text, "another split, or a list of names by its file"),
         Column("num_side", _i64, "what there is to compare on this side; 0: nothing is known there"),
         Column("num_other", _i64, "and on the other"),
-        Column("num_shared", _i64, "on both"),
+        Column("num_unknown", _i64, "utterances of both sides of which it is not known, so that they are not compared"),
+        Column("num_shared", _i64, "on both; of near_duplicate and voice the pairs, of named the entries"),
         Column("num_utterances", _i64, "of the side, that this touches"),
+        Column("num_other_utterances", _i64, "of the other, that this touches; null for a list", nullable=True),
         Column("is_allowed", _bool, "the protocol says that these sides share it"),
         Column("examples", _text, "of what is shared, a line each", nullable=True),
     ),

@@ -40,11 +40,14 @@ class UnreachableError(OSError):
     """A service did not answer, or not as it should; another try may succeed."""
 
 
-def location(text: str) -> Path:
+def location(text: str | Path) -> Path:
     """The place that a text names: a path of this machine, also after `file://`, or an object with its methods.
 
-    Raises LocationError for an address whose scheme is not known or lacks its package, or that holds a password.
+    A place stays as it is: the command line asks of defaults, too. Raises LocationError for an address whose scheme is
+    not known or lacks its package, or that holds a password.
     """
+    if not isinstance(text, str):
+        return text
     if not (found := _ADDRESS.fullmatch(text)):
         return Path(text)
     scheme, rest = found[1].lower(), found[2]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.leakage import leakage
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -24,6 +26,9 @@ SEED_OF_AUDIT = 5  # after those of the steps and of planting
 @audit.callback()
 def group() -> None:
     """A group, however many commands it has."""
+
+
+audit.command()(leakage)
 
 
 @audit.command()

@@ -18,8 +18,11 @@ from curate.errors import CorpusError, VoxcurateError
 from curate.export import FORMS
 from curate.storage import location
 from flows.audit import audit
+from flows.build import build
+from flows.evaluate import compare, evaluate
 from flows.plant import plant
 from flows.review import decide, reviews, undo
+from flows.score import score
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
@@ -113,13 +116,14 @@ def why(
 
 @app.command()
 def status(catalog: CatalogOption = Path("catalog")) -> None:
-    """Say what each step last did.
+    """Say what each step last did, and which built benchmarks are no longer what the catalog holds.
 
     Example: curate status -c catalogs/real
     """
     from curate.catalog import Catalog
     from curate.query import as_table
     from curate.runs import last_done
+    from flows.building import told_stale
 
     rows = [
         (
@@ -132,7 +136,8 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
         )
         for row in last_done(Catalog(catalog))
     ]
-    typer.echo(as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows))
+    table = as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows)
+    typer.echo("\n".join([table, *told_stale(Catalog(catalog))]))
 
 
 @app.command()
@@ -215,6 +220,10 @@ def export(
     typer.echo(summary)
 
 
+app.command()(build)
+app.command()(score)
+app.command()(evaluate)
+app.command()(compare)
 app.command()(plant)
 app.command()(decide)
 app.command()(undo)
@@ -235,7 +244,7 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     runners.require(chosen)
     runners.require_device(chosen, pipeline.embedding.device)
     require_roots(pipeline)
-    from flows import embedding, steps
+    from flows import building, embedding, steps
 
     embedding.require_thresholds(pipeline)
     catalog = Catalog(pipeline.catalog)
@@ -246,14 +255,14 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
             complete = False  # it stops at the first fault; the flow tells all
         if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
             steps.finish(pipeline, catalog)
-            return f"Nothing to do: {catalog.root} is complete."
+            return "\n".join([f"Nothing to do: {catalog.root} is complete.", *building.told_stale(catalog)])
     quiet_prefect(catalog.scratch / "prefect")
     end_children_with_us()
     require_prefect_server()
     from flows.pipeline import run as run_flow
 
     run_flow(pipeline_file, runner)
-    return f"The catalog is complete: {catalog.root}"
+    return "\n".join([f"The catalog is complete: {catalog.root}", *building.told_stale(catalog)])
 
 
 def require_no_count(runner: str | None) -> None:

@@ -72,6 +72,8 @@ def drafts(pipeline: Pipeline) -> Catalog:
 def curate_corpora(pipeline_file: str, runner: str | None = None) -> list[Done]:
     """From raw corpora to a scored benchmark and its card; a step that is complete is not done again.
 
+    Without `[splits]` there is no benchmark, and the card is that of the curated catalog.
+
     `runner`, in place of the `[runner]` of the file: threads, dask or ray, or with an address as in
     dask:tcp://host:8786.
     """
@@ -97,7 +99,7 @@ def curate_corpora(pipeline_file: str, runner: str | None = None) -> list[Done]:
             for corpus in pipeline.corpora:
                 step("ingest", corpus.name)
             embed_missing(pipeline, catalog, workers)
-        for name in steps.AFTER_INGEST:
+        for name in steps.after_ingest(pipeline):
             step(name)
         catalog.publish_drafts()
         for path in steps.finish(pipeline, Catalog(catalog.root)):

@@ -1,6 +1,7 @@
 """The first steps: scan every corpus, and only when all are well publish what they say of their utterances."""
 
 import hashlib
+import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -19,23 +20,48 @@ from curate.describe import ROWS_A_CHUNK
 from curate.errors import PipelineError
 from curate.explain import counted
 from curate.ingest import judge
-from curate.runs import Result, Step, content_fingerprint
+from curate.runs import Result, Step, content_fingerprint, last_done
 from curate.scan import exclusion_lists, file_of, remarks_of, tables_of
 from curate.scan import scan as scan_corpus
-from curate.schema import CORPORA, DECISIONS, SPLITS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, REMOVALS, RUNS, SPLITS, UTTERANCES
 from curate.storage import is_local
 from flows.code import CODE
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
 
+def built(catalog: Catalog) -> set[str]:
+    """The benchmarks that `curate build` has made there: no pipeline's own, whose steps take note of no removals."""
+    return set(catalog.parts(REMOVALS))
+
+
+def curated_by(catalog: Catalog) -> str | None:
+    """The pipeline whose last run filled it; None where none did."""
+    noted = last_done(catalog) if catalog.parts(RUNS) else []
+    settings = [json.loads(row["settings"]) for row in noted if row["step"] == "register"]
+    return settings[-1].get("pipeline") if settings else None
+
+
 def require_own_catalog(pipeline: Pipeline, catalog: Catalog) -> None:
-    """Raises PipelineError where the catalog is another pipeline's: its benchmark would no longer agree with tables."""
-    others = set(catalog.parts(SPLITS)) - {pipeline.name}
+    """Raises PipelineError where the catalog is another pipeline's: its benchmark would no longer agree with tables.
+
+    What was built from it by protocols is nobody's, but takes a name.
+    """
+    protocols, owner = built(catalog), curated_by(Catalog(catalog.root))
+    others = set(catalog.parts(SPLITS)) - protocols - {pipeline.name}
     if others:
         raise PipelineError(
             f"{catalog.root}: holds the benchmark {min(others)!r}; expected the pipeline file of that name, "
             f"or another `catalog` for {pipeline.name!r}"
+        )
+    if owner not in (None, pipeline.name):
+        raise PipelineError(
+            f"{catalog.root}: filled by the pipeline {owner!r}; expected its file, or another `catalog` for "
+            f"{pipeline.name!r}"
+        )
+    if pipeline.splits is not None and pipeline.name in protocols:
+        raise PipelineError(
+            f"{catalog.root}: `curate build` has made a benchmark {pipeline.name!r} there; expected another `name`"
         )
 
 
@@ -99,7 +125,7 @@ def register(pipeline: Pipeline, catalog: Catalog) -> Step:
     return Step(
         catalog=catalog,
         name="register",
-        settings={"content": content_fingerprint(rows)},
+        settings={"content": content_fingerprint(rows), "pipeline": pipeline.name},
         code=CODE,
         publishes=[(CORPORA, "all")],
         compute=lambda step: ([rows], counted(len(rows), "corpus", "corpora")),

@@ -7,17 +7,24 @@ current. Seeds: the pipeline's, with 1 for the split, 2 for the trials, 3 for th
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.evaluation import result_rows
+from benchmarks.leakage_report import conclusion, told
+from benchmarks.list_files import list_names, write_voxceleb
 from benchmarks.metrics import Costs
-from benchmarks.scoring import cosine_scores, result_rows
+from benchmarks.protocol import Metric
+from benchmarks.scoring import cosine_scores
 from benchmarks.splits import split_speakers
-from benchmarks.trials import list_names, make_trials, voxceleb_list
+from benchmarks.trials import make_trials
+from curate import whole
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
+from curate.errors import PipelineError
 from curate.explain import counted
 from curate.publish import card
 from curate.query import write_database
@@ -31,6 +38,7 @@ from curate.schema import (
     EMBEDDINGS,
     ENROLMENTS,
     IDENTITIES,
+    LEAKS,
     PUBLISHED_TRIALS,
     RESULTS,
     SOUND_PRINTS,
@@ -39,10 +47,11 @@ from curate.schema import (
     UTTERANCES,
 )
 from curate.similarity import unit
-from flows.code import CODE
+from flows.code import CODE, LEAKAGE
 from flows.embedding import embed, embedded, encoder
 from flows.judging import ages, clean, decided, deciding, duplicates, identities, left, review
-from flows.reading import ingest, register, require_own_catalog, scan
+from flows.leakage import measured
+from flows.reading import built, ingest, register, require_own_catalog, scan
 
 ABOUT_A_PAIR = ["utterance_id", "session_id", "sex", "corpus", "path"]  # what the rules of trials look at
 COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and of scoring alone
@@ -52,14 +61,17 @@ COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and o
 
 
 def split(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Draw the test speakers."""
+    """Draw the test speakers. Raises PipelineError for a pipeline without `[splits]`."""
+    if pipeline.splits is None:
+        raise PipelineError(f"{pipeline.name}: no section `[splits]`; expected one that says who is in the test")
+    settings = asdict(pipeline.splits)
 
     def draw(step: Step) -> Result:
         rows = split_speakers(
             left(catalog).select(["utterance_id", "corpus", "speaker_id", "sex"]),
             catalog.read(IDENTITIES),
             benchmark=pipeline.name,
-            **asdict(pipeline.splits),
+            **settings,
             rng=np.random.default_rng([pipeline.seed, 1]),
         )
         test = rows.filter(pc.field("split") == "test")
@@ -71,7 +83,7 @@ def split(pipeline: Pipeline, catalog: Catalog) -> Step:
         catalog=catalog,
         name="split",
         part=pipeline.name,
-        settings=asdict(pipeline.splits) | {"seed": pipeline.seed},
+        settings=settings | {"seed": pipeline.seed},
         code=CODE,
         reads=[UTTERANCES, *deciding(catalog), (IDENTITIES, "all")],
         publishes=[(SPLITS, pipeline.name)],
@@ -102,11 +114,40 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
     )
 
 
+def leakage(pipeline: Pipeline, catalog: Catalog) -> Step:
+    """Look for what the splits share, and should not."""
+    listener = encoder(pipeline)
+
+    def look(step: Step) -> Result:
+        found = measured(catalog, pipeline.name)
+        return [found], conclusion(found)
+
+    return Step(
+        catalog=catalog,
+        name="leakage",
+        part=pipeline.name,
+        settings={},
+        code=LEAKAGE,
+        reads=[
+            UTTERANCES,
+            *deciding(catalog),
+            *((DECISIONS, "identities"), (IDENTITIES, "all"), (CALIBRATIONS, "all"), (SPLITS, pipeline.name)),
+            *((EMBEDDINGS, listener.name), (SOUND_PRINTS, listener.name)),
+        ],
+        publishes=[(LEAKS, pipeline.name)],
+        compute=look,
+    )
+
+
 def score(pipeline: Pipeline, catalog: Catalog) -> Step:
     """Score the trials by the extractor itself."""
     listener = encoder(pipeline)
     p_target, miss, false_accept = (asdict(pipeline.trials)[key] for key in COST_KEYS)
     costs = Costs(p_target=p_target, miss=miss, false_accept=false_accept)
+    metrics = [
+        Metric(name="eer"),
+        Metric(name="min_dcf", p_target=p_target, cost_miss=miss, cost_false_accept=false_accept),
+    ]
 
     def compare(step: Step) -> Result:
         utterances, vectors = embedded(pipeline, catalog)
@@ -116,7 +157,16 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
         identity = dict(zip(*(splits[c].to_pylist() for c in ("utterance_id", "identity_id")), strict=True))
         rng = np.random.default_rng([pipeline.seed, 3])
         system = listener.name
-        rows = result_rows(scores, asked, identity, benchmark=pipeline.name, system=system, costs=costs, rng=rng)
+        rows = result_rows(
+            scores,
+            asked,
+            identity,
+            benchmark=pipeline.name,
+            list_name="test",
+            system=system,
+            metrics=metrics,
+            rng=rng,
+        )
         eer, dcf = rows["value"].to_pylist()
         return [rows], f"EER {100 * eer:.2f} %, minDCF {dcf:.4f} ({listener.name})"
 
@@ -144,6 +194,13 @@ def forget_others(pipeline: Pipeline, catalog: Catalog) -> None:
     catalog.keep_only(DECISIONS, {f"ingest-{name}" for name in names} | steps)
     for table in (EMBEDDINGS, SOUND_PRINTS):
         catalog.keep_only(table, {encoder(pipeline).name})
+    if pipeline.splits is None:
+        for table in (SPLITS, TRIALS, LEAKS):
+            catalog.keep_only(table, built(catalog))
+        own = {
+            part for part in catalog.parts(RESULTS) if part == pipeline.name or part.startswith(f"{pipeline.name}--")
+        }
+        catalog.keep_only(RESULTS, set(catalog.parts(RESULTS)) - own)
 
 
 AFTER_INGEST: dict[str, Callable[[Pipeline, Catalog], Step]] = {
@@ -155,28 +212,36 @@ AFTER_INGEST: dict[str, Callable[[Pipeline, Catalog], Step]] = {
     "ages": ages,
     "split": split,
     "trials": trials,
+    "leakage": leakage,
     "score": score,
 }
+OF_THE_BENCHMARK = ("split", "trials", "leakage", "score")
+
+
+def after_ingest(pipeline: Pipeline) -> list[str]:
+    """The names of its steps in their order: without `[splits]` it ends with the ages."""
+    return [name for name in AFTER_INGEST if pipeline.splits is not None or name not in OF_THE_BENCHMARK]
 
 
 def is_complete(pipeline: Pipeline, catalog: Catalog) -> bool:
     """Whether a run would find nothing to do. Scans the corpora: a fault in them is told here as it would be there."""
     require_own_catalog(pipeline, catalog)
-    if not catalog.parts(RESULTS):
+    if not catalog.parts(AGE_LABELS if pipeline.splits is None else RESULTS):
         return False
     for corpus in pipeline.corpora:
         scan(pipeline, catalog, corpus.name)
     first = [register(pipeline, catalog), *(ingest(pipeline, catalog, corpus.name) for corpus in pipeline.corpora)]
-    every = [*first, *(make(pipeline, catalog) for make in AFTER_INGEST.values())]
+    every = [*first, *(AFTER_INGEST[name](pipeline, catalog) for name in after_ingest(pipeline))]
     return all(step.is_current and step.is_noted for step in every)
 
 
 def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
     """Write what is made from the tables: the card, the trials as a VoxCeleb list, and the database of views.
 
-    A file changes only where its content does.
+    A file changes only where its content does. Without `[splits]` there are no trials, and no list of them.
     """
-    name, utterances, drawn = pipeline.name, catalog.read(UTTERANCES), catalog.read(TRIALS, pipeline.name)
+    utterances = catalog.read(UTTERANCES)
+    drawn = {} if pipeline.splits is None else _drawn(catalog, pipeline.name)
     text = card(
         pipeline,
         corpora=catalog.read(CORPORA),
@@ -185,11 +250,18 @@ def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
         identities=catalog.read(IDENTITIES),
         calibrations=catalog.read(CALIBRATIONS),
         age_labels=catalog.read(AGE_LABELS),
-        splits=catalog.read(SPLITS, name),
-        trials=drawn,
-        results=catalog.read(RESULTS, name),
+        **drawn,
     )
-    card_path, list_path = catalog.root / "README.md", catalog.root / "lists" / f"{name}.txt"
+    card_path, list_path = catalog.root / "README.md", catalog.root / "lists" / f"{pipeline.name}.txt"
     write_text(card_path, text)
-    write_text(list_path, voxceleb_list(drawn, list_names(utterances)))
-    return [card_path, list_path, write_database(catalog)]
+    if drawn:
+        write_voxceleb(list_path, drawn["trials"], list_names(utterances))
+    else:
+        whole.remove(list_path)
+    return [card_path, *([list_path] if drawn else []), write_database(catalog)]
+
+
+def _drawn(catalog: Catalog, benchmark: str) -> dict[str, Any]:
+    leaks = catalog.read(LEAKS, benchmark)
+    rows = {table.name: catalog.read(table, benchmark) for table in (SPLITS, TRIALS, RESULTS)}
+    return rows | {"leakage": (conclusion(leaks), [one.cells for one in told(leaks)])}

@@ -1,24 +1,26 @@
 """How fast trials are sampled and enumerated, beside the plain ways, Parquet included.
 
-    .venv/bin/python -m benchmarks.speed.trials [--speakers 1000] [--alone 10000000] [--rounds 3]
+    .venv/bin/python -m benchmarks.speed.trials [--speakers 1000] [--alone 3000000] [--listed-trials 1000000]
 
 Speakers of 50 utterances in 5 sessions, half of them of each sex; targets across sessions, nontargets of one sex.
 Beside ours, written plainly from what they do:
 
-- rounds over speakers (as in disjoint-mtl): the partners of each utterance are listed, as sets of names, before the
-  first trial; then trials are taken speaker by speaker in turn, until there are enough. Its listing grows with the
-  square of the speakers: `--listed` is how many of them it is timed on, `--listed-trials` for how many trials. This
-  plain form is faster than what is published, which takes 14 s for a million trials of 1,000 speakers.
+- rounds over pairs (as in disjoint-mtl): the shuffled utterances of every two people, and of every two sessions, are
+  crossed lazily; each round takes one pair of every crossing, until there are enough; pairs become sets, then objects,
+  which are sorted by their text. Preparing grows with the square of the speakers (`--listed`).
 - nested loops over a notebook's rows, which enumerate all trials of a few speakers (`--looped`), as numbers in a list.
 - DuckDB, a join of the utterances with themselves, for targets.
 
-Ours writes Parquet; the plain ways are spared that. `--alone` is a number that only ours is run at. What is written is
-read back: no trial is there twice, and none is of a wrong kind. How it is timed: `turns`.
+Ours writes Parquet; the plain ways are spared that, but for DuckDB. `--alone` is a number of nontargets that only ours
+is run at. What is written is read back: no trial is there twice, and none is of a wrong kind. Timed as `turns` does.
 """
 
 import argparse
 import random
 import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import permutations, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,7 +37,6 @@ from benchmarks.trials import Draw, write_trials
 OURS = "numbered, to Parquet (ours)"
 UTTERANCES, SESSIONS = 50, 5
 TARGETS = Rules(not_same=("session_id",))
-Trials = list[tuple[str, str]]
 
 
 def people(num_speakers: int) -> pa.Table:
@@ -65,50 +66,53 @@ def ours(test: pa.Table, out: Path, *, num_targets: int | None, num_nontargets: 
     )
 
 
-def by_rounds(test: pa.Table, num_each: int) -> tuple[Trials, Trials]:
-    """As disjoint-mtl does it: all partners are listed first, then taken in rounds over the speakers."""
+@dataclass(frozen=True)
+class Trial:
+    """As an object."""
+
+    left: str
+    right: str
+    is_target: bool
+
+
+def by_rounds(test: pa.Table, num_targets: int, num_nontargets: int) -> list[Trial]:
+    """As disjoint-mtl does it: see above."""
     rng = random.Random(1337)
-    rows = list(zip(*(test[c].to_pylist() for c in ("utterance_id", "identity_id", "session_id", "sex")), strict=True))
-    by_speaker: dict[str, list[tuple[str, str]]] = {}
+    columns = (test[c].to_pylist() for c in ("utterance_id", "identity_id", "session_id", "sex"))
+    of_session: dict[str, list[str]] = {}
+    of_speaker: dict[str, list[str]] = {}
+    sessions: dict[str, set[str]] = {}
     sex_of: dict[str, str] = {}
-    for utterance, speaker, session, sex in rows:
-        by_speaker.setdefault(speaker, []).append((utterance, session))
+    for utterance, speaker, session, sex in zip(*columns, strict=True):
+        of_session.setdefault(session, []).append(utterance)
+        of_speaker.setdefault(speaker, []).append(utterance)
+        sessions.setdefault(speaker, set()).add(session)
         sex_of[speaker] = sex
-    positives: dict[str, Trials] = {}
-    negatives: dict[str, list[str]] = {}
-    for speaker, own in by_speaker.items():
-        positives[speaker] = [(a, b) for i, (a, s) in enumerate(own) for b, t in own[i + 1 :] if s != t]
-        negatives[speaker] = [
-            utterance
-            for other, theirs in by_speaker.items()
-            if other != speaker and sex_of[other] == sex_of[speaker]
-            for utterance, _ in theirs
-        ]
-        rng.shuffle(positives[speaker])
-    return _in_rounds_of_targets(positives, num_each), _in_rounds_of_nontargets(by_speaker, negatives, num_each, rng)
+    two_sessions = {tuple(sorted(two)) for own in sessions.values() for two in permutations(own, 2)}
+    two_people = {tuple(sorted((a, b))) for a, b in permutations(of_speaker, 2) if sex_of[a] == sex_of[b]}
+    trials = [Trial(one, other, True) for one, other in _in_rounds(two_sessions, of_session, num_targets, rng)]
+    trials += [Trial(one, other, False) for one, other in _in_rounds(two_people, of_speaker, num_nontargets, rng)]
+    return sorted(set(trials), key=str)
 
 
-def _in_rounds_of_targets(positives: dict[str, Trials], num: int) -> Trials:
-    found: Trials = []
-    while len(found) < num and any(positives.values()):
-        for pairs in positives.values():
-            if pairs and len(found) < num:
-                found.append(pairs.pop())
-    return found
-
-
-def _in_rounds_of_nontargets(
-    by_speaker: dict[str, list[tuple[str, str]]], negatives: dict[str, list[str]], num: int, rng: random.Random
-) -> Trials:
-    found: Trials = []
-    seen: set[tuple[str, str]] = set()
-    while len(found) < num:
-        for speaker, own in by_speaker.items():
-            pair = (rng.choice(own)[0], rng.choice(negatives[speaker]))
-            if pair not in seen and pair[::-1] not in seen and len(found) < num:
-                seen.add(pair)
-                found.append(pair)
-    return found
+def _in_rounds(
+    twos: set[tuple[str, ...]], utterances: dict[str, list[str]], num: int, rng: random.Random
+) -> list[tuple[str, ...]]:
+    crossings = {}
+    for two in twos:
+        one, other = (rng.sample(utterances[name], len(utterances[name])) for name in two)
+        crossings[two] = product(one, other)
+    found: set[frozenset[str]] = set()
+    waiting: list[tuple[str, ...]] = []
+    while crossings and len(found) < num:
+        waiting = waiting or sorted(crossings)
+        two = waiting.pop()
+        pair = next(crossings[two], None)
+        if pair is None:
+            del crossings[two]
+        else:
+            found.add(frozenset(pair))
+    return [tuple(pair) for pair in found]
 
 
 def by_loops(test: pa.Table) -> list[tuple[int, int, bool]]:
@@ -165,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (
         ("--speakers", 1000),
-        ("--alone", 10_000_000),
+        ("--alone", 3_000_000),
         ("--listed", 1000),
         ("--listed-trials", 1_000_000),
         ("--looped", 40),
@@ -176,40 +180,47 @@ def main() -> None:
     print(machine())
     with TemporaryDirectory() as folder:
         out = Path(folder) / "trials.parquet"
-        sampled(out, asked)
+        theirs = sampled(out, asked)
         enumerated(out, asked)
-        alone(out, asked)
+        alone(out, asked, theirs)
 
 
-def sampled(out: Path, asked: argparse.Namespace) -> None:
-    """Half targets, half nontargets, of as many speakers as the listing way is timed on."""
-    test, half = people(asked.listed), asked.listed_trials // 2
-    targets = min(half, asked.listed * UTTERANCES * (UTTERANCES - UTTERANCES // SESSIONS) // 2)
-    print(f"{targets:,} targets and {half:,} nontargets of {asked.listed:,} speakers x {UTTERANCES} utterances")
-    turns = in_turns(
-        {
-            OURS: lambda: ours(test, out, num_targets=targets, num_nontargets=half, nontargets=Rules()),
-            "rounds over speakers, listed, not written": lambda: len(by_rounds(test, half)),
-        },
-        rounds=asked.rounds,
-    )
-    print(*turns.lines(OURS), sep="\n")
-    print(f"  {faults(test, out)}")
+def sampled(out: Path, asked: argparse.Namespace) -> float:
+    """Nontargets beside rounds, which go once, between ours; how many of these rounds make a second."""
+    test, num = people(asked.listed), asked.listed_trials
+    print(f"{num:,} nontargets of {asked.listed:,} speakers x {UTTERANCES} utterances")
+    write = partial(ours, test, out, num_targets=1, num_nontargets=num, nontargets=Rules())
+    before = in_turns({OURS: write}, rounds=asked.rounds).seconds[OURS]
+    started = time.process_time()
+    found = len(by_rounds(test, 1, num))
+    theirs = time.process_time() - started
+    mine = np.array(before + in_turns({OURS: write}, rounds=asked.rounds).seconds[OURS])
+    print(f"  {OURS:<44} {np.median(mine) * 1e3:10.2f} ms   {faults(test, out)}")
+    print(f"  {'rounds over pairs, not written':<44} {theirs * 1e3:10.2f} ms   {found:,} trials")
+    print(f"  ours {theirs / np.median(mine):.0f} x ({theirs / mine.max():.0f}-{theirs / mine.min():.0f})")
+    return float(num / theirs)
 
 
 def enumerated(out: Path, asked: argparse.Namespace) -> None:
     """All targets, beside a join; and all trials of a few speakers, beside loops."""
     test = people(asked.speakers)
     num = asked.speakers * UTTERANCES * (UTTERANCES - UTTERANCES // SESSIONS) // 2
+    joined = out.with_suffix(".joined")
     print(f"all {num:,} targets of {asked.speakers:,} speakers")
+    ready = Draw(test, targets=TARGETS, nontargets=Rules(same=("sex",), max_trials=1), rng=np.random.default_rng(1))
     turns = in_turns(
         {
             OURS: lambda: ours(test, out, num_targets=None, num_nontargets=1, nontargets=Rules()),
-            "DuckDB, a join, to Parquet": lambda: by_join(test, out.with_suffix(".joined")),
+            "of these, writing (rules counted before)": lambda: write_trials(out, ready, benchmark="bench"),
+            "of these, neither named nor written": lambda: sum(len(left) for left, _ in ready.kinds[0].chunks()),
+            "DuckDB, a join, to Parquet": lambda: by_join(test, joined),
+            "reading ours": lambda: pq.read_table(out).num_rows,
         },
         rounds=asked.rounds,
     )
     print(*turns.lines(OURS), sep="\n")
+    print(", ".join(f"{num / np.median(taken) / 1e6:.1f}" for taken in turns.seconds.values()), "M/s in this order")
+    print(f"  {faults(test, out)}; the join has {pq.read_metadata(joined).num_rows:,}")
     few = people(asked.looped)
     total = len(by_loops(few))
     print(f"all {total:,} trials of {asked.looped:,} speakers")
@@ -224,8 +235,8 @@ def enumerated(out: Path, asked: argparse.Namespace) -> None:
     print(f"  {faults(few, out)}")
 
 
-def alone(out: Path, asked: argparse.Namespace) -> None:
-    """Many nontargets, drawn each of three ways."""
+def alone(out: Path, asked: argparse.Namespace, theirs: float) -> None:
+    """Many nontargets, drawn each of three ways; `theirs` is how many rounds over pairs make a second."""
     test = people(asked.speakers)
     print(f"{asked.alone:,} nontargets of {asked.speakers:,} speakers, ours alone")
     for name, rules in (
@@ -235,9 +246,10 @@ def alone(out: Path, asked: argparse.Namespace) -> None:
     ):
         started = time.process_time()
         ours(test, out, num_targets=1, num_nontargets=asked.alone, nontargets=rules)
-        taken = time.process_time() - started
+        rate = asked.alone / (time.process_time() - started)
         size = out.stat().st_size / asked.alone
-        print(f"  {name:<34} {asked.alone / taken / 1e6:6.1f} M/s, {size:.1f} bytes a trial; {faults(test, out)}")
+        told = f"{rate / 1e6:6.1f} M/s, {rate / theirs:.0f} x the rate of rounds, {size:.1f} bytes a trial"
+        print(f"  {name:<34} {told}; {faults(test, out)}")
     draw = Draw(
         test, targets=TARGETS, nontargets=Rules(same=("sex",), max_trials=asked.alone), rng=np.random.default_rng(1)
     )
@@ -247,7 +259,7 @@ def alone(out: Path, asked: argparse.Namespace) -> None:
         rate = num / (time.process_time() - started) / 1e6
         print(f"  {'targets' if kind.is_target else 'nontargets'}, neither named nor written: {rate:.1f} M/s")
     extra = extra_mb(lambda: ours(test, out, num_targets=1, num_nontargets=asked.alone, nontargets=Rules()))
-    print(f"  extra memory {extra:.0f} MB")
+    print(f"  extra memory {extra:.0f} MB; the trials as two numbers of 4 bytes are {asked.alone * 8 / 2**20:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Layout: `wav.scp` and `utt2spk`; beside them, where they are there, `segments`, 
 `spk2gender`, `utt2lang`, and what our own writer adds: `utt2age` (34, 30-39), `utt2session`, `utt2accent`,
 `utt2nationality`, `utt2licence`; `<file>.known` stands for a file that Kaldi wants whole where it is not. A folder of
 such directories is a corpus of as many splits. `trials` and `trials_*` hold `enrol test target|nontarget`; an `enrol`
-that is no utterance but a speaker is a model of all that speaker's utterances. See
-https://kaldi-asr.org/doc/data_prep.html
+that is no utterance is a model: of the utterances that `model2utt` has beside it, or of all that a speaker of its name
+has. See https://kaldi-asr.org/doc/data_prep.html
 
 Commands in `wav.scp` are never run (see `pipes`). A path that is not absolute is taken from the root, as Kaldi takes
 it from the folder that its commands run in. A segment that covers its recording, as `reco2dur` and the file itself have
@@ -37,9 +37,9 @@ from curate.corpora.described import (
     files_in,
     one_word,
 )
-from curate.corpora.kaldi_files import BLANKS, Column, Line, in_order, lines_of, trials_in
+from curate.corpora.kaldi_files import BLANKS, Column, Line, in_order, pairs_of_spk2utt, trials_in
 from curate.corpora.kaldi_ids import names_of, unquoted
-from curate.corpora.listed import MAX_CHARACTERS, sound_of
+from curate.corpora.listed import sound_of
 from curate.corpora.pipes import Audio, audio_of
 from curate.corpora.sidecars import own_file, sex_at
 from curate.errors import CorpusError
@@ -114,7 +114,7 @@ def _rows(directory: Directory, root: Path, settings: Settings) -> Iterator[Desc
     extents = _Extents(directory, root, settings)
     sexes = _Sexes(directory)
     beside = {name: Column(directory.file(name)) for name in _BESIDE}
-    listed = Column(directory.file("spk2utt"), _from_spk2utt)
+    listed = Column(directory.file("spk2utt"), pairs_of_spk2utt)
     for line in in_order(directory.folder / "utt2spk"):
         if not line.value or BLANKS.search(line.value):
             raise CorpusError(f"{line.place}: {line.value[:80]!r}; expected an utterance and its speaker")
@@ -145,12 +145,6 @@ def _rows(directory: Directory, root: Path, settings: Settings) -> Iterator[Desc
         column.require_end()
     extents.require_end()
     sexes.require_end()
-
-
-def _from_spk2utt(path: Path) -> Iterator[Line]:
-    """The same as in utt2spk: utterance, speaker."""
-    for line in lines_of(path, MAX_CHARACTERS):
-        yield from (Line(line.place, key, line.key) for key in filter(None, BLANKS.split(line.value)))
 
 
 def _require_agreement(line: Line, listed: Column) -> None:
@@ -275,7 +269,7 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
     """Every line of every list. Raises CorpusError for a side that is neither utterance nor model."""
     directories = _directories(root, settings)
     names = _names(directories)
-    models = _lists_of_speakers(directories)
+    models = _lists_of_speakers(directories) | _lists_of_models(directories)
     for directory, path in _lists_of_trials(directories):
         for place, enrol, test, is_target in trials_in(path):
             lost = test if test not in names else enrol if enrol not in names and enrol not in models else None
@@ -291,10 +285,15 @@ def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]
 
 
 def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
-    """The utterances of every speaker that a trial names as a whole."""
+    """The utterances of every model of `model2utt`, and of every speaker that a trial names as a whole."""
     directories = _directories(root, settings)
-    names, lists = _names(directories), _lists_of_speakers(directories)
-    asked = {enrol for _, path in _lists_of_trials(directories) for _, enrol, _, _ in trials_in(path)} - names.keys()
+    names, lists, models = _names(directories), _lists_of_speakers(directories), _lists_of_models(directories)
+    for line in (line for directory in directories for line in _in_models(directory)):
+        if line.key not in names:
+            raise CorpusError(f"{line.place}: {line.key[:80]!r} is not in utt2spk; expected an utterance")
+        yield Enrolment(list=models[line.value], model=unquoted(line.value), utterance=names[line.key])
+    asked = {enrol for _, path in _lists_of_trials(directories) for _, enrol, _, _ in trials_in(path)}
+    asked -= names.keys() | models.keys()
     for directory in directories:
         for line in in_order(directory.folder / "utt2spk"):
             if line.value in asked and lists[line.value] == _under(directory, "spk2utt"):
@@ -317,6 +316,25 @@ def _lists_of_speakers(directories: list[Directory]) -> dict[str, str]:
     for directory in directories:
         for line in in_order(directory.folder / "utt2spk"):
             lists.setdefault(line.value, _under(directory, "spk2utt"))
+    return lists
+
+
+def _in_models(directory: Directory) -> Iterator[Line]:
+    """Utterance and model of each that `model2utt` has."""
+    path = directory.folder / "model2utt"
+    yield from pairs_of_spk2utt(path) if path.exists() else ()
+
+
+def _lists_of_models(directories: list[Directory]) -> dict[str, str]:
+    """Where each model is told. Raises CorpusError for one that two directories tell."""
+    lists: dict[str, str] = {}
+    for directory in directories:
+        own = _under(directory, "model2utt")
+        for line in _in_models(directory):
+            if lists.setdefault(line.value, own) != own:
+                raise CorpusError(
+                    f"{line.place}: model {line.value[:80]!r} again, after {lists[line.value]}; expected one of a name"
+                )
     return lists
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from curate.corpora.listed import MAX_CHARACTERS
 from curate.corpora.places import printable
 from curate.errors import CorpusError
 from curate.storage import opened, why
@@ -49,6 +50,12 @@ def lines_in(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[str,
         raise CorpusError(f"{name}: {why(error)}; expected lines of a key and what is said of it") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{name}:{number}: byte {error.start} is no UTF-8; expected text in UTF-8") from error
+
+
+def pairs_of_spk2utt(path: Path) -> Iterator[Line]:
+    """The same as in utt2spk: utterance, speaker; of `model2utt` utterance, model."""
+    for line in lines_of(path, MAX_CHARACTERS):
+        yield from (Line(line.place, key, line.key) for key in filter(None, BLANKS.split(line.value)))
 
 
 def in_order(path: Path, read: Callable[[Path], Iterator[Line]] = lines_of) -> Iterator[Line]:

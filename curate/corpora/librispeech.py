@@ -4,9 +4,11 @@ Licence: CC BY 4.0. Citation: Panayotov et al., "Librispeech: an ASR corpus base
 ICASSP 2015. https://www.openslr.org/12
 
 Layout: `<subset>/<reader>/<chapter>/<reader>-<chapter>-<nnnn>.flac`, `<reader>-<chapter>.trans.txt` beside them,
-`SPEAKERS.TXT` at the root, as the archives unpack. A session is a chapter. Nobody's age is known. A chapter may come
-without its transcripts; one that has them may lack a line: that utterance has no transcript, and a remark says so.
-`CHAPTERS.TXT` and `BOOKS.TXT` are not read.
+`SPEAKERS.TXT` and `CHAPTERS.TXT` at the root, as the archives unpack. A session is a chapter, a work is the book that
+it is of, by its number at Project Gutenberg: several people read chapters of one book, and a text may be read twice.
+Nobody's age is known. A chapter may come without its transcripts, a transcript may lack a line, and `CHAPTERS.TXT` may
+lack a chapter, or not be there: then the words, or the book, are not known, and a remark says so. `BOOKS.TXT` is not
+read.
 """
 
 import re
@@ -29,7 +31,7 @@ CITATION = (
     "Panayotov, Chen, Povey, Khudanpur: Librispeech: an ASR corpus based on public domain audio books, ICASSP 2015"
 )
 URL = "https://www.openslr.org/12"
-FILLS = ("sex", "session", "language", "transcript", "corpus_split")
+FILLS = ("sex", "session", "work", "language", "transcript", "corpus_split")
 CHECKSUMS = {  # md5, as in https://www.openslr.org/resources/12/md5sum.txt
     "dev-clean.tar.gz": "42e2234ba48799c1f50f24a7926300a1",
     "dev-other.tar.gz": "c8d0bcc9cca99d4f8b62fcc847357931",
@@ -69,7 +71,7 @@ class _Chapter:
 
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every FLAC in its place. Raises CorpusError for one elsewhere, and where SPEAKERS.TXT lacks a reader."""
-    readers = _readers(root, settings)
+    readers, books = _readers(root, settings), _books(root, settings) or {}
     for chapter in _chapters(root, settings):
         if chapter.reader not in readers:
             raise CorpusError(
@@ -81,6 +83,7 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
                 path=path,
                 speaker=chapter.reader,
                 session=chapter.number,
+                work=books.get(chapter.number),
                 sex=readers[chapter.reader][0],
                 language=settings.language or "en",
                 transcript=(chapter.transcripts or {}).get(PurePosixPath(path).stem),
@@ -89,17 +92,19 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 
 def remarks(root: Path, settings: Settings) -> Iterator[str]:
-    """Readers listed otherwise than published or lying in another subset, and transcripts that do not fit the audio.
+    """Readers listed otherwise than published or lying in another subset, and what is lacking of books and transcripts.
 
     Less audio than published is no fault: a corpus may be a piece of itself.
     """
-    readers = _readers(root, settings)
+    readers, books = _readers(root, settings), _books(root, settings)
     lying: set[tuple[str, str]] = set()
     bare: list[str] = []
+    of_no_book: list[str] = []
     untold: list[str] = []
     unheard: list[str] = []
     for chapter in _chapters(root, settings):
         lying.add((chapter.subset, chapter.reader))
+        of_no_book += [] if books is None or chapter.number in books else [chapter.number]
         if chapter.transcripts is None:
             bare.append(f"{chapter.subset}/{chapter.reader}/{chapter.number}")
             continue
@@ -107,6 +112,10 @@ def remarks(root: Path, settings: Settings) -> Iterator[str]:
         untold += sorted(spoken - chapter.transcripts.keys())
         unheard += sorted(chapter.transcripts.keys() - spoken)
     yield from _readers_unlike_published(readers, lying)
+    if books is None:
+        yield "CHAPTERS.TXT is not there: of no chapter is it known which book it is of"
+    if of_no_book:
+        yield f"{len(of_no_book)} chapters have no line in CHAPTERS.TXT, such as {of_no_book[0]}"
     if bare:
         yield f"{len(bare)} chapters come without transcripts, such as {bare[0]}"
     if untold:
@@ -157,6 +166,26 @@ def _readers(root: Path, settings: Settings) -> dict[str, tuple[str | None, str]
             raise CorpusError(f"{place}: reader {reader[:80]!r} again; expected one line a reader")
         readers[reader] = (sex_at(place, sex), subset)
     return readers
+
+
+def _books(root: Path, settings: Settings) -> dict[str, str] | None:
+    """The book by chapter; None without the list. A title may hold pipes, so that only the first six divide."""
+    path = own_file(root, "CHAPTERS.TXT", settings.links)
+    if not is_file(root, "CHAPTERS.TXT"):
+        return None
+    books: dict[str, str] = {}
+    for place, line in lines_of(path, "LibriSpeech"):
+        if line.startswith(";"):
+            continue
+        fields = [field.strip() for field in line.split("|", 6)]
+        if len(fields) < 7 or not re.fullmatch("[0-9]+", fields[0]) or not re.fullmatch("[0-9]+", fields[5]):
+            raise CorpusError(
+                f"{place}: line {line[:80]!r}; expected ID | READER | MINUTES | SUBSET | PROJECT | BOOK ID | TITLE"
+            )
+        if fields[0] in books:
+            raise CorpusError(f"{place}: chapter {fields[0]} again; expected one line a chapter")
+        books[fields[0]] = fields[5]
+    return books
 
 
 def _transcripts(root: Path, path: str) -> dict[str, str] | None:

@@ -4,7 +4,8 @@ Licence and citation are its owner's to say, in the pipeline file.
 
 Layout: `raw.list`, one row an utterance in JSON: `key`, `wav`, `spk` (in old lists `speaker`) and at times `vad`, pairs
 of seconds between which there is speech. A folder of folders with such a list is a corpus of as many splits. Beside a
-list `trials/*.kaldi` hold `enrol test target|nontarget`. See `tools/make_raw_list.py` of
+list `trials/*.kaldi` hold `enrol test target|nontarget`; an `enrol` that is no utterance is a model, whose utterances
+`model2utt` has beside the list, as `spk2utt` has speakers'. See `tools/make_raw_list.py` and `tools/vector_mean.py` of
 https://github.com/wenet-e2e/wespeaker
 
 What `wav` names is taken as in Kaldi: from the root where it is not absolute, and commands are never run (see
@@ -20,9 +21,9 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass as validated
 
-from curate.corpora.described import STRICT, CorpusSettings, Described, PublishedTrial, files_in, one_word
+from curate.corpora.described import STRICT, CorpusSettings, Described, Enrolment, PublishedTrial, files_in, one_word
 from curate.corpora.kaldi import SECONDS
-from curate.corpora.kaldi_files import lines_in, trials_in
+from curate.corpora.kaldi_files import Line, lines_in, pairs_of_spk2utt, trials_in
 from curate.corpora.listed import DECODER
 from curate.corpora.pipes import audio_of
 from curate.corpora.sidecars import own_file
@@ -33,7 +34,7 @@ LICENCE = None
 CITATION = None
 URL = None
 FILLS = ("corpus_split",)
-RAW, SHARDS = "raw.list", "shard.list"
+RAW, SHARDS, MODELS = "raw.list", "shard.list", "model2utt"
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -56,19 +57,48 @@ def rows(root: Path, settings: Settings) -> Iterator[Described]:
 
 
 def published_trials(root: Path, settings: Settings) -> Iterator[PublishedTrial]:
-    """Every line of every list. Raises CorpusError for a side that is no utterance. All keys are held."""
+    """Every line of every list. Raises CorpusError for a side that nothing is. All keys are held."""
     lists = _lists(root, settings)
-    said = (row.get("key") for path, _ in lists for _, row in _rows(path))
-    keys = {key.strip() for key in said if isinstance(key, str)}
+    keys = _keys(lists)
     for path, split in lists:
+        models = {line.value for line in _in_models(path)} - keys
         for trials in files_in(path.parent, "trials/*.kaldi"):
             for place, enrol, test, is_target in trials_in(trials):
-                for side in (enrol, test):
-                    if side not in keys:
-                        raise CorpusError(f"{place}: {side[:80]!r} is in no {RAW}; expected an utterance")
-                name = "/".join(filter(None, (split, trials.stem)))
-                ids = [one_word(side) for side in (enrol, test)]  # as `Described.utterance` has them
-                yield PublishedTrial(list=name, enrol=ids[0], test=ids[1], is_target=is_target)
+                if lost := {test} - keys or {enrol} - keys - models:
+                    raise CorpusError(f"{place}: {min(lost)[:80]!r} is in no {RAW}; expected an utterance")
+                yield PublishedTrial(
+                    list=_under(split, trials.stem),
+                    enrol=one_word(enrol),  # as `Described.utterance` has them
+                    enrol_list=_under(split, MODELS) if enrol in models else None,
+                    test=one_word(test),
+                    is_target=is_target,
+                )
+
+
+def enrolments(root: Path, settings: Settings) -> Iterator[Enrolment]:
+    """The utterances of every model. Raises CorpusError for one that no list has. All keys are held."""
+    lists = _lists(root, settings)
+    keys = _keys(lists)
+    for path, split in lists:
+        for line in _in_models(path):
+            if line.key not in keys:
+                raise CorpusError(f"{line.place}: {line.key[:80]!r} is in no {RAW}; expected an utterance")
+            yield Enrolment(list=_under(split, MODELS), model=line.value, utterance=one_word(line.key))
+
+
+def _keys(lists: list[tuple[Path, str | None]]) -> set[str]:
+    said = (row.get("key") for path, _ in lists for _, row in _rows(path))
+    return {key.strip() for key in said if isinstance(key, str)}
+
+
+def _in_models(path: Path) -> Iterator[Line]:
+    """Utterance and model of each that `model2utt` has beside a list."""
+    models = path.with_name(MODELS)
+    yield from pairs_of_spk2utt(models) if models.exists() else ()
+
+
+def _under(split: str | None, name: str) -> str:
+    return f"{split}/{name}" if split else name
 
 
 def _lists(root: Path, settings: Settings) -> list[tuple[Path, str | None]]:
@@ -79,7 +109,7 @@ def _lists(root: Path, settings: Settings) -> list[tuple[Path, str | None]]:
     if not lists:
         raise CorpusError(f"{where}: no {RAW}; expected one in it or in folders of it{_instead(where)}")
     if is_local(root) and not settings.manifest.is_absolute():
-        for file in (file for path, _ in lists for file in (path, *files_in(path.parent, "trials/*.kaldi"))):
+        for file in (file for path, _ in lists for file in (path, *files_in(path.parent, "trials/*.kaldi", MODELS))):
             own_file(root, file.relative_to(root).as_posix(), settings.links)
     return lists
 

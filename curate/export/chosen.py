@@ -15,7 +15,7 @@ from curate.catalog import Catalog
 from curate.decisions import relabelled
 from curate.errors import ExportError
 from curate.export.outgoing import Export, Outgoing, Trial
-from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, MODELS, SPLITS, TRIALS, UTTERANCES
 from curate.speakers import speaker_table
 from curate.storage import is_local, location
 
@@ -37,7 +37,7 @@ def benchmark_of(catalog: Catalog, name: str | None) -> str:
     """The benchmark of this name, or the only one. Raises ExportError naming those that there are."""
     names = catalog.parts(SPLITS)
     if not names:
-        raise ExportError(f"{catalog.root}: no splits; expected a catalog that `curate run` has filled")
+        raise ExportError(f"{catalog.root}: no splits; expected a benchmark that `curate run` or `curate build` made")
     if name is None and len(names) > 1:
         raise ExportError(f"{catalog.root} holds {', '.join(names)}; expected `--benchmark` to name one")
     if name is not None and name not in names:
@@ -142,11 +142,21 @@ def mixed(rows: pa.Table) -> pa.Table:
 
 
 def trials_among(catalog: Catalog, benchmark: str, rows: pa.Table) -> pa.Table:
-    """The benchmark's trials of which both utterances go out."""
+    """The benchmark's trials (list, enrol_id, test_id, is_target) of which all utterances go out, also a model's."""
     trials = catalog.read(TRIALS, benchmark)
     there = rows["utterance_id"].combine_chunks()
-    both = pc.and_(*(pc.is_in(trials[side], value_set=there) for side in ("enrol_id", "test_id")))
-    return trials.filter(both).select(["enrol_id", "test_id", "is_target"])
+    enrolled = pa.concat_arrays([there, models_among(catalog, benchmark, rows)["model_id"].combine_chunks().unique()])
+    both = pc.and_(pc.is_in(trials["enrol_id"], value_set=enrolled), pc.is_in(trials["test_id"], value_set=there))
+    return trials.filter(both).select(["list", "enrol_id", "test_id", "is_target"])
+
+
+def models_among(catalog: Catalog, benchmark: str, rows: pa.Table) -> pa.Table:
+    """The benchmark's models (model_id, utterance_id) all of whose utterances go out."""
+    if benchmark not in catalog.parts(MODELS):  # what `curate run` draws has none
+        return MODELS.arrow().empty_table().select(["model_id", "utterance_id"])
+    models = catalog.read(MODELS, benchmark).select(["model_id", "utterance_id"])
+    lost = models.filter(pc.invert(pc.is_in(models["utterance_id"], value_set=rows["utterance_id"].combine_chunks())))
+    return models.filter(pc.invert(pc.is_in(models["model_id"], value_set=lost["model_id"].combine_chunks())))
 
 
 def each_trial(trials: pa.Table) -> Iterator[Trial]:
@@ -157,15 +167,21 @@ def each_trial(trials: pa.Table) -> Iterator[Trial]:
             yield Trial(enrol=enrol, test=test, is_target=is_target)
 
 
-def as_export(name: str, rows: pa.Table, trials: pa.Table, out: Path) -> Export:
-    """What every form is handed, with audio where the corpora have it."""
+def as_export(name: str, rows: pa.Table, trials: pa.Table, models: pa.Table, out: Path) -> Export:
+    """What every form is handed, with audio where the corpora have it; of the models those that a trial enrols."""
     licences = rows["row_licence"].unique().to_pylist()
+    enrolled = models.filter(pc.is_in(models["model_id"], value_set=trials["enrol_id"].combine_chunks()))
+    of_model: dict[str, list[str]] = {}
+    for model, utterance in zip(*(enrolled[c].to_pylist() for c in ("model_id", "utterance_id")), strict=True):
+        of_model.setdefault(model, []).append(utterance)
     return Export(
         name=name,
         splits=tuple(sorted(rows["split"].unique().to_pylist())),
         utterances=lambda split: in_order(rows.filter(pc.equal(rows["split"], split))),
         mixed=lambda split: in_order(mixed(rows.filter(pc.equal(rows["split"], split)))),
-        trials=lambda: each_trial(trials),
+        lists=tuple(sorted(trials["list"].unique().to_pylist())) or ("test",),
+        trials=lambda asked: each_trial(trials.filter(pc.equal(trials["list"], asked))),
+        models={model: tuple(of) for model, of in of_model.items()},
         out=out,
         licence=licences[0] if len(licences) == 1 else None,
     )

@@ -53,12 +53,18 @@ class Contents:
     licences: Counter[str] = field(default_factory=Counter)
 
 
-def hub_card(export: Export, contents: dict[str, Contents], columns: Iterable[tuple[str, str]]) -> str:
-    """The front matter that the Hub and `datasets` read, and for people what is in it."""
-    return "\n".join(["---", *_front_matter(export, contents), "---", "", *_body(export, contents, columns), ""])
+def hub_card(
+    export: Export, contents: dict[str, Contents], lists: Iterable[str], columns: Iterable[tuple[str, str]]
+) -> str:
+    """The front matter that the Hub and `datasets` read, and for people what is in it.
+
+    `contents` are by split, as splits and `lists` are called there.
+    """
+    front = _front_matter(export, contents, lists)
+    return "\n".join(["---", *front, "---", "", *_body(export, contents, lists, columns), ""])
 
 
-def _front_matter(export: Export, contents: dict[str, Contents]) -> Iterator[str]:
+def _front_matter(export: Export, contents: dict[str, Contents], lists: Iterable[str]) -> Iterator[str]:
     """YAML by hand: text stands in quotes as JSON writes it, which YAML reads."""
     yield f"pretty_name: {_quoted(export.name)}"
     languages = {code for one in contents.values() for said in one.languages if (code := _language(said))}
@@ -69,10 +75,15 @@ def _front_matter(export: Export, contents: dict[str, Contents]) -> Iterator[str
     yield from ("task_categories:", "- audio-classification", "tags:", "- audio", "- speaker-verification")
     yield from ("size_categories:", f"- {_size(sum(one.num_utterances for one in contents.values()))}")
     yield from ("configs:", f"- config_name: {_quoted(export.name)}", "  default: true", "  data_files:")
-    for split in export.splits:
-        yield from (f"  - split: {_quoted(split)}", f"    path: {_quoted(f'data/{split}-*')}")
-    yield from (f"- config_name: {_quoted(f'trials-{export.name}')}", "  data_files:", '  - split: "test"')
-    yield '    path: "trials/test-*"'
+    yield from _files("data", contents)
+    yield from (f"- config_name: {_quoted(f'trials-{export.name}')}", "  data_files:", *_files("trials", lists))
+    if export.models:
+        yield from (f"- config_name: {_quoted(f'models-{export.name}')}", "  data_files:", *_files("models", ["train"]))
+
+
+def _files(folder: str, splits: Iterable[str]) -> Iterator[str]:
+    for split in splits:
+        yield from (f"  - split: {_quoted(split)}", f"    path: {_quoted(f'{folder}/{split}-*')}")
 
 
 def _quoted(text: str) -> str:
@@ -100,7 +111,9 @@ def _size(num_utterances: int) -> str:
     return next((name for power, name in enumerate(names) if num_utterances < 10 ** (power + 3)), "n>1B")
 
 
-def _body(export: Export, contents: dict[str, Contents], columns: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _body(
+    export: Export, contents: dict[str, Contents], lists: Iterable[str], columns: Iterable[tuple[str, str]]
+) -> Iterator[str]:
     yield from (f"# {export.name}", "")
     yield from ("| split | utterances | speakers | hours |", "| --- | --- | --- | --- |")
     for split, one in contents.items():
@@ -112,6 +125,9 @@ def _body(export: Export, contents: dict[str, Contents], columns: Iterable[tuple
     for name, count in sorted(licences.items()):
         yield f"| {' '.join(name.split()).replace('|', '/')} | {count:,} |"
     yield from ("", "```python", "from datasets import load_dataset", "")
-    yield f'utterances = load_dataset(".")  # in this folder; by splits: {", ".join(export.splits)}'
-    yield f'trials = load_dataset(".", {_quoted(f"trials-{export.name}")}, split="test")'
+    yield f'utterances = load_dataset(".")  # in this folder; by splits: {", ".join(contents)}'
+    for name in lists:
+        yield f'trials = load_dataset(".", {_quoted(f"trials-{export.name}")}, split={_quoted(name)})'
+    if export.models:
+        yield f'models = load_dataset(".", {_quoted(f"models-{export.name}")}, split="train")  # a row an utterance'
     yield "```"

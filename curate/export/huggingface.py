@@ -1,8 +1,10 @@
 """A Hugging Face data set: `load_dataset(folder)` gives the utterances with their audio, split by split.
 
 Writes `data/<split>-<nnnnn>-of-<nnnnn>.parquet`, shards of about half a gigabyte, a row an utterance with the column
-`audio` of bytes and path; `trials/test-00000-of-00001.parquet`, a row a trial; and `README.md`, whose front matter
-names two configurations: that of the benchmark (the default), and `trials-<benchmark>`.
+`audio` of bytes and path; `trials/<list>-00000-of-00001.parquet`, a row a trial; `models/train-00000-of-00001.parquet`,
+a row an utterance of a model, where trials enrol models; and `README.md`, whose front matter names two configurations
+or three: that of the benchmark (the default), `trials-<benchmark>` with a split a list, and `models-<benchmark>`, which
+is in no parts and so, as the Hub has it, all `train`. Names with hyphens have underscores there, as splits must.
 
 A file that is one utterance goes out byte by byte, whatever its format: a loader that lacks a decoder for it says so. A
 stretch or one side of a call is cut and written as 24-bit FLAC, which holds every sample of 16- and 24-bit audio as it
@@ -32,12 +34,12 @@ from curate.export.outgoing import TOLD, Export, Outgoing
 from curate.export.sound import quantised
 from curate.storage import is_local
 
-CAN_HOLD = (*TOLD, "split", "trials")
+CAN_HOLD = (*TOLD, "split", "trials", "models")
 HOLDS_AUDIO = True  # what the audio was made into need not be kept beside
 BYTES_PER_SHARD = 500_000_000
 BYTES_PER_ROW_GROUP = 50_000_000
 ROWS_PER_ROW_GROUP = 1000
-TRIALS_AT_ONCE = 100_000
+ROWS_AT_ONCE = 100_000  # of trials and models
 FETCHED_AT_ONCE = 8  # files of a store
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -59,24 +61,40 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("licence", "string", "of this utterance"),
 )
 _TRIAL_COLUMNS = (("enrol", "string"), ("test", "string"), ("is_target", "bool"))
+_MODEL_COLUMNS = (("model", "string"), ("utterance", "string"))
 _TYPES = {"string": pa.string(), "float64": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
 
 
 def write(out: Path, export: Export) -> None:
-    """The whole data set. Raises ExportError for a split whose name the form does not allow."""
-    for split in export.splits:
-        if not re.fullmatch(r"\w+(\.\w+)*", split):
-            raise ExportError(f"split {split!r}; expected letters, digits and underscores, as Hugging Face allows")
-    contents = {split: _write_split(out / "data", split, export) for split in export.splits}
-    _write_trials(out / "trials", export)
+    """The whole data set. Raises ExportError for a split or a list whose name the form does not allow."""
+    splits, lists = _allowed("split", export.splits), _allowed("list", export.lists)
+    contents = {name: _write_split(out / "data", name, split, export) for name, split in splits.items()}
+    for name, asked in lists.items():
+        rows = ({"enrol": one.enrol, "test": one.test, "is_target": one.is_target} for one in export.trials(asked))
+        _write_plain(out / "trials" / f"{name}-00000-of-00001.parquet", _TRIAL_COLUMNS, rows)
+    if export.models:
+        rows = ({"model": model, "utterance": one} for model, of in export.models.items() for one in of)
+        _write_plain(out / "models" / "train-00000-of-00001.parquet", _MODEL_COLUMNS, rows)
     meanings = [(name, meaning) for name, _, meaning in COLUMNS]
-    (out / "README.md").write_text(hub_card(export, contents, meanings), encoding="utf-8", newline="\n")
+    (out / "README.md").write_text(hub_card(export, contents, lists, meanings), encoding="utf-8", newline="\n")
 
 
-def _write_split(folder: Path, split: str, export: Export) -> Contents:
+def _allowed(what: str, names: tuple[str, ...]) -> dict[str, str]:
+    """What Hugging Face lets them be called -> what they are. Raises ExportError for one without such a name."""
+    allowed = {name.replace("-", "_"): name for name in names}
+    for name in names:
+        plain = name.replace("-", "_")
+        if not re.fullmatch(r"\w+(\.\w+)*", plain):
+            raise ExportError(f"{what} {name!r}; expected letters, digits and underscores, as Hugging Face allows")
+        if allowed[plain] != name:
+            raise ExportError(f"{what}s {name!r} and {allowed[plain]!r} are both {plain!r} there; expected one of them")
+    return allowed
+
+
+def _write_split(folder: Path, name: str, split: str, export: Export) -> Contents:
     """Shards are counted when all are written, and get their names then."""
     folder.mkdir(exist_ok=True)
-    contents, shards = Contents(), _Shards(folder, split)
+    contents, shards = Contents(), _Shards(folder, name)
     for one, row in _with_rows(export.utterances(split)):
         shards.add(row)
         contents.num_utterances += 1
@@ -189,15 +207,13 @@ def _sound(one: Outgoing) -> tuple[bytes, str]:
     return file.getvalue(), ".flac"
 
 
-def _write_trials(folder: Path, export: Export) -> None:
-    folder.mkdir()
-    features = {name: {"dtype": kind, "_type": "Value"} for name, kind in _TRIAL_COLUMNS}
+def _write_plain(path: Path, columns: tuple[tuple[str, str], ...], rows: Iterator[dict[str, Any]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    features = {name: {"dtype": kind, "_type": "Value"} for name, kind in columns}
     schema = pa.schema(
-        [pa.field(name, _TYPES[kind]) for name, kind in _TRIAL_COLUMNS],
+        [pa.field(name, _TYPES[kind]) for name, kind in columns],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
-    trials = iter(export.trials())
-    with pq.ParquetWriter(folder / "test-00000-of-00001.parquet", schema) as file:
-        while some := list(islice(trials, TRIALS_AT_ONCE)):
-            rows = [{"enrol": one.enrol, "test": one.test, "is_target": one.is_target} for one in some]
-            file.write_table(pa.Table.from_pylist(rows, schema=schema))
+    with pq.ParquetWriter(path, schema) as file:
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            file.write_table(pa.Table.from_pylist(some, schema=schema))

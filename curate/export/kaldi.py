@@ -2,7 +2,8 @@
 
 Layout, in C order: `<split>/` with `wav.scp`, `utt2spk`, `spk2utt`, `utt2dur`, `reco2dur`; `segments` where one
 utterance is not a whole file; `text`, `utt2lang`, `spk2gender`; `utt2age`, `utt2session`, `utt2accent`,
-`utt2nationality`, `utt2licence` for the utterances of which these are known; `trials` in the split that they are of.
+`utt2nationality`, `utt2licence` for the utterances of which these are known. A split has the `trials` that are of it,
+of several lists `trials_<list>`, and where they enrol models `model2utt`, as `spk2utt` has speakers.
 
 `text` names everybody where somebody's words are known or there are segments, which lhotse wants; a transcript may be
 empty. Kaldi wants `utt2lang` and `spk2gender` to name everybody, too, and no `<s>`, `</s>` or `#0` in `text`. Where
@@ -30,10 +31,10 @@ from typing import TextIO
 
 from curate.corpora.kaldi_ids import key_of, quoted
 from curate.errors import ExportError
-from curate.export.beside import in_trials, write_trials_of_splits
+from curate.export.beside import Named, in_trials, write_trials_of_splits
 from curate.export.outgoing import TOLD, Export, Outgoing
 
-CAN_HOLD = (*(what for what in TOLD if what != "corpus_split"), "channel", "stretch", "split", "trials")
+CAN_HOLD = (*(what for what in TOLD if what != "corpus_split"), "channel", "stretch", "split", "trials", "models")
 _WHOLE = {"utt2lang": "utt2spk", "spk2gender": "spk2utt"}  # must have as many lines as
 _RESERVED = re.compile(r"(?<!\w)(<s>|</s>|#0)(?!\w)", re.ASCII)  # in words: as `grep -w` finds them by bytes
 _LETTERS = {"female": "f", "male": "m"}
@@ -42,15 +43,15 @@ _LETTERS = {"female": "f", "male": "m"}
 def write(out: Path, export: Export) -> None:
     """Raises ExportError for a path or a trial that a data directory cannot hold. A file at a time is in memory."""
     asked = in_trials(export)
-    keys: dict[str, tuple[str, str]] = {}  # split and id in it, of what the trials name
+    named: dict[str, Named] = {}
     for split in export.splits:
         if next(export.utterances(split), None) is None:
             continue  # Kaldi refuses a directory of nobody
         _write_directory(out / split, partial(export.utterances, split))
         for one in export.utterances(split):
             if one.utterance in asked:
-                keys[one.utterance] = split, key_of(one.speaker, one.utterance)
-    write_trials_of_splits(export, keys, lambda split: out / split / "trials")
+                named[one.utterance] = Named(split=split, key=key_of(one.speaker, one.utterance))
+    write_trials_of_splits(out, export, named, file_of=lambda name: f"trials{export.told_apart(name)}", called=quoted)
 
 
 def _write_directory(folder: Path, utterances: Callable[[], Iterator[Outgoing]]) -> None:

@@ -1,7 +1,8 @@
 """Lhotse, and with it icefall and NeMo: recordings, supervisions and cuts per split, as gzipped JSON lines.
 
 Layout: `<name>_recordings_<split>.jsonl.gz`, `<name>_supervisions_<split>.jsonl.gz`, `<name>_cuts_<split>.jsonl.gz`, as
-Lhotse names its own, and `trials.txt` (`1 enrol test`, of supervisions, whose ids their cuts bear). A cut is one
+Lhotse names its own, and `trials.txt` (`1 enrol test`, of supervisions, whose ids their cuts bear), of several lists
+`trials_<list>.txt`, and where they enrol models `models.txt` (`model utterance utterance ...`). A cut is one
 utterance with all that is needed to load it, so that samplers can stream them; one of several channels is a MultiCut.
 What Lhotse has no field for stands in the supervision's `custom`. A recording bears the id of its first utterance.
 Times are those of whole samples. Source: `lhotse/qa.py` and the `to_dict` of lhotse 1.33.
@@ -22,7 +23,7 @@ from curate.export.beside import beside, write_trials
 from curate.export.outgoing import TOLD, Export, Outgoing
 from curate.storage import is_local
 
-CAN_HOLD = (*TOLD, "channel", "stretch", "split", "trials")
+CAN_HOLD = (*TOLD, "channel", "stretch", "split", "trials", "models")
 OPENS = ("s3", "s3a", "gs", "gcs")  # schemes of stores that `smart_open` spells as fsspec does
 KINDS = ("recordings", "supervisions", "cuts")
 

@@ -1,9 +1,11 @@
 """NVIDIA NeMo and its Speech Data Processor: a manifest of JSON lines per split.
 
-Layout: `<split>_manifest.json` and `trials.txt` (`1 enrol test`, of `utterance_id`). A line holds `audio_filepath`
-(absolute), `duration`, `offset` for a part of a file, `text` and `lang` where known, the person as `speaker` (which
-speech processing reads) and as `label` (which speaker recognition reads), and what else is known; NeMo keeps keys that
-it does not know. Source: `parse_item` and `item_iter` in NeMo's `nemo/collections/common/parts/preprocessing`.
+Layout: `<split>_manifest.json` and `trials.txt` (`1 enrol test`, of `utterance_id`), of several lists
+`trials_<list>.txt`, and where they enrol models `models.txt` (`model utterance utterance ...`). A line holds
+`audio_filepath` (absolute), `duration`, `offset` for a part of a file, `text` and `lang` where known, the person as
+`speaker` (which speech processing reads) and as `label` (which speaker recognition reads), and what else is known; NeMo
+keeps keys that it does not know. Source: `parse_item` and `item_iter` in NeMo's
+`nemo/collections/common/parts/preprocessing`.
 
 It cannot name one channel of a file. No `sampling_rate` is written: NeMo's reader for Lhotse would take a file to be as
 long as its part.
@@ -15,7 +17,7 @@ from pathlib import Path
 from curate.export.beside import beside, refuse_side, write_trials
 from curate.export.outgoing import TOLD, Export, Outgoing
 
-CAN_HOLD = (*TOLD, "stretch", "split", "trials")
+CAN_HOLD = (*TOLD, "stretch", "split", "trials", "models")
 
 
 def write(out: Path, export: Export) -> None:

@@ -1,7 +1,7 @@
 """What goes out: the utterances of a benchmark that nothing dropped, under the people that they were found to be."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -94,21 +94,30 @@ class Outgoing:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One pair of utterance ids of a benchmark's test."""
+    """One pair of a list."""
 
-    enrol: str
-    test: str
+    enrol: str  # an utterance_id, or a model that the export has
+    test: str  # an utterance_id
     is_target: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """A benchmark as every form is handed it; utterances and trials can be gone through as often as needed."""
+    """A benchmark as every form is handed it; utterances and trials can be gone through as often as needed.
+
+    A model is enrolled in the place of one utterance: it is said of which utterances it is made.
+    """
 
     name: str  # of the benchmark
     splits: tuple[str, ...]
     utterances: Callable[[str], Iterator[Outgoing]]  # of one split, in the order of their ids
     mixed: Callable[[str], Iterator[Outgoing]]  # the same in an order that puts nobody's utterances together
-    trials: Callable[[], Iterator[Trial]]
+    lists: tuple[str, ...]  # of trials
+    trials: Callable[[str], Iterator[Trial]]  # of one list
     out: Path  # where the export will lie; absolute
     licence: str | None = None
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the utterances of each
+
+    def told_apart(self, trials: str) -> str:
+        """What the file of a list has in its name: nothing where `test` is the only one, else `_<list>`."""
+        return "" if self.lists == ("test",) else f"_{trials}"

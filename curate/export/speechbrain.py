@@ -1,6 +1,7 @@
 """SpeechBrain: a CSV and a JSON per split, for `DynamicItemDataset.from_csv` and `from_json`; both say the same.
 
-Layout: `<split>.csv`, `<split>.json` and `trials.txt` (`1 enrol test`). Columns: `ID,duration,wav,start,stop,spk_id` as
+Layout: `<split>.csv`, `<split>.json` and `trials.txt` (`1 enrol test`), of several lists `trials_<list>.txt`, and where
+they enrol models `models.txt` (`model utterance utterance ...`). Columns: `ID,duration,wav,start,stop,spk_id` as
 in the recipe for VoxCeleb, `wrd` as in that for LibriSpeech, then what else is known. `wav` is absolute, `start` and
 `stop` are samples of it, and every entry has every key, "" where nothing is known: SpeechBrain learns the keys from the
 first. Source: `load_data_csv` and `load_data_json` of speechbrain 1.1, and `recipes/VoxCeleb/voxceleb_prepare.py`.
@@ -19,7 +20,7 @@ from pathlib import Path
 from curate.export.beside import beside, refuse_side, write_trials
 from curate.export.outgoing import TOLD, Export, Outgoing
 
-CAN_HOLD = (*TOLD, "stretch", "split", "trials")
+CAN_HOLD = (*TOLD, "stretch", "split", "trials", "models")
 
 
 def write(out: Path, export: Export) -> None:

@@ -1,6 +1,7 @@
 """Lists as voxceleb_trainer reads them, and whatever else takes VoxCeleb's own.
 
-Layout: `<split>_list.txt` (`speaker path` a line) and `veri_<benchmark>.txt` (`1|0 enrol test`, both as paths); for
+Layout: `<split>_list.txt` (`speaker path` a line) and `veri_<benchmark>.txt` (`1|0 enrol test`, both as paths), of
+several lists `veri_<benchmark>_<list>.txt`; for
 `trainSpeakerNet.py --train_list OUT/train_list.txt --test_list OUT/veri_<benchmark>.txt`. See `DatasetLoader.py` and
 `SpeakerNet.py` of https://github.com/clovaai/voxceleb_trainer
 
@@ -26,6 +27,11 @@ CAN_HOLD = ("split", "trials")
 
 def write(out: Path, export: Export) -> None:
     """Raises ExportError for what no list can name. In memory are the paths of what the trials name."""
+    if export.models:
+        raise ExportError(
+            f"{next(iter(export.models))}: trials enrol models, and a list of VoxCeleb's form names files; expected a "
+            "benchmark whose trials are of two utterances, or another form"
+        )
     asked = in_trials(export)
     paths: dict[str, str] = {}
     for split in export.splits:
@@ -34,9 +40,11 @@ def write(out: Path, export: Export) -> None:
                 file.write(f"{quoted(one.speaker)} {path}\n")
                 if one.utterance in asked:
                     paths[one.utterance] = path
-    with (out / f"veri_{export.name}.txt").open("w", encoding="utf-8", newline="\n") as file:
-        for trial in export.trials():
-            file.write(f"{trial.is_target:d} {paths[trial.enrol]} {paths[trial.test]}\n")
+    for name in export.lists:
+        listed = out / f"veri_{export.name}{export.told_apart(name)}.txt"
+        with listed.open("w", encoding="utf-8", newline="\n") as file:
+            for trial in export.trials(name):
+                file.write(f"{trial.is_target:d} {paths[trial.enrol]} {paths[trial.test]}\n")
 
 
 def _with_paths(export: Export, split: str) -> Iterator[tuple[Outgoing, str]]:

@@ -1,9 +1,10 @@
 """WeSpeaker's lists: what its recipes have from their stage of data preparation on.
 
 Layout: `<split>/` with `raw.list` (JSON a line: key, wav, spk), `wav.scp`, `utt2spk`, `spk2utt`, `shard.list` with
-`shards/shards_<number>.tar`, each of 1,000 utterances as `<key>.spk` and `<key>.wav`; `trials/<benchmark>.kaldi`
-(`enrol test target|nontarget`) in the split that they are of. See `tools/make_raw_list.py`, `tools/make_shard_list.py`
-and `wespeaker/dataset/processor.py` of https://github.com/wenet-e2e/wespeaker
+`shards/shards_<number>.tar`, each of 1,000 utterances as `<key>.spk` and `<key>.wav`. A split has the trials that are
+of it, `trials/<benchmark>.kaldi` (`enrol test target|nontarget`), of several lists `trials/<benchmark>_<list>.kaldi`;
+and where they enrol models `model2utt`, which `tools/vector_mean.py --spk2utt` takes. See `tools/make_raw_list.py`,
+`tools/make_shard_list.py` and `wespeaker/dataset/processor.py` of https://github.com/wenet-e2e/wespeaker
 
 Shards take utterances in a mixed order, the same every time: WeSpeaker mixes no further than a few shards.
 
@@ -31,18 +32,18 @@ import soundfile
 from curate import audio
 from curate.corpora.kaldi_ids import quoted
 from curate.errors import ExportError
-from curate.export.beside import in_trials, require_whole_file, write_trials_of_splits
+from curate.export.beside import Named, in_trials, require_whole_file, write_trials_of_splits
 from curate.export.outgoing import Export, Outgoing
 from curate.export.sound import quantised
 
-CAN_HOLD = ("split", "trials")
+CAN_HOLD = ("split", "trials", "models")
 UTTERANCES_PER_SHARD = 1_000
 
 
 def write(out: Path, export: Export) -> None:
     """Raises ExportError for what no list can name. In memory are the ids of a split, and the audio of an utterance."""
     asked = in_trials(export)
-    named: dict[str, tuple[str, str]] = {}  # split and key of what the trials name
+    named: dict[str, Named] = {}
     for split in export.splits:
         if next(export.utterances(split), None) is None:
             continue  # WeSpeaker cannot load an empty list
@@ -51,8 +52,11 @@ def write(out: Path, export: Export) -> None:
         _write_shards(out / split, export.out / split, export.mixed(split))
         for one in export.utterances(split):
             if one.utterance in asked:
-                named[one.utterance] = split, one.utterance
-    write_trials_of_splits(export, named, lambda split: out / split / "trials" / f"{export.name}.kaldi")
+                named[one.utterance] = Named(split=split, key=one.utterance)
+    file_of = "trials/{0}{1}.kaldi".format
+    write_trials_of_splits(
+        out, export, named, file_of=lambda name: file_of(export.name, export.told_apart(name)), called=str
+    )
 
 
 def _write_lists(folder: Path, utterances: Iterator[Outgoing]) -> None:

@@ -26,6 +26,7 @@ from curate.export.chosen import (
     as_export,
     benchmark_of,
     in_order,
+    models_among,
     outgoing_rows,
     trials_among,
     with_audio,
@@ -68,7 +69,7 @@ def export_benchmark(
         if conversion is not None:
             sounds = converted(in_order(rows), conversion, folder / AUDIO, final=out / AUDIO, workers=workers)
             rows = with_audio(rows, sounds)
-        target.write(folder, as_export(name, rows, trials, out))
+        target.write(folder, as_export(name, rows, trials, models_among(catalog, name, rows), out))
         if conversion is not None and getattr(target, "HOLDS_AUDIO", False):
             shutil.rmtree(folder / AUDIO)
         sync(folder)

@@ -23,13 +23,14 @@ def trials_of(num_people, *, seed=0):
 
 def test_a_worked_comparison():
     """One system is right of everybody, the other of nobody: whoever is drawn, the difference is one."""
-    truth, people = np.array(["f", "m", "f"]), [np.array(["anna", "ben", "cleo"])]
-    right, wrong = truth, np.array(["m", "f", "m"])
+    truth, people = np.tile(["f", "m"], 5), [np.arange(10)]
+    right, wrong = truth, np.tile(["m", "f"], 5)
     rng = np.random.default_rng(0)
     found = compared(accuracy, right, wrong, truth, people, rng=rng, lower_is_better=False)
     assert (found.one, found.other) == (1, 0)
     assert (found.difference.value, found.difference.low, found.difference.high) == (1, 1, 1)
     assert (found.one_better, found.equal) == (1, 0)
+    assert found.p_value == 2 / 1001  # none of 1000 draws, and one more
     turned = compared(accuracy, wrong, right, truth, people, rng=rng, lower_is_better=False)
     assert (turned.difference.value, turned.one_better, turned.equal) == (-1, 0, 0)
 
@@ -38,12 +39,12 @@ def test_a_system_is_neither_better_nor_worse_than_itself():
     scores, is_target, sides = trials_of(12)
     found = compared(equal_error_rate, scores, 2 * scores, is_target, sides, rng=np.random.default_rng(0), num_draws=50)
     assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
-    assert (found.one_better, found.equal) == (0, 1)
+    assert (found.one_better, found.equal, found.p_value) == (0, 1, 1)
 
 
 def test_the_draws_are_those_of_people_and_the_same_for_both():
     scores, is_target, sides = trials_of(12)
-    worse = scores + np.random.default_rng(5).normal(size=len(scores))
+    worse = scores + 0.6 * np.random.default_rng(7).normal(size=len(scores))
     found = compared(equal_error_rate, scores, worse, is_target, sides, rng=np.random.default_rng(3), num_draws=40)
     drawn = [
         [equal_error_rate(one, is_target, weight=weight) for one in (scores, worse)]
@@ -54,6 +55,35 @@ def test_the_draws_are_those_of_people_and_the_same_for_both():
     expected = np.quantile(differences, [0.025, 0.975]) + value - differences.mean()
     assert (found.difference.low, found.difference.high) == pytest.approx(expected)
     assert found.one_better == (differences < 0).mean() > 0.7
+    moved = differences + value - differences.mean()
+    assert found.p_value == pytest.approx(2 * (1 + (moved >= 0).sum()) / 41)
+    assert (found.p_value < 0.05) == (found.difference.high < 0)
+
+
+def test_five_people_tell_no_difference():
+    scores, is_target, sides = trials_of(5)
+    found = compared(equal_error_rate, scores, -scores, is_target, sides, rng=np.random.default_rng(0), num_draws=20)
+    assert found.difference.value < -0.5
+    assert np.isnan([found.difference.low, found.difference.high, found.p_value]).all()
+
+
+def test_two_of_one_kind_are_hardly_ever_told_apart():
+    """Of forty comparisons of systems that differ by chance alone, five in a hundred should have p below 0.05."""
+    below = 0
+    for seed in range(40):
+        scores, is_target, sides = trials_of(25, seed=seed)
+        noise = np.random.default_rng([1, seed]).normal(size=(2, len(scores)))
+        found = compared(
+            equal_error_rate,
+            scores + noise[0],
+            scores + noise[1],
+            is_target,
+            sides,
+            rng=np.random.default_rng(seed),
+            num_draws=200,
+        )
+        below += found.p_value < 0.05
+    assert below <= 6
 
 
 def test_the_difference_of_two_alike_is_surer_than_either():
@@ -83,14 +113,15 @@ def test_where_draws_hardly_ever_define_the_figures_their_difference_has_no_inte
 
 
 def test_groups_worked_by_hand():
-    """Twelve people of f, all told rightly; two of m, one wrongly; of one nobody knows."""
+    """Twelve people of f, all told rightly, whom no draw parts; two of m, one wrongly; of one nobody knows."""
     truth = np.array(["x"] * 12 + ["x", "y"] + ["y"])
     said = np.array(["x"] * 12 + ["y", "y"] + ["y"])
     groups = np.array(["f"] * 12 + ["m"] * 2 + [None], dtype=object)
     people = [np.arange(15)]
     female, male, unknown = breakdown(groups, accuracy, said, truth, people, rng=np.random.default_rng(1))
     assert [one.name for one in (female, male, unknown)] == ["f", "m", "unknown"]
-    assert (female.figure.value, female.figure.low, female.figure.high, female.remark) == (1, 1, 1, "")
+    assert (female.figure.value, female.remark) == (1, "not defined in most draws of its people, or the same in all")
+    assert np.isnan([female.figure.low, female.figure.high]).all()
     assert (female.counts, female.num_people) == ({"x": 12}, 12)
     assert (male.figure.value, male.counts, male.num_people) == (0.5, {"x": 1, "y": 1}, 2)
     assert np.isnan([male.figure.low, male.figure.high]).all()
@@ -106,7 +137,7 @@ def test_a_group_of_one_kind_of_trial_has_no_figure_and_says_why():
     assert (both.name, both.counts, both.remark) == (
         "a",
         {"False": 1, "True": 24},
-        "not defined in most draws of its people",
+        "not defined in most draws of its people, or the same in all",
     )
     assert np.isfinite(both.figure.value)
     assert np.isnan(both.figure.low)

@@ -73,7 +73,7 @@ def is_side(members, duration_s, side):
         return False
     if side.max_duration_s is not None and (duration_s is None or duration_s > side.max_duration_s):
         return False
-    return all(m[column] in values for m in members for column, values in side.only)
+    return all(m[column] in values for m in members for column, values in side.only.items())
 
 
 @st.composite
@@ -108,9 +108,9 @@ sides = maybe(
         *[Side()] * 6,
         Side(min_duration_s=1.5),
         Side(max_duration_s=2.5),
-        Side(only=(("channel", (0,)),)),
-        Side(only=(("sex", ("female",)),)),
-        Side(only=(("language", ("vi", "xx")), ("corpus", ("x",)))),
+        Side(only={"channel": (0,)}),
+        Side(only={"sex": ("female",)}),
+        Side(only={"language": ("vi", "xx"), "corpus": ("x",)}),
     ]
 )
 

@@ -1,6 +1,7 @@
 """What the bootstrap over people promises."""
 
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,7 +10,16 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from benchmarks.classes import accuracy
-from benchmarks.intervals import NUM_DRAWS, Trials, central, estimate, person_intervals, weights
+from benchmarks.intervals import (
+    NUM_DRAWS,
+    Trials,
+    central,
+    estimate,
+    num_disjoint,
+    person_intervals,
+    unseen_rate,
+    weights,
+)
 from benchmarks.metrics import Costs, cllr, crossing, equal_error_rate, least_cost, min_dcf
 
 FIGURES = [crossing, partial(least_cost, costs=Costs())]
@@ -36,7 +46,7 @@ def repeated(trials: Trials, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 @settings(deadline=None, max_examples=10)
-@given(num_people=st.integers(5, 12), seed=st.integers(0, 2**32 - 1))
+@given(num_people=st.integers(10, 14), seed=st.integers(0, 2**32 - 1))
 def test_weighing_trials_is_writing_them_out_as_often_as_their_people_are_drawn(num_people, seed):
     trials = trials_of(num_people, rng=np.random.default_rng(seed))
     found = person_intervals(trials, FIGURES, rng=np.random.default_rng(seed))
@@ -50,9 +60,80 @@ def test_weighing_trials_is_writing_them_out_as_often_as_their_people_are_drawn(
     np.testing.assert_allclose(found, expected.T, atol=1e-12)
 
 
-def test_the_interval_of_scores_without_a_mistake_is_a_point():
+def test_the_interval_of_scores_without_a_mistake_has_an_end():
+    """Ten people with targets, five pairs of them: e is where (1 - e)^10 + (1 - e)^5 is 5 %; minDCF can be anything."""
     trials = trials_of(10, rng=np.random.default_rng(1), spread=0.0)
-    assert person_intervals(trials, FIGURES, rng=np.random.default_rng(1)) == [(0.0, 0.0), (0.0, 0.0)]
+    (low, high), of_cost = person_intervals(trials, FIGURES, rng=np.random.default_rng(1))
+    left = (-1 + np.sqrt(1 + 4 * 0.05)) / 2  # (1 - e)^5
+    assert (low, high) == (0, pytest.approx(1 - left ** (1 / 5)))
+    assert of_cost == (0, 1)
+    costs, more = Costs(p_target=0.4), trials_of(40, rng=np.random.default_rng(1), spread=0.0)
+    ((low, high),) = person_intervals(more, [partial(least_cost, costs=costs)], rng=np.random.default_rng(1))
+    assert (low, high) == (0, pytest.approx((1 - left ** (1 / 20)) * (1 + 0.6 / 0.4)))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([(0, 1), (1, 0), (2, 3)], 2),
+        ([(0, 1), (0, 2), (0, 3)], 1),  # all with one person
+        ([(0, 3), (1, 3), (3, 2)], 1),
+        ([(0, 1), (1, 2), (2, 3)], 2),
+        ([(1, 2), (0, 1), (2, 3)], 2),  # the first are taken in their order, whatever that of the rows
+        (list(combinations(range(9), 2)), 4),
+    ],
+)
+def test_pairs_with_nobody_in_common_worked_by_hand(pairs, expected):
+    assert num_disjoint(*np.array(pairs).T) == expected
+
+
+@pytest.mark.parametrize("whom", ["people fail all or none", "every trial may fail", "wolves"])
+@pytest.mark.parametrize("num_people", [10, 40])
+def test_the_end_of_no_mistakes_holds_the_truth(whom, num_people):
+    """Lists that come out without a mistake, of systems whose true error rate lies beyond the end: 5 % at most.
+
+    Were all people drawn to fail in all their trials or none, it would be as many as the end allows.
+    """
+    rng = np.random.default_rng(4)
+    trials = trials_of(num_people, rng=rng)
+    rate = unseen_rate(trials) + 1e-9
+    targets = trials.is_target
+    clean = 0
+    for _ in range(4_000):
+        if whom == "people fail all or none":
+            misses = (rng.random(num_people) < rate)[trials.enrol_person[targets]]
+            accepts = np.zeros((~targets).sum(), dtype=bool)
+            accepts[0] = rng.random() > (1 - rate) ** (num_people // 2)
+        elif whom == "every trial may fail":
+            misses, accepts = rng.random(targets.sum()) < rate, rng.random((~targets).sum()) < rate
+        else:  # who is one is accepted as anybody
+            wolf = rng.random(num_people) < 1 - np.sqrt(1 - rate)
+            misses = np.ones(1, dtype=bool)
+            accepts = (wolf[trials.enrol_person] | wolf[trials.test_person])[~targets]
+        clean += not misses.any() or not accepts.any()  # one kind without a mistake: a threshold may part the list
+    assert clean / 4_000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4_000)
+    if whom == "people fail all or none":
+        assert clean / 4_000 >= 0.04
+
+
+def test_intervals_hold_the_truth_where_most_lists_show_no_mistake():
+    """Twenty people who differ, and a true EER of 0.28 %: four of five lists are without a mistake."""
+    rng, own, apart, people = np.random.default_rng(1), 0.5, 6.5, np.arange(20)
+    one, other = np.triu_indices(20, 1)
+    enrolled, tested = np.append(np.repeat(people, 4), one), np.append(np.repeat(people, 4), other)
+    is_target = enrolled == tested
+    truth = ndtr(-apart / (np.sqrt(1 + own**2) + np.sqrt(1 + 2 * own**2)))
+    held = clean = 0
+    for _ in range(60):
+        as_target, as_other = own * rng.normal(size=(2, 20))
+        shift = np.where(is_target, apart + as_target[enrolled], as_other[enrolled] + as_other[tested])
+        scores = rng.normal(size=len(is_target)) + shift
+        trials = Trials(scores=scores, is_target=is_target, enrol_person=enrolled, test_person=tested)
+        ((low, high),) = person_intervals(trials, [crossing], rng=rng)
+        held += low <= truth <= high
+        clean += equal_error_rate(scores, is_target) == 0
+    assert clean >= 40
+    assert held >= 52
 
 
 def test_more_people_narrow_the_interval_around_the_figure():
@@ -65,14 +146,30 @@ def test_more_people_narrow_the_interval_around_the_figure():
     assert widths[1] < widths[0] / 2
 
 
-def test_one_person_gives_no_interval():
-    alone = Trials(
-        scores=np.array([1.0, 2.0]),
-        is_target=np.array([True, True]),
-        enrol_person=np.array([0, 0]),
-        test_person=np.array([0, 0]),
+@pytest.mark.parametrize("num_people", [1, 3, 9, 10])
+def test_fewer_than_ten_people_give_no_interval(num_people):
+    trials = trials_of(num_people, rng=np.random.default_rng(1))
+    assert np.isnan(person_intervals(trials, FIGURES, rng=np.random.default_rng(1))).all() == (num_people < 10)
+    found = estimate(
+        accuracy, np.tile([1, 2], 5), np.ones(10), [np.arange(10) % num_people], rng=np.random.default_rng(1)
     )
-    assert np.isnan(person_intervals(alone, FIGURES, rng=np.random.default_rng(1))).all()
+    assert found.value == 0.5
+    assert np.isnan([found.low, found.high]).all() == (num_people < 10)
+
+
+def test_as_many_people_are_asked_of_each_kind_of_trial():
+    """Many nontargets say nothing of misses that three people could have."""
+    trials = trials_of(20, rng=np.random.default_rng(1))
+    few = ~trials.is_target | (trials.enrol_person < 3)
+    columns = {name: getattr(trials, name)[few] for name in ("scores", "is_target", "enrol_person", "test_person")}
+    assert np.isnan(person_intervals(Trials(**columns), FIGURES, rng=np.random.default_rng(1))).all()
+
+
+def test_people_who_are_all_alike_give_no_interval():
+    alike = np.ones(12, dtype=bool)
+    found = estimate(accuracy, alike, alike, [np.arange(12)], rng=np.random.default_rng(1), bounds=(0, 1))
+    assert found.value == 1
+    assert np.isnan([found.low, found.high]).all()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -1,4 +1,6 @@
-"""EER and minDCF beside the ways of scikit-learn, WeSpeaker, Kaldi and SpeechBrain, written from their description."""
+"""EER and minDCF beside those of scikit-learn and SpeechBrain, and of WeSpeaker, Kaldi and voxceleb_trainer, whose ways
+are written from their description.
+"""
 
 import json
 import subprocess
@@ -11,7 +13,8 @@ from scipy.optimize import brentq
 from sklearn.metrics import det_curve, roc_curve
 
 from benchmarks.metrics import Costs, equal_error_rate, error_rates, min_dcf
-from tests.benchmarks.scores_made import costs, gaussian, trials, under
+from benchmarks.score_files import scores_of, trials_of
+from tests.benchmarks.scores_made import costs, gaussian, names_of, trials, under, write_scores
 
 
 def eer_by_bisection(false_accept, hit):
@@ -85,12 +88,31 @@ def eer_of_kaldi(scores, is_target):
 
 
 @given(trials(tied=False))
-def test_without_ties_kaldis_eer_is_a_point_of_our_curve_and_at_most_one_target_away(rows):
+def test_kaldi_takes_the_first_false_reject_rate_that_reaches_the_false_accept_rate(rows):
+    """It is a point of our curve, and ours lies in the step that ends there: at most one target lower."""
     accept, reject = error_rates(*rows)
-    num_targets = rows[1].sum()
-    found = eer_of_kaldi(*rows)
-    assert found == pytest.approx(min(reject[reject >= accept].min(), (num_targets - 1) / num_targets), abs=1e-12)
-    assert abs(found - equal_error_rate(*rows)) <= 1 / num_targets + 1e-12
+    found, eer = eer_of_kaldi(*rows), equal_error_rate(*rows)
+    step = 1 / rows[1].sum()
+    last = 1 - step  # its loop ends before the last target, whatever is above it
+    reached = reject[reject >= accept].min()
+    assert found == pytest.approx(min(reached, last), abs=1e-12)
+    assert eer <= reached + 1e-12
+    assert eer > reached - step - 1e-12
+    assert abs(found - eer) <= step + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("apart", [0.3, 2.0, 4.0])
+def test_the_eer_of_voxceleb_trainer_is_the_greater_rate_of_the_nearest_point(seed, apart):
+    """Its point is one of our curve, next to where ours crosses: as far from it as the two rates are apart there."""
+    scores, is_target = gaussian(seed, apart=apart)
+    accept, hit, _ = roc_curve(is_target, scores, drop_intermediate=False)
+    reject = 1 - hit
+    nearest = np.argmin(abs(reject - accept))
+    found = max(accept[nearest], reject[nearest])
+    ours = equal_error_rate(scores, is_target)
+    assert found >= ours - 1e-12
+    assert found - ours <= abs(reject[nearest] - accept[nearest]) + 1e-12
 
 
 OF_SPEECHBRAIN = """
@@ -127,3 +149,28 @@ def test_min_dcf_is_speechbrains_once_that_is_divided_and_eer_but_for_the_interp
         assert [under(min_dcf, how)(scores, is_target) for how in costs_] == pytest.approx(expected, rel=1e-6)
         tied = (scores == scores.round(1)).all()
         assert equal_error_rate(scores, is_target) == pytest.approx(eer, abs=0.02 if tied else 1 / is_target.sum())
+
+
+@pytest.mark.parametrize("form", ["kaldi", "wespeaker", "as-norm", "speechbrain", "voxceleb_trainer"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_on_one_file_of_scores_the_figures_are_those_of_the_tools_that_read_it(form, seed, tmp_path):
+    """WeSpeaker reads the third word of a line as score and its fourth as label; others are read by their columns."""
+    scores, is_target = gaussian(seed, num_trials=1_000)
+    pairs = names_of(1_000, seed=seed)
+    path, listed = tmp_path / "scores", tmp_path / "list"
+    path.write_text(write_scores(form, pairs, scores, is_target))
+    listed.write_text("".join(f"{int(one)} {a} {b}\n" for one, (a, b) in zip(is_target, pairs, strict=True)))
+    trials_ = trials_of(listed)
+    ours = scores_of(trials_, path), np.asarray(trials_["is_target"])
+    words = [line.split() for line in path.read_text().splitlines()]
+    column = {"speechbrain": 3, "voxceleb_trainer": 0}.get(form, 2)
+    theirs = np.array([float(line[column]) for line in words])
+    label = {"wespeaker": 3, "as-norm": 3, "speechbrain": 2}.get(form)
+    truth = is_target if label is None else np.array([line[label] in ("target", "1") for line in words])
+    points = list(rejecting_one_more(theirs, truth))
+    for p_target in (0.01, 0.001):
+        least = min(p_target * miss + (1 - p_target) * accept for miss, accept in points)
+        assert min_dcf(*ours, p_target=p_target) == pytest.approx(least / p_target, abs=1e-6)
+    accept, hit, _ = roc_curve(truth, theirs, drop_intermediate=False)
+    assert equal_error_rate(*ours) == pytest.approx(eer_by_bisection(accept, hit), abs=1e-6)
+    assert abs(equal_error_rate(*ours) - eer_of_kaldi(theirs, truth)) <= 1 / truth.sum()

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chi2
@@ -141,6 +142,9 @@ def test_models_are_made_of_one_session_each():
     assert len(chosen) > 2
     shuffled = test.take(pa.array(np.random.default_rng(1).permutation(len(test))))
     assert made_models(shuffled, 2, rng=np.random.default_rng(0)).to_pylist() == made
+    gone = test.filter(pc.not_equal(test["identity_id"], made[0]["model_id"]))
+    rest = made_models(gone, 2, rng=np.random.default_rng(0)).to_pylist()
+    assert rest == [row for row in made if row["model_id"] != made[0]["model_id"]], "the models of others stay"
     with pytest.raises(PipelineError, match="nobody of the test has a session of 4"):
         made_models(test, 4, rng=np.random.default_rng(0))
 
@@ -211,7 +215,7 @@ def test_vectors_go_with_their_rows_and_those_of_models_are_means():
         Rules(same=("sex",), not_same=("channel",), max_trials=3),  # tested, not numbered
         Rules(same=("sex",), max_trials=3, balance="pairs of people"),  # where all have as many
         Rules(same=("sex",), max_trials=3, balance="people"),
-        Rules(enrol=Side(only=(("channel", (0,)),)), max_trials=3),
+        Rules(enrol=Side(only={"channel": (0,)}), max_trials=3),
     ],
 )
 def test_every_pair_is_drawn_as_often(rule):
@@ -239,7 +243,7 @@ def test_every_pair_is_drawn_as_often(rule):
         (ANY, Rules(same=("sex",), test=Side(min_duration_s=9)), "`test of at least 9 s` took the last"),
         (
             ANY,
-            Rules(enrol=Side(only=(("sex", ("male",)),)), same=("sex",), test=Side(only=(("sex", ("female",)),))),
+            Rules(enrol=Side(only={"sex": ("male",)}), same=("sex",), test=Side(only={"sex": ("female",)})),
             "same sex",
         ),
         (Rules(balance="pairs of people"), ANY, "targets.balance"),
@@ -257,14 +261,16 @@ def test_errors_name_what_took_the_last(targets, nontargets, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"max_trials": 0}, "max_trials: 0"),
+        ({"max_trials": 0}, "(?s)max_trials.*greater than or equal to 1"),
         ({"min_cosine_quantile": 1.0}, "min_cosine_quantile"),
         ({"hardest_per_enrolment": 2, "balance": "people"}, "with balance"),
         ({"same": ("sex",), "different": ("sex",)}, "sex must be the same and not the same"),
+        ({"min_age_gap_years": "5"}, "(?s)min_age_gap_years.*valid integer"),
+        ({"sames": ("sex",)}, "(?s)sames.*Unexpected keyword"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused(wrong, message):
-    with pytest.raises(PipelineError, match=message):
+    with pytest.raises(ValueError, match=message):
         Rules(**wrong)
 
 

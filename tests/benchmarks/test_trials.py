@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.trials import list_names, make_trials, voxceleb_list
+from benchmarks.trials import make_trials
 from curate.catalog import conform
 from curate.errors import PipelineError
 from curate.schema import TRIALS
@@ -193,31 +193,3 @@ def test_where_a_kind_of_trial_cannot_be_had_the_error_says_what_would_help():
         make(table(("u1", "ann", "s1", "female"), ("u2", "ann", "s2", "female"), ("u3", "tom", "s1", "male")))
     with pytest.raises(PipelineError, match="trials: no"):
         make(table())
-
-
-def test_the_list_has_voxcelebs_form():
-    trials = make(WORKED, targets=1, nontargets=1)
-    text = voxceleb_list(trials, {f"u{i}": f"toy/u{i}.wav" for i in range(1, 8)})
-    assert text.endswith("\n")
-    lines = [line.split(" ") for line in text.splitlines()]
-    assert [line[0] for line in lines] == ["1", "0"]
-    expected = [[row["enrol_id"], row["test_id"]] for row in trials.to_pylist()]
-    assert [[name.removeprefix("toy/").removesuffix(".wav") for name in line[1:]] for line in lines] == expected
-
-
-@pytest.mark.parametrize(
-    ("utterance", "path", "name"),
-    [
-        ("toy/a/1", "a/1.wav", "toy/a/1.wav"),
-        ("toy/a%20b/1", "a b/1.flac", "toy/a%20b/1.flac"),
-        ("toy/a%20b", "a\u00a0b.wav", "toy/a%20b.wav"),
-        ("toy/a/1", "./a//1.wav", "toy/a/1.wav"),
-        ("toy/a/1-0", "a/1.wav", "toy/a/1-0"),  # a stretch of its file
-        ("toy/v1.2/one", "v1.2/one", "toy/v1.2/one"),
-        ("toy/v1.2/-x_", "v1.2/-x_.wav", "toy/v1.2/-x_.wav"),
-        ("toy/a.b", "a.b.wav", "toy/a.b.wav"),
-    ],
-)
-def test_a_list_calls_a_file_by_its_path_and_a_stretch_by_its_id(utterance, path, name):
-    rows = pa.table({"utterance_id": [utterance], "corpus": ["toy"], "path": [path]})
-    assert list_names(rows) == {utterance: name}

@@ -52,6 +52,12 @@ def years_of(subgroup):
         ("leq17", 30, "adult", "30-39"),
         ("leq17", 59, "adult", "50-59"),
         ("leq17", 60, "senior", "60-69"),
+        ("decades", 20, "20-39", "20-29"),
+        ("decades", 39, "20-39", "30-39"),
+        ("decades", 40, "40-59", "40-49"),
+        ("decades", 59, "40-59", "50-59"),
+        ("decades", 60, "60-69", "60-69"),
+        ("decades", 69, "60-69", "60-69"),
     ],
 )
 def test_a_known_age_has_the_group_and_subgroup_of_the_paper(scheme, age, group, subgroup):
@@ -84,6 +90,12 @@ def test_every_decade_of_common_voice_has_a_group_and_a_subgroup_in_leq29(decade
     assert label("leq17", *age_of(decade)).group == expected
 
 
+@pytest.mark.parametrize("decade", ["teens", "seventies", "eighties"])
+def test_who_is_younger_or_older_than_the_superclasses_has_none(decade):
+    assert label("decades", *age_of(decade)) == Label(unlabelled_because="no_group")
+    assert label("decades", 65, 75) == Label(unlabelled_because="straddles_groups")
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize(("youngest", "oldest"), [(-1, -1), (-1, 5), (121, 121), (60, 121), (40, 30), (200, 999)])
 def test_impossible_ages_are_not_labelled(scheme, youngest, oldest):
@@ -105,7 +117,9 @@ def test_a_range_that_straddles_subgroups_keeps_its_group():
 def test_groups_and_their_subgroups_partition_the_years(scheme):
     for age in range(OLDEST + 1):
         holding = [group for group in SCHEMES[scheme] if group.youngest <= age <= group.oldest]
-        assert [group.name for group in holding] == [label(scheme, age, age).group]
+        told = label(scheme, age, age)
+        assert [group.name for group in holding] == [name for name in [told.group] if name]
+        assert told.unlabelled_because == (None if holding else "no_group")
     for group in SCHEMES[scheme]:
         names = [group.subgroup(age, age) for age in range(group.youngest, group.oldest + 1)]
         spans = [years_of(name) for name in dict.fromkeys(names)]
@@ -122,7 +136,8 @@ def test_a_range_is_labelled_where_every_year_in_it_says_the_same(scheme, one, o
     told, groups, subgroups = label(scheme, youngest, oldest), {e.group for e in each}, {e.subgroup for e in each}
     assert told.group == (groups.pop() if len(groups) == 1 else None)
     assert told.subgroup == (subgroups.pop() if len(subgroups) == 1 else None)
-    assert told.unlabelled_because == (None if told.group else "straddles_groups")
+    outside = all(e.unlabelled_because == "no_group" for e in each)
+    assert told.unlabelled_because == (None if told.group else "no_group" if outside else "straddles_groups")
 
 
 spans = st.tuples(st.none() | st.integers(-5, 130), st.none() | st.integers(-5, 130))

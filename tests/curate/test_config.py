@@ -161,6 +161,11 @@ def test_what_is_not_said_has_the_value_that_is_documented(folder):
     assert pipeline.corpora[0].damaged == "refuse"
 
 
+def test_without_splits_there_is_no_benchmark(folder):
+    alone = {key: value for key, value in GOOD.items() if key not in ("splits", "trials")}
+    assert load_pipeline(as_file(folder, alone)).splits is None
+
+
 def test_a_limit_may_be_infinite(folder):
     pipeline = load_pipeline(as_file(folder, changed(("corpora", 0, "max_duration_s"), math.inf)))
     assert pipeline.corpora[0].max_duration_s == math.inf
@@ -188,6 +193,7 @@ def test_a_limit_may_be_infinite(folder):
         (changed(("seed",), True), "seed: True; expected a valid integer"),
         (changed(("seed",), dt.date(2020, 1, 2)), "seed: '2020-01-02'; expected a valid integer"),
         (changed(("splits",), 3), "splits: 3; expected an object"),
+        (without("splits"), "trials: there are none without splits; expected both sections, or neither"),
         (changed(("corpora",), {"name": "a"}), "corpora: {'name': 'a'}; expected a valid array"),
         (changed(("corpora", 0, "include"), "*.wav"), "corpora[0].include: '*.wav'; expected a valid array"),
         (changed(("corpora", 0, "min_duration_s"), "1"), "corpora[0].min_duration_s: '1'; expected a valid number"),

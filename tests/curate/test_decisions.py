@@ -179,7 +179,16 @@ BAO = {"sex": "male", "nationality": "Việt Nam"}
 SPOKEN = rows_of(
     UTTERANCES,
     [
-        told("a/1", "a/an", session_id="a/an/video 1", language="vi", transcript="xin chào", licence="CC0", **AN),
+        told(
+            "a/1",
+            "a/an",
+            session_id="a/an/video 1",
+            work_id="a/book",
+            language="vi",
+            transcript="xin chào",
+            licence="CC0",
+            **AN,
+        ),
         told("a/2", "a/an", **AN | {"age_min_years": 34, "age_max_years": 36}),
         told("b/1", "b/bao", session_id="b/bao/call", age_min_years=50, age_max_years=59, age_source="list", **BAO),
         told("b/2", "b/bao", age_min_years=61, age_max_years=61, age_conflict_years=3, accent="southern", **BAO),

@@ -1,6 +1,7 @@
 """What the data card promises: front matter that the hub can read, the counts of the tables, no harm by odd text."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -186,6 +187,19 @@ def test_the_counts_equal_the_tables():
     assert "\n1 target trial (two sessions of one person) and\n2 nontarget trials (two people of one sex)" in text
     assert "- hue/b = sai/x (similarity 0.875)\n" in text
     assert "Of the target trials 1 has a side without a known session" in text
+
+
+def test_the_card_of_a_pipeline_without_a_benchmark_ends_with_what_was_curated():
+    rows = {name: value for name, value in tables().items() if name not in ("splits", "trials", "results")}
+    alone = replace(pipeline(), splits=None)
+    matter, body = front_matter(card(alone, **rows))
+    assert {config["config_name"] for config in matter["configs"]} == {
+        *("utterances", "decisions", "identities", "age_labels"),
+    }
+    whole = card(pipeline(), **tables())
+    assert body.split("## Benchmarks\n")[0] == front_matter(whole)[1].split("## Benchmark `toy`\n")[0]
+    assert "`curate build` makes benchmarks of published designs from what it left" in body
+    assert "target trial" not in body
 
 
 def test_utterances_under_another_label_are_counted_under_it_and_by_the_corpus_they_lie_in():
@@ -400,3 +414,11 @@ def test_odd_labels_stay_in_their_line():
     text = card(pipeline(makers=("A\n# B", "C")), **rows | odd)
     assert "- hue/b # no heading = sai/x \\| y (similarity 0.875)\n" in text
     assert "Made by A # B, C.\n" in text
+
+
+def test_what_the_splits_share_is_told_where_it_was_looked_for():
+    row = ("LEAK", "sessions", "test and train", "2 with 1", 1, "2 of test, 1 of train", "")
+    text = card(pipeline(), **tables(), leakage=("Something leaks that should not: sessions.", [row]))
+    assert "\nSomething leaks that should not: sessions.\n\n| | what | between | compared |" in text
+    assert "\n| LEAK | sessions | test and train | 2 with 1 | 1 | 2 of test, 1 of train |  |\n\n1 target trial" in text
+    assert "leaks" not in card(pipeline(), **tables())

@@ -186,6 +186,7 @@ def test_status_says_what_each_step_last_did(curate, pipeline):
         "ages",
         "split",
         "trials",
+        "leakage",
         "score",
     )
     assert all(step in said for step in steps)

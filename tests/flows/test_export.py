@@ -108,7 +108,7 @@ def publish(catalog, benchmark):
     catalog.publish(SPLITS, rows_of(SPLITS, rows), part=benchmark, fingerprint="")
     test = [row["utterance_id"] for row in rows if row["split"] == "test"]
     trials = [
-        {"benchmark": benchmark, "enrol_id": a, "test_id": b, "is_target": people[a] == people[b]}
+        {"benchmark": benchmark, "list": "test", "enrol_id": a, "test_id": b, "is_target": people[a] == people[b]}
         for a, b in pairwise(test)
     ]
     catalog.publish(TRIALS, rows_of(TRIALS, trials), part=benchmark, fingerprint="")
@@ -346,7 +346,9 @@ def test_what_is_no_catalog_is_one_line(command, tmp_path, place):
     (tmp_path / "file").touch()
     code, _, error = command("export", tmp_path / place, tmp_path / "out", "--to", "kaldi")
     assert (code, error.count("\n")) == (1, 1)
-    assert error.startswith(f"curate: {tmp_path / place}: no splits; expected a catalog that `curate run` has filled")
+    assert error.startswith(
+        f"curate: {tmp_path / place}: no splits; expected a benchmark that `curate run` or `curate build` made"
+    )
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -110,7 +110,7 @@ def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_
     blocks = {file: file.stat().st_mtime_ns for file in (tmp_path / "catalog" / "cache" / "embeddings").rglob("*")}
     done = run(write_pipeline(tmp_path, iqr_factor=0.5))
     changed = [step.step for step in done if step.changed]
-    assert changed == ["clean", "review", "identities", "ages", "split", "trials", "score"]
+    assert changed == ["clean", "review", "identities", "ages", "split", "trials", "leakage", "score"]
     assert {file: file.stat().st_mtime_ns for file in blocks} == blocks
 
 

@@ -22,6 +22,7 @@ FILLED = {
     "sex": "sex",
     "age": "age_years",
     "session": "session",
+    "work": "work",
     "accent": "accent",
     "nationality": "nationality",
     "licence": "licence",

@@ -294,8 +294,40 @@ def test_trials_name_utterances_and_models_of_all_that_a_speaker_said(root, sect
         PublishedTrial(list="test/trials", enrol="dung", enrol_list="test/spk2utt", test="chi-2", is_target=False),
     ]
     assert list(KALDI.enrolments(root, settings)) == [
+        Enrolment(list="test/model2utt", model="m", utterance="chi-1"),
+        Enrolment(list="test/model2utt", model="m", utterance="chi-2"),
         Enrolment(list="test/spk2utt", model="dung", utterance="dung-1"),
     ]
+
+
+def test_models_are_of_the_utterances_that_their_list_says_also_where_a_speaker_has_the_name(root, section):
+    say(root, "test/model2utt", "dung  chi-1\tdung-1\nm=20x chi-2\n")
+    say(root, "test/trials", "m=20x chi-1 target\ndung chi-2 nontarget\nchi dung-1 nontarget\n")
+    settings = section("kaldi", root)
+    assert [(one.enrol, one.enrol_list) for one in KALDI.published_trials(root, settings)] == [
+        ("m x", "test/model2utt"),
+        ("dung", "test/model2utt"),
+        ("chi", "test/spk2utt"),
+    ]
+    assert [(one.list, one.model, one.utterance) for one in KALDI.enrolments(root, settings)] == [
+        ("test/model2utt", "dung", "chi-1"),
+        ("test/model2utt", "dung", "dung-1"),
+        ("test/model2utt", "m x", "chi-2"),
+        ("test/spk2utt", "chi", "chi-1"),
+        ("test/spk2utt", "chi", "chi-2"),
+    ]
+
+
+def test_a_model_of_nobody_or_in_two_directories_is_an_error(root, section):
+    say(root, "test/model2utt", "m chi-1\nn chi-9\n")
+    with pytest.raises(CorpusError, match=r"model2utt:2: 'chi-9' is not in utt2spk; expected an utterance"):
+        list(KALDI.enrolments(root, section("kaldi", root)))
+    say(root, "test/model2utt", "m chi-1\n")
+    say(root, "train/model2utt", "m an-1\n")
+    with pytest.raises(
+        CorpusError, match=r"model2utt:1: model 'm' again, after test/model2utt; expected one of a name"
+    ):
+        list(KALDI.published_trials(root, section("kaldi", root)))
 
 
 def test_trials_without_a_key_are_of_unknown_answer(root, section):
@@ -348,7 +380,18 @@ def test_ids_that_others_made_are_taken_as_they_are(key):
     assert names_of("an", key) == ("an", key)
 
 
-DAMAGED = ("wav.scp", "utt2spk", "spk2utt", "spk2gender", "segments", "text", "utt2age", "reco2dur", "trials")
+DAMAGED = (
+    "wav.scp",
+    "utt2spk",
+    "spk2utt",
+    "spk2gender",
+    "segments",
+    "text",
+    "utt2age",
+    "reco2dur",
+    "trials",
+    "model2utt",
+)
 ODD = st.sampled_from(
     [b"\xef\xbb\xbf", b"\r\n", b"\0", b"\xff", b'"', b"'", b" | ", b"\t", b"../", b"/etc/", "ẵ".encode()]
 )

@@ -1,4 +1,4 @@
-"""LibriSpeech: subsets, readers, chapters, transcripts, and the reader with pipes in his name."""
+"""LibriSpeech: subsets, readers, chapters and their books, transcripts, and the reader with pipes in his name."""
 
 import pytest
 
@@ -39,9 +39,10 @@ def test_a_row_says_reader_chapter_subset_sex_and_transcript(librispeech):
 
 def test_the_small_corpus_is_read_to_exactly_these_rows(librispeech):
     def row(subset, reader, chapter, number, transcript=None):
+        book = {"1": "121", "5": "121", "7": "1023"}[chapter]
         path = f"{subset}/{reader}/{chapter}/{reader}-{chapter}-{number}.flac"
         told = {"speaker": reader, "session": chapter, "corpus_split": subset, "transcript": transcript}
-        return Described(path=path, sex="male", language="en", **told)
+        return Described(path=path, sex="male", work=book, language="en", **told)
 
     assert list(read(librispeech).values()) == [
         row("dev-clean", "9", "1", "0000"),
@@ -72,7 +73,7 @@ def test_transcripts_are_known_by_the_whole_id_and_one_that_is_missing_is_no_oth
 
 def test_a_byte_order_mark_windows_lines_and_tabs_do_no_harm(librispeech):
     expected = read(librispeech)
-    for name in ("SPEAKERS.TXT", TRANSCRIPTS):
+    for name in ("SPEAKERS.TXT", "CHAPTERS.TXT", TRANSCRIPTS):
         text = (librispeech / name).read_text(encoding="utf-8").replace("60-5-0001 ", "60-5-0001\t")
         (librispeech / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n\r\n").encode())
     assert read(librispeech) == expected
@@ -91,6 +92,7 @@ def test_without_the_list_of_readers_nothing_is_read(librispeech):
 
 
 SPEAKER = b"60 | M | dev-clean | 8 | Simon\n"
+CHAPTER = b"1 | 9 | 8 | dev-clean | 219 | 121 | Chapter\n"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,23 @@ SPEAKER = b"60 | M | dev-clean | 8 | Simon\n"
         ("SPEAKERS.TXT", b"14 | 8 | dev-clean | F | Zoe\n", "1: sex '8'; expected m or f"),
         ("SPEAKERS.TXT", SPEAKER * 2, "2: reader '60' again; expected one line a reader"),
         ("SPEAKERS.TXT", "60 | M | dev-clean | 8 | Zoë\n".encode("latin-1"), " byte 27 is no UTF-8; expected text in"),
+        (
+            "CHAPTERS.TXT",
+            b";\n1 | 9 | 8.00 | dev-clean | 219 | 121\n",
+            "2: line '1 | 9 | 8.00 | dev-clean | 219 | 121'; ex",
+        ),
+        (
+            "CHAPTERS.TXT",
+            CHAPTER.replace(b"121", b""),
+            "1: line '1 | 9 | 8 | dev-clean | 219 |  | Chapter'; expected ID |",
+        ),
+        (
+            "CHAPTERS.TXT",
+            CHAPTER.replace(b"1 |", b"a |", 1),
+            "1: line 'a | 9 | 8 | dev-clean | 219 | 121 | Chapter'; exp",
+        ),
+        ("CHAPTERS.TXT", CHAPTER * 2, "2: chapter 1 again; expected one line a chapter"),
+        ("CHAPTERS.TXT", CHAPTER + b"\xff", " byte 44 is no UTF-8; expected text in UTF-8"),
         (TRANSCRIPTS, b"60-5-0000 A B\n60-5-0001\n", "2: line '60-5-0001'; expected an utterance and its text"),
         (TRANSCRIPTS, b"60-5-0000 A\n60-5-0000 B\n", "2: '60-5-0000' again; expected one line for each"),
         (TRANSCRIPTS, b"60-5-0000 \xff\n", " byte 10 is no UTF-8; expected text in UTF-8"),
@@ -144,6 +163,7 @@ def test_remarks_tell_what_differs_from_the_published_corpus_and_where_transcrip
         "SPEAKERS.TXT names 1 readers of dev-clean; published are 40",
         "SPEAKERS.TXT names 1 readers of train-clean-100; published are 251",
         "1 readers lie in dev-clean, but are readers of train-clean-100 in SPEAKERS.TXT",
+        "1 chapters have no line in CHAPTERS.TXT, such as 8",
         "3 chapters come without transcripts, such as dev-clean/60/8",
         "1 utterances have no line in the transcripts of their chapter, such as 60-5-0000",
         "1 lines of transcripts have no audio, such as 60-5-0002",
@@ -159,6 +179,19 @@ def test_a_piece_of_the_corpus_is_nothing_to_remark_on(librispeech):
     assert remarks(librispeech) == []
 
 
+def test_a_chapter_that_the_list_lacks_is_of_no_book_and_so_are_all_without_the_list(librispeech):
+    (librispeech / "CHAPTERS.TXT").write_text(
+        "7 | 60 | 9.77 | train-clean-100 | 53 | 1023 | In Chancery | Bleak House\n"
+    )
+    assert [row.work for row in read(librispeech).values()] == [None, None, None, "1023"]
+    assert "2 chapters have no line in CHAPTERS.TXT, such as 1" in remarks(librispeech)
+    (librispeech / "CHAPTERS.TXT").unlink()
+    assert {row.work for row in read(librispeech).values()} == {None}
+    assert "CHAPTERS.TXT is not there: of no chapter is it known which book it is of" in remarks(librispeech)
+    (librispeech / "CHAPTERS.TXT").symlink_to("nowhere")
+    assert {row.work for row in read(librispeech).values()} == {None}
+
+
 def test_checksums_are_of_the_seven_archives():
     sums = READERS["librispeech"].CHECKSUMS
     assert len(sums) == len(set(sums.values())) == 7
@@ -172,7 +205,7 @@ def test_damaged_metadata_is_rows_or_one_line_that_says_what_is_wrong(librispeec
         assert [row.path for row in read(librispeech).values()] == paths
         remarks(librispeech)
 
-    damage(librispeech, ["SPEAKERS.TXT", TRANSCRIPTS], reading, divider=b"|")
+    damage(librispeech, ["SPEAKERS.TXT", "CHAPTERS.TXT", TRANSCRIPTS], reading, divider=b"|")
 
 
 @pytest.mark.real
@@ -190,6 +223,9 @@ def test_the_real_pieces_have_the_readers_and_chapters_that_they_should(corpora)
     }
     assert len({(row.speaker, row.session) for row in by_subset["train-clean-100"]}) == 6
     assert {row.sex for row in rows} == {"female", "male"}
+    books = {(row.speaker, row.session): row.work for row in rows}  # as CHAPTERS.TXT has them, looked up by eye
+    assert (books["19", "198"], books["19", "227"], books["26", "495"]) == ("121", "121", "376")
+    assert None not in books.values()
 
 
 @pytest.mark.real

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from curate.corpora import READERS
-from curate.corpora.described import Described, PublishedTrial
+from curate.corpora.described import Described, Enrolment, PublishedTrial
 from curate.errors import CorpusError
 
 WESPEAKER = READERS["wespeaker"]
@@ -125,6 +125,25 @@ def test_trials_are_read_from_beside_their_list(root, section):
     ]
 
 
+def test_a_trial_may_enrol_a_model_of_the_list_beside(root, section):
+    (root / "test/model2utt").write_text("m a b\na b\n")  # what is an utterance is no model
+    (root / "test/trials/toy.kaldi").write_text("m b target\na b nontarget\n")
+    settings = section("wespeaker", root)
+    assert list(WESPEAKER.published_trials(root, settings)) == [
+        PublishedTrial(list="test/toy", enrol="m", enrol_list="test/model2utt", test="b", is_target=True),
+        PublishedTrial(list="test/toy", enrol="a", test="b", is_target=False),
+    ]
+    told = [Enrolment(list="test/model2utt", model="m", utterance=one) for one in ("a", "b")]
+    assert list(WESPEAKER.enrolments(root, settings))[:2] == told
+    (root / "train/trials").mkdir()
+    (root / "train/trials/toy.kaldi").write_text("m an/1/x.wav target\n")  # of another split
+    with pytest.raises(CorpusError, match=r"train/trials/toy\.kaldi:1: 'm' is in no raw\.list; expected an utterance"):
+        list(WESPEAKER.published_trials(root, settings))
+    (root / "test/model2utt").write_text("m a z\n")
+    with pytest.raises(CorpusError, match=r"model2utt:1: 'z' is in no raw\.list; expected an utterance"):
+        list(WESPEAKER.enrolments(root, settings))
+
+
 def test_a_trial_of_nobody_is_an_error(root, section):
     (root / "test/trials/toy.kaldi").write_text("a b target\na z target\n")
     with pytest.raises(CorpusError, match=r"toy\.kaldi:2: 'z' is in no raw\.list; expected an utterance"):
@@ -150,13 +169,14 @@ def hold_the_promise(root, settings):
     with noting(told):
         rows += WESPEAKER.rows(root, settings)
         list(WESPEAKER.published_trials(root, settings))
+        list(WESPEAKER.enrolments(root, settings))
     assert all(".." not in row.path.split("/") and not row.path.startswith("/") for row in rows)
     assert [len(text.splitlines()) for text in told] in ([], [1])
 
 
 @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    name=st.sampled_from(["train/raw.list", "test/raw.list", "test/trials/toy.kaldi"]),
+    name=st.sampled_from(["train/raw.list", "test/raw.list", "test/trials/toy.kaldi", "test/model2utt"]),
     cut=st.tuples(st.integers(0, 200), st.integers(0, 30)),
     put=st.lists(ODD | st.binary(max_size=3), max_size=3).map(b"".join),
 )

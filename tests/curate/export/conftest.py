@@ -118,7 +118,8 @@ def export(tmp_path) -> Export:
         splits=("test", "train"),
         utterances=lambda split: (one for one in every if one.split == split),
         mixed=lambda split: (one for one in reversed(every) if one.split == split),
-        trials=lambda: iter(trials),
+        lists=("test",),
+        trials=lambda _: iter(trials),
         out=tmp_path / "out",
         licence="CC-BY-4.0",
     )

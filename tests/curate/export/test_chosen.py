@@ -15,6 +15,7 @@ from curate.export.chosen import (
     benchmark_of,
     each_trial,
     in_order,
+    models_among,
     outgoing_rows,
     trials_among,
     with_audio,
@@ -108,13 +109,15 @@ def publish(catalog, benchmark, split, pairs=PAIRS):
         for one, name in split.items()
     ]
     catalog.publish(SPLITS, rows_of(SPLITS, rows), part=benchmark, fingerprint="")
-    trials = [{"benchmark": benchmark, "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in pairs]
+    trials = [
+        {"benchmark": benchmark, "list": "test", "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in pairs
+    ]
     catalog.publish(TRIALS, rows_of(TRIALS, trials), part=benchmark, fingerprint="")
 
 
 def exported(catalog, **length):
     rows = outgoing_rows(catalog, "toy", **length)
-    return as_export("toy", rows, trials_among(catalog, "toy", rows), Path("/out"))
+    return as_export("toy", rows, trials_among(catalog, "toy", rows), models_among(catalog, "toy", rows), Path("/out"))
 
 
 # -------------------------------------------------------------------------------------------------------------- chosen
@@ -206,10 +209,10 @@ def test_the_whole_has_a_licence_where_all_of_it_has_one(catalog, licences, said
 
 def test_many_rows_are_as_few(catalog, monkeypatch):
     rows = outgoing_rows(catalog, "toy")
-    whole, trials = list(in_order(rows)), list(exported(catalog).trials())
+    whole, trials = list(in_order(rows)), list(exported(catalog).trials("test"))
     monkeypatch.setattr(chosen, "ROWS_AT_ONCE", 2)
     assert list(in_order(rows)) == whole
-    assert list(exported(catalog).trials()) == trials
+    assert list(exported(catalog).trials("test")) == trials
 
 
 def test_what_was_moved_goes_out_as_its_new_labels(catalog):
@@ -247,7 +250,7 @@ def test_a_session_goes_along_under_the_name_of_the_new_label(catalog):
 def test_what_is_too_short_or_too_long_stays_with_its_trials(catalog, length, left, num_trials):
     export = exported(catalog, **length)
     there = {one.utterance for split in export.splits for one in export.utterances(split)}
-    trials = list(export.trials())
+    trials = list(export.trials("test"))
     assert (there, len(trials)) == (left, num_trials)
     assert {side for one in trials for side in (one.enrol, one.test)} <= there
 
@@ -260,12 +263,12 @@ def test_a_length_that_nothing_has_is_an_error(catalog, length):
 
 def test_trials_are_those_of_the_benchmark_in_its_order(catalog):
     publish(catalog, "other", SPLIT, [("a/an/9", "a/an/1", True)])
-    assert list(exported(catalog).trials()) == [Trial(enrol=a, test=b, is_target=same) for a, b, same in PAIRS]
+    assert list(exported(catalog).trials("test")) == [Trial(enrol=a, test=b, is_target=same) for a, b, same in PAIRS]
 
 
 def test_a_benchmark_without_trials_has_none(catalog):
     publish(catalog, "toy", SPLIT, [])
-    assert list(exported(catalog).trials()) == []
+    assert list(exported(catalog).trials("test")) == []
 
 
 # -------------------------------------------------------------------------------------------------------------- faults
@@ -288,7 +291,9 @@ def test_one_of_several_must_be_named(catalog):
 @pytest.mark.parametrize("place", ["nowhere", "catalog/corpora", "file"])
 def test_where_there_is_no_catalog_is_an_error(catalog, tmp_path, name, place):
     (tmp_path / "file").touch()
-    with pytest.raises(ExportError, match=rf"{place}: no splits; expected a catalog that `curate run` has filled$"):
+    with pytest.raises(
+        ExportError, match=rf"{place}: no splits; expected a benchmark that `curate run` or `curate build` made$"
+    ):
         benchmark_of(Catalog(tmp_path / place), name)
 
 

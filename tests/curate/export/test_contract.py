@@ -21,7 +21,7 @@ from curate.export import FORMS, form
 from curate.export.sound import Conversion, converted
 
 TOLD = ("sex", "age", "session", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
-KNOWN = (*TOLD, "channel", "stretch", "split", "trials")
+KNOWN = (*TOLD, "channel", "stretch", "split", "trials", "models")
 forms = pytest.mark.parametrize("name", FORMS)
 
 
@@ -159,7 +159,7 @@ def test_text_is_utf_8_with_plain_ends_of_lines(name, with_audio):
 
 @forms
 def test_a_benchmark_without_trials_can_go_out(name, with_audio):
-    assert contents(written(name, replace(with_audio, trials=lambda: iter(()))))
+    assert contents(written(name, replace(with_audio, trials=lambda _: iter(()))))
 
 
 @forms

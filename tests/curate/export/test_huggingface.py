@@ -88,7 +88,9 @@ def test_datasets_loads_every_split_and_the_trials_and_hears_what_the_source_hol
     first, *rows = (json.loads(line) for line in done.stdout.splitlines())
     assert first == {"configurations": ["toy", "trials-toy"], "default": "toy"}
     trials = [row for name, split, row in rows if (name, split) == ("trials-toy", "test")]
-    assert trials == [{"enrol": one.enrol, "test": one.test, "is_target": one.is_target} for one in export.trials()]
+    assert trials == [
+        {"enrol": one.enrol, "test": one.test, "is_target": one.is_target} for one in export.trials("test")
+    ]
     for split in export.splits:
         loaded = [row for name, part, row in rows if (name, part) == ("toy", split)]
         assert [row["utterance_id"] for row in loaded] == ORDER[split]
@@ -206,7 +208,7 @@ def test_shards_and_row_groups_are_bounded(export, monkeypatch):
 
 
 def test_a_split_without_utterances_is_a_shard_without_rows(export):
-    out = write(replace(export, splits=("train", "dev"), trials=lambda: iter([])))
+    out = write(replace(export, splits=("train", "dev"), trials=lambda _: iter([])))
     assert table(out, "data/dev-00000-of-00001.parquet") == []
     assert table(out, "trials/test-00000-of-00001.parquet") == []
 
@@ -244,14 +246,18 @@ def test_audio_that_changed_since_it_was_scanned_is_an_error(export):
             return (replace(one, content_sha256="0" * 64) for one in export.utterances(split))
 
         out = export.out.with_name(split)
-        stale = replace(export, splits=(split,), utterances=scanned_before, trials=lambda: iter(()), out=out)
+        stale = replace(export, splits=(split,), utterances=scanned_before, trials=lambda _: iter(()), out=out)
         with pytest.raises(CorpusError, match="changed since it was scanned"):
             write(stale)
 
 
 def test_a_split_that_hugging_face_does_not_allow_is_an_error(export):
-    with pytest.raises(ExportError, match="split 'dev-clean'; expected letters, digits and underscores"):
-        write(replace(export, splits=("dev-clean",)))
+    with pytest.raises(ExportError, match=r"^split 'dev clean'; expected letters, digits and underscores"):
+        write(replace(export, splits=("dev clean",)))
+    with pytest.raises(ExportError, match=r"^splits 'a-b' and 'a_b' are both 'a_b' there; expected one of them$"):
+        huggingface.write(export.out, replace(export, splits=("a-b", "a_b")))
+    with pytest.raises(ExportError, match=r"^list 'a b'; expected letters"):
+        huggingface.write(export.out, replace(export, lists=("a b",)))
 
 
 def test_what_is_written_is_read_again_as_it_was(export):

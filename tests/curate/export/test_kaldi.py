@@ -80,7 +80,7 @@ def test_an_export_read_again_is_what_was_exported(export, tmp_path):
         for field in ("sex", "age_years", "session", "accent", "nationality", "language", "transcript", "licence"):
             assert getattr(row, field) == getattr(one, field), field
     assert [(one.enrol, one.test, one.is_target) for one in trials] == [
-        (one.enrol, one.test, one.is_target) for one in export.trials()
+        (one.enrol, one.test, one.is_target) for one in export.trials("test")
     ]
 
 
@@ -170,7 +170,7 @@ def test_words_that_kaldi_keeps_to_itself_stay_out_of_its_text(export):
 
 
 def test_a_split_of_nobody_makes_no_directory(export):
-    out = write(replace(export, splits=("dev", "train"), trials=lambda: iter(())))
+    out = write(replace(export, splits=("dev", "train"), trials=lambda _: iter(())))
     assert [path.name for path in out.iterdir()] == ["train"]
 
 
@@ -226,7 +226,7 @@ def test_lhotse_takes_an_export_of_plain_files(export, sound_files):
     for name, every in (("plain", plain), ("cut", cut)):
         given = replace(export, out=export.out / name, utterances=lambda _, every=every: iter(every), splits=("train",))
         given.out.mkdir(parents=True)
-        kaldi.write(given.out, replace(given, trials=lambda: iter(())))
+        kaldi.write(given.out, replace(given, trials=lambda _: iter(())))
         recordings, supervisions, _ = load_kaldi_data_dir(given.out / "train", sampling_rate=16_000)
         validate(recordings, read_data=True)
         validate(supervisions)
@@ -300,4 +300,4 @@ def test_a_path_of_two_lines_is_an_error(export):
 def test_a_trial_across_splits_is_an_error(export):
     across = Trial(enrol="studio/an/1/x", test="calls/call%207-c0-0000500", is_target=True)
     with pytest.raises(ExportError, match=r"x in train and calls/call%207-c0-0000500 in test; expected both in one"):
-        write(replace(export, trials=lambda: iter([across])))
+        write(replace(export, trials=lambda _: iter([across])))

@@ -197,7 +197,8 @@ def test_lhotse_reads_real_speech_through_an_export(lhotse, corpora, tmp_path):
         splits=("test",),
         utterances=lambda _: iter(sent),
         mixed=lambda _: iter(sent),
-        trials=lambda: iter(()),
+        lists=("test",),
+        trials=lambda _: iter(()),
         out=out,
     )
     writer.write(out, export)
@@ -222,6 +223,6 @@ def test_a_stretch_that_ends_a_little_past_its_file_ends_with_it(export):
         return (replace(one, duration_s=1.76) for one in export.utterances(split) if "dũng" in one.utterance)
 
     export.out.mkdir()
-    writer.write(export.out, replace(export, utterances=past, trials=lambda: iter(())))
+    writer.write(export.out, replace(export, utterances=past, trials=lambda _: iter(())))
     (row,) = rows(export.out, "supervisions", "test")
     assert row["start"] + row["duration"] == 2.0

@@ -75,7 +75,10 @@ def filled(root, corpora, said):
     ]
     made.publish(SPLITS, rows_of(SPLITS, split), part="b", fingerprint="")
     made.publish(DECISIONS, rows_of(DECISIONS, []), part="clean", fingerprint="")
-    trials = [{"benchmark": "b", "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in sorted(PAIRS)]
+    trials = [
+        {"benchmark": "b", "list": "test", "enrol_id": a, "test_id": b, "is_target": same}
+        for a, b, same in sorted(PAIRS)
+    ]
     made.publish(TRIALS, rows_of(TRIALS, trials), part="b", fingerprint="")
     return made
 

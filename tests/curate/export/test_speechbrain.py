@@ -182,6 +182,6 @@ def test_a_stretch_that_ends_a_little_past_its_file_ends_with_it(export):
         return (replace(one, duration_s=1.76) for one in export.utterances(split) if "dũng" in one.utterance)
 
     export.out.mkdir()
-    speechbrain.write(export.out, replace(export, utterances=past, trials=lambda: iter(())))
+    speechbrain.write(export.out, replace(export, utterances=past, trials=lambda _: iter(())))
     (row,) = json.loads((export.out / "test.json").read_text(encoding="utf-8")).values()
     assert row["stop"] == 32_000

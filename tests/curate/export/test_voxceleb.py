@@ -17,7 +17,7 @@ def of_train(export, **more):
     """Two whole files, whose paths have no blanks."""
     whole = [one for one in export.utterances("train") if one.speaker == "studio/an"]
     trials = [Trial(enrol=X1, test=X2, is_target=True), Trial(enrol=X2, test=X1, is_target=False)]
-    given = {"utterances": lambda _: iter(whole), "splits": ("train",), "trials": lambda: iter(trials)}
+    given = {"utterances": lambda _: iter(whole), "splits": ("train",), "trials": lambda _: iter(trials)}
     return replace(export, **given | more)
 
 

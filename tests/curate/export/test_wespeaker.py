@@ -20,7 +20,7 @@ X1, X2, Y = "studio/an/1/x", "studio/an/2/x", "studio/an-b/y%20z"
 def of_train(export, **more):
     """The same benchmark with its whole files alone."""
     trials = [Trial(enrol=X1, test=X2, is_target=True), Trial(enrol=X1, test=Y, is_target=False)]
-    return replace(export, splits=("train",), trials=lambda: iter(trials), **more)
+    return replace(export, splits=("train",), trials=lambda _: iter(trials), **more)
 
 
 def write(export):
@@ -62,7 +62,7 @@ def test_an_export_read_again_has_the_same_names_files_and_trials(export, tmp_pa
     ]
     assert told == [(one.utterance, one.speaker, one.file, one.split) for one in blank("train")]
     trials = [(one.enrol, one.test, one.is_target) for one in reader.published_trials(tmp_path, settings)]
-    assert trials == [(one.enrol, one.test, one.is_target) for one in given.trials()]
+    assert trials == [(one.enrol, one.test, one.is_target) for one in given.trials("test")]
 
 
 def loaded(path):
@@ -84,7 +84,10 @@ def test_shards_hold_what_the_list_names_as_the_loader_takes_them_apart(export):
         return (replace(one, utterance=f"{one.utterance}.a.b") for one in export.utterances(split))
 
     given = replace(
-        of_train(export), utterances=dotted, mixed=lambda split: reversed(list(dotted(split))), trials=lambda: iter(())
+        of_train(export),
+        utterances=dotted,
+        mixed=lambda split: reversed(list(dotted(split))),
+        trials=lambda _: iter(()),
     )
     out = write(given)
     (shard,) = (out / "train/shard.list").read_text(encoding="utf-8").splitlines()

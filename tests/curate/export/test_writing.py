@@ -74,7 +74,9 @@ def catalog(tmp_path):
     made.publish(SPLITS, rows_of(SPLITS, split), part="b", fingerprint="")
     made.publish(DECISIONS, rows_of(DECISIONS, []), part="clean", fingerprint="")
     pairs = [("toy/an", "toy/call-c0-0.0", True), ("toy/an", "toy/call-c1-0.0", False), ("toy/an", "toy/chi", False)]
-    trials = [{"benchmark": "b", "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in pairs]
+    trials = [
+        {"benchmark": "b", "list": "test", "enrol_id": a, "test_id": b, "is_target": same} for a, b, same in pairs
+    ]
     made.publish(TRIALS, rows_of(TRIALS, trials), part="b", fingerprint="")
     return made
 

@@ -24,6 +24,7 @@ call-B sox wav/call.wav -t wav - remix 2 |
     "data/test/utt2spk": "chi-1 chi\nchi-2 chi\ndung-1 dung\n",
     "data/test/reco2dur": "call-A 0.1\ncall-B 0.1\n",
     "data/test/trials": "chi-1 chi-2 target\nchi-1 dung-1 nontarget\ndung chi-2 nontarget\n",
+    "data/test/model2utt": "m chi-1 chi-2\n",
 }
 
 

@@ -9,6 +9,7 @@ FILES = {
 {"key": "b", "speaker": "dũng", "wav": "sox wav/7.wav -t wav - remix 2 |", "vad": [["0.02", "0.04"], [0.05, 0.09]]}
 """,
     "test/trials/toy.kaldi": "a b nontarget\na a target\n",
+    "test/model2utt": "m a b\n",
 }
 
 

@@ -1,0 +1,255 @@
+"""What a trial list and the scores of a system on it come to: rows of RESULTS, of all trials and group by group.
+
+Every figure comes with its interval (`benchmarks.intervals`: people drawn anew), the numbers of trials and the
+conventions by which it is computed. Of scores that are no log-likelihood ratios, such as cosines, actDCF and Cllr say
+how bad it would be to take them for some.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmarks.comparison import each_group
+from benchmarks.intervals import MIN_PEOPLE, Column, Figure, Trials, person_intervals
+from benchmarks.intervals import Metric as MetricOfScores
+from benchmarks.metrics import (
+    EER_CONVENTIONS,
+    Bools,
+    Costs,
+    Floats,
+    Scores,
+    act_dcf,
+    cllr,
+    crossing,
+    eer_and_min_dcf,
+    equal_error_rate,
+    least_cost,
+    min_cllr,
+    min_dcf,
+)
+from benchmarks.protocol import Metric
+from curate.schema import RESULTS
+
+Codes = NDArray[np.int64]
+OF_SCORES = ("eer", "min_dcf", "act_dcf", "cllr", "min_cllr")
+AS_RATIOS = "scores taken as natural log-likelihood ratios"
+DEFAULT = (Metric(name="eer"), Metric(name="min_dcf", p_target=0.01))
+
+
+class ByGroup(NamedTuple):
+    """Rows of RESULTS, and what groups lack a figure or an interval."""
+
+    rows: pa.Table
+    remarks: list[str]
+
+
+def result_rows(
+    scores: Scores,
+    trials: pa.Table,
+    person: Mapping[str, str] | None,
+    *,
+    benchmark: str,
+    list_name: str,
+    system: str,
+    metrics: Sequence[Metric],
+    rng: np.random.Generator,
+    subset: str = "all",
+) -> pa.Table:
+    """A row of RESULTS for each metric. `trials` (enrol_id, test_id, is_target) are in the order of `scores` (T,).
+
+    `person` says who is in an utterance or a model; where it is None, or a kind of trial has fewer than ten people,
+    there are no intervals. Raises ValueError for a metric that is not of scores or is asked twice, for scores that are
+    not numbers, and where a kind of trial is missing.
+    """
+    is_target = trials["is_target"].to_numpy()
+    names = metric_names(metrics)
+    values = _values(scores, is_target, metrics)
+    ends = [(np.nan, np.nan)] * len(metrics)
+    if person is not None:
+        enrol, test = people_of(trials, person)
+        scored = Trials(scores=scores, is_target=is_target, enrol_person=enrol, test_person=test)
+        most = [1.0 if metric.name in ("eer", "min_dcf", "min_cllr") else np.inf for metric in metrics]
+        ends = person_intervals(scored, _figures(scores, metrics), rng=rng, most=most)
+    counts = {"num_target": int(is_target.sum()), "num_nontarget": int((~is_target).sum())}
+    about = {"benchmark": benchmark, "list": list_name, "system": system, "subset": subset} | counts
+    rows = [
+        about
+        | {"metric": name, "value": value, "lower": _or_null(low), "upper": _or_null(high)}
+        | {"conventions": conventions(metric)}
+        for name, metric, value, (low, high) in zip(names, metrics, values, ends, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=RESULTS.arrow())
+
+
+def rows_by_group(
+    scores: Scores,
+    trials: pa.Table,
+    person: Mapping[str, str] | None,
+    groups: Column,
+    *,
+    column: str,
+    benchmark: str,
+    list_name: str,
+    system: str,
+    metrics: Sequence[Metric],
+    rng: np.random.Generator,
+) -> ByGroup:
+    """`result_rows` of the trials of each group, whose subset is called `column = group`; `groups` (T,) has names.
+
+    People are drawn within each group, and no group's draws depend on which others there are. A group with one kind of
+    trial has no rows, and is told.
+    """
+    found, remarks = [RESULTS.arrow().empty_table()], []
+    for name, rows, own in each_group(groups, rng=rng):
+        subset, some = f"{column} = {name}", trials.take(pa.array(rows))
+        num_targets = int(np.count_nonzero(some["is_target"]))
+        if num_targets in (0, len(rows)):
+            remarks.append(f"{subset}: {num_targets} targets among {len(rows)} trials; a figure takes both kinds")
+            continue
+        about = {"benchmark": benchmark, "list_name": list_name, "system": system, "subset": subset}
+        found.append(result_rows(scores[rows], some, person, metrics=metrics, rng=own, **about))
+        if person is not None and found[-1]["lower"].null_count:
+            remarks.append(f"{subset}: no interval; it takes {MIN_PEOPLE} people with trials of each kind")
+    return ByGroup(pa.concat_tables(found), remarks)
+
+
+def metric_names(metrics: Sequence[Metric]) -> list[str]:
+    """What RESULTS calls them: `min_dcf`, and where several are asked `min_dcf p=0.001`.
+
+    Raises ValueError for one that is not of scores, or asked twice.
+    """
+    others = [metric.name for metric in metrics if metric.name not in OF_SCORES]
+    if others:
+        raise ValueError(f"{others[0]}: not computed of scores; expected any of {', '.join(OF_SCORES)}")
+    times = Counter(metric.name for metric in metrics)
+    names = [metric.name if times[metric.name] == 1 else _in_full(metric) for metric in metrics]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]}: asked twice; expected each metric once")
+    return names
+
+
+def conventions(metric: Metric) -> str:
+    """How a figure is computed, in words."""
+    of_costs = costs_of(metric).conventions()
+    return {
+        "eer": EER_CONVENTIONS,
+        "min_dcf": of_costs,
+        "act_dcf": f"{of_costs}; at Bayes' threshold, {AS_RATIOS}",
+        "cllr": f"bits, mean of both kinds' means; {AS_RATIOS}",
+        "min_cllr": "bits, mean of both kinds' means; after the best rising map of the scores (PAV)",
+    }[metric.name]
+
+
+def costs_of(metric: Metric) -> Costs:
+    """What a detection cost weighs."""
+    return Costs(p_target=metric.p_target, miss=metric.cost_miss, false_accept=metric.cost_false_accept)
+
+
+def people_of(trials: pa.Table, person: Mapping[str, str]) -> tuple[Codes, Codes]:
+    """Who is on both sides of each trial, as numbers from 0. Only who is in a trial can be drawn.
+
+    Raises ValueError naming an id of nobody.
+    """
+    names = names_in(trials)
+    of_nobody = [name for name in names if name not in person]
+    if of_nobody:
+        raise ValueError(f"{of_nobody[0]}: {len(of_nobody)} ids of the trials are of nobody; expected a person of each")
+    number = np.unique([person[name] for name in names], return_inverse=True)[1].tolist()
+    place = dict(zip(names, number, strict=True))
+    return coded(trials["enrol_id"], place), coded(trials["test_id"], place)
+
+
+def names_in(trials: pa.Table) -> list[str]:
+    """Every id of the trials (enrol_id, test_id), once."""
+    sides = [_as_one(trials[side]) for side in ("enrol_id", "test_id")]
+    names: list[str] = pa.concat_arrays([side.dictionary.cast(pa.string()) for side in sides]).unique().to_pylist()
+    return names
+
+
+def coded(side: pa.Array | pa.ChunkedArray, place: Mapping[str, int]) -> Codes:
+    """The place of each name; -1 of one that has none. A name is looked up once."""
+    one = _as_one(side)
+    places = np.array([place.get(name, -1) for name in one.dictionary.to_pylist()], dtype=np.int64)
+    found: Codes = places[one.indices.to_numpy()]
+    return found
+
+
+def _as_one(side: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    encoded = side if pa.types.is_dictionary(side.type) else side.dictionary_encode()
+    whole = encoded.unify_dictionaries().combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def as_function(metric: Metric) -> MetricOfScores:
+    """The metric as a function of scores, `is_target` and `weight`."""
+    how = costs_of(metric)
+    of_scores: dict[str, MetricOfScores] = {
+        "eer": equal_error_rate,
+        "min_dcf": partial(min_dcf, p_target=how.p_target, c_miss=how.miss, c_fa=how.false_accept),
+        "act_dcf": partial(act_dcf, p_target=how.p_target, c_miss=how.miss, c_fa=how.false_accept),
+        "cllr": cllr,
+        "min_cllr": min_cllr,
+    }
+    return of_scores[metric.name]
+
+
+def _in_full(metric: Metric) -> str:
+    costs = (("c_miss", metric.cost_miss), ("c_fa", metric.cost_false_accept))
+    return " ".join(
+        [f"{metric.name} p={metric.p_target:g}", *(f"{name}={cost:g}" for name, cost in costs if cost != 1)]
+    )
+
+
+def _values(scores: Scores, is_target: Bools, metrics: Sequence[Metric]) -> list[float]:
+    eer, least = eer_and_min_dcf(scores, is_target, [costs_of(m) for m in metrics if m.name == "min_dcf"])
+    dcfs = iter(least)
+
+    def value(metric: Metric) -> float:
+        if metric.name == "eer":
+            return eer
+        return next(dcfs) if metric.name == "min_dcf" else as_function(metric)(scores, is_target)
+
+    return [value(metric) for metric in metrics]
+
+
+def _figures(scores: Scores, metrics: Sequence[Metric]) -> list[Figure]:
+    """The metrics as figures of the rates at all operating points, of which a draw needs them once for all.
+
+    Between two points lie the trials of one score, so that costs of scores can be told from rates as well.
+    """
+    thresholds = np.unique(scores)[::-1].astype(np.float64)
+
+    def figure(metric: Metric) -> Figure:
+        how = costs_of(metric)
+        match metric.name:
+            case "eer":
+                return crossing
+            case "min_dcf":
+                return lambda accept, reject: least_cost(accept, reject, how)
+            case "act_dcf":
+                at = slice(reached := int((thresholds >= how.threshold).sum()), reached + 1)
+                return lambda accept, reject: least_cost(accept[at], reject[at], how)
+            case "cllr":
+                of_other, of_target = (np.logaddexp(0, sign * thresholds) / np.log(4) for sign in (1, -1))
+                return lambda accept, reject: float(np.diff(accept) @ of_other - np.diff(reject) @ of_target)
+            case _:
+                return _least_cllr
+
+    return [figure(metric) for metric in metrics]
+
+
+def _least_cllr(accept: Floats, reject: Floats) -> float:
+    """`min_cllr` of trials that weigh what each operating point adds; only the order of scores matters to it."""
+    rank = np.arange(len(accept) - 1, 0, -1.0)
+    is_target = np.repeat([True, False], len(rank))
+    return min_cllr(np.tile(rank, 2), is_target, weight=np.append(-np.diff(reject), np.diff(accept)))
+
+
+def _or_null(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,138 @@
+"""Pictures of scores: DET curves, distributions, and figures by group. The same input gives the same bytes.
+
+Matplotlib is imported when the first is drawn, and draws without a screen. A figure is written as SVG or PNG, by the
+suffix of the file.
+"""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.metrics import Bools, Scores, det_curve, equal_error_rate, error_rates
+from curate.errors import ListError
+from curate.whole import written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELL = 0.002  # normal deviates: below a pixel
+RATES = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the axes; beyond them a system is no better told
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "voxcurate",  # else ids in the file are drawn anew each time
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "savefig.dpi": 150,
+}
+NUM_BINS = 80
+TARGETS, NONTARGETS = "tab:blue", "tab:orange"
+
+
+class Bar(NamedTuple):
+    """A group's figure and its interval, which may be missing."""
+
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Whatever the user's own settings are."""
+    from matplotlib import style
+
+    with style.context(["default", STYLE]):
+        yield
+
+
+@styled()
+def det(systems: Mapping[str, tuple[Scores, Bools]]) -> "Figure":
+    """DET curves on axes of normal deviates (Martin et al., Eurospeech 1997), each with its EER in the legend.
+
+    On these axes Gaussian scores are straight lines.
+    """
+    from scipy.special import ndtri
+
+    figure, axes = _empty(width=5.5, height=5.5 + 0.25 * len(systems))
+    least = RATES[0] / 10  # beyond the axes: a rate of 0 or 1 has no place on them
+    for name, (scores, is_target) in systems.items():
+        accept, reject = (np.clip(rates, least, 1 - least) for rates in det_curve(scores, is_target, cell=CELL))
+        eer = equal_error_rate(scores, is_target)
+        axes.plot(ndtri(accept), ndtri(reject), label=f"{name}, EER {100 * eer:.2f} %", linewidth=1.5)
+    ticks = ndtri(RATES)
+    axes.plot(ticks[[0, -1]], ticks[[0, -1]], color="0.7", linewidth=0.8, linestyle=":")
+    told = [f"{100 * rate:g}" for rate in RATES]
+    axes.set_xticks(ticks, told)
+    axes.set_yticks(ticks, told)
+    axes.set(xlim=ticks[[0, -1]], ylim=ticks[[0, -1]], aspect="equal")
+    axes.set(xlabel="false accepts (%)", ylabel="false rejects (%)")
+    figure.legend(loc="outside lower center")
+    return figure
+
+
+@styled()
+def distributions(scores: Scores, is_target: Bools, *, name: str) -> "Figure":
+    """How the scores of targets and nontargets lie, each as a density, and the threshold at the EER."""
+    threshold = eer_threshold(scores, is_target)
+    figure, axes = _empty(width=6.5, height=4.0)
+    edges = np.histogram_bin_edges(scores, NUM_BINS).tolist()
+    for kind, label, colour in ((is_target, "targets", TARGETS), (~is_target, "nontargets", NONTARGETS)):
+        some = scores[kind]
+        axes.hist(some, edges, density=True, alpha=0.55, color=colour, label=f"{len(some):,} {label}")
+    eer = equal_error_rate(scores, is_target)
+    axes.axvline(threshold, color="0.2", linewidth=1, label=f"threshold {threshold:.3g} at EER {100 * eer:.2f} %")
+    axes.set(xlabel="score", ylabel="density", title=name)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled()
+def bars(groups: Sequence[Bar], *, what: str, title: str, as_percent: bool = False) -> "Figure":
+    """A figure group by group, with its intervals where there are any; groups from the top in their order."""
+    figure, axes = _empty(width=6.0, height=1.2 + 0.35 * len(groups))
+    scale = 100.0 if as_percent else 1.0
+    places = np.arange(len(groups))
+    axes.barh(places, [scale * bar.value for bar in groups], color=TARGETS, alpha=0.6, height=0.6)
+    for place, bar in zip(places, groups, strict=True):
+        if bar.lower is not None and bar.upper is not None:
+            axes.plot([scale * bar.lower, scale * bar.upper], [place, place], color="0.2", linewidth=1.5, marker="|")
+    axes.set_yticks(places, [bar.name for bar in groups])
+    axes.set(xlabel=f"{what} (%)" if as_percent else what, title=title)
+    axes.set_xlim(left=0)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def eer_threshold(scores: Scores, is_target: Bools) -> float:
+    """The highest score at which, if it is accepted, false accepts are as many as false rejects or more."""
+    accept, reject = error_rates(scores, is_target)
+    return float(np.unique(scores)[::-1][int(np.argmax(accept >= reject)) - 1])
+
+
+@styled()
+def save(figure: "Figure", path: Path) -> Path:
+    """Write it, whole or not at all. Raises ListError for another suffix than .svg and .png."""
+    if path.suffix not in (".svg", ".png"):
+        raise ListError(f"{path}: suffix {path.suffix!r}; expected .svg or .png")
+    about = {"Date": None} if path.suffix == ".svg" else {"Software": None}  # neither the day nor the version
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:], metadata=about)
+    with written(path) as file:
+        file.write(drawn.getvalue())
+    return path
+
+
+def _empty(*, width: float, height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()

@@ -1,0 +1,354 @@
+"""Build a benchmark from a catalog by a protocol: what goes into it, the step that publishes it, and its files.
+
+A built benchmark lies beside what `curate run` made: parts of its name in SPLITS, MODELS, TRIALS, REMOVALS and LEAKS,
+its card and its lists in `<catalog>/benchmarks/<name>`. It is made of what all verdicts leave, so that a later run may
+make it stale: `stale` tells. Needs neither torch nor Prefect: the vectors are in the catalog.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.building import build
+from benchmarks.leakage import allowed_by, leaks
+from benchmarks.list_files import list_names, write_models, write_voxceleb
+from benchmarks.protocol import Protocol
+from benchmarks.protocol_card import REMARK, is_of, protocol_card
+from curate import whole
+from curate.ages import label_ages
+from curate.blocks import matrix
+from curate.catalog import Catalog, canonical_json, rows_of, write_text
+from curate.corpora import READERS
+from curate.decisions import REVIEW, as_decided
+from curate.errors import CatalogError, CorpusError, PipelineError
+from curate.exclusions import Exclusions, read_exclusions
+from curate.explain import counted
+from curate.query import write_database
+from curate.reasons import Verdict
+from curate.reviewed import pairs_of
+from curate.runs import Result, Step, last_done, take_note
+from curate.schema import (
+    CALIBRATIONS,
+    CORPORA,
+    DECISIONS,
+    EMBEDDINGS,
+    ENROLMENTS,
+    IDENTITIES,
+    LEAKS,
+    MODELS,
+    PUBLISHED_TRIALS,
+    REMOVALS,
+    RESULTS,
+    SOUND_PRINTS,
+    SPLITS,
+    TRIALS,
+    UTTERANCES,
+    Table,
+)
+from curate.sides import Pair, ordered
+from curate.similarity import Vectors
+from curate.speakers import speaker_table
+from curate.storage import location
+from flows.code import BUILDING
+from flows.leakage import given_threshold
+
+log = logging.getLogger("voxcurate")  # the command line shows it
+STEP = "build"
+READS = (UTTERANCES, DECISIONS, IDENTITIES, PUBLISHED_TRIALS, ENROLMENTS, EMBEDDINGS, SOUND_PRINTS, CALIBRATIONS)
+PARTS = (REMOVALS, SPLITS, MODELS, TRIALS, LEAKS)  # removals first: by them a benchmark is told to be a built one
+Lists = Mapping[str, Exclusions]
+
+
+def build_benchmark(protocol: Protocol, catalog: Catalog, files: Mapping[str, Path]) -> str:
+    """Build it unless it is there as it would be built now; write its files; say so in one line.
+
+    `files` are the lists that the user gives, by name. Raises CatalogError where `curate run` has not filled the
+    catalog or a source is lacking, PipelineError where the protocol cannot be carried out, CorpusError for a list.
+    """
+    require_sources(protocol, catalog)
+    lists = lists_of(protocol, catalog, files)
+    with catalog.locked():
+        require_free_name(protocol, catalog)
+        utterances = left(catalog, protocol)
+        done = step(protocol, catalog, utterances, lists).carry_out()
+        take_note(catalog, done)
+        card = write_files(protocol, catalog, utterances)
+    told = done.summary if done.changed else "nothing to do"
+    return f"{protocol.name}: {told}; its card: {card}"
+
+
+def told_stale(catalog: Catalog) -> list[str]:
+    """A line for each built benchmark that would be built anew: verdicts, vectors or the code are others now."""
+    noted = [row for row in last_done(catalog) if row["step"] == STEP]
+    lines = []
+    for name, told in sorted((row["part"], row["settings"]) for row in noted):
+        made = catalog.fingerprint(REMOVALS, name)
+        settings = json.loads(told) | {"readers": readers_of(catalog)}
+        if made is not None and made != _step(name, catalog, settings, _nothing).fingerprint:
+            lines.append(f"{name}: no longer what `curate build` would make of this catalog; run it again")
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------- what is asked for
+
+
+def require_sources(protocol: Protocol, catalog: Catalog) -> None:
+    """Raises CatalogError where there is no catalog, or no corpus for a source that is required."""
+    readers = readers_of(catalog)
+    for source in protocol.sources:
+        if source.required and not any(is_of(source, name, reader) for name, reader in readers.items()):
+            told = [f"read by {' or '.join(source.readers)}"] if source.readers else []
+            told += [f"called {' or '.join(source.corpora)}"] if source.corpora else []
+            there = ", ".join(sorted(f"{name} ({reader})" for name, reader in readers.items()))
+            raise CatalogError(
+                f"{catalog.root}: no corpus for the source {source.name!r} of {protocol.name!r}; expected one "
+                f"{', '.join(told)}; it has {there}"
+            )
+
+
+def readers_of(catalog: Catalog) -> dict[str, str]:
+    """The reader of each corpus."""
+    rows = catalog.read(CORPORA)
+    return dict(zip(rows["corpus"].to_pylist(), rows["reader"].to_pylist(), strict=True))
+
+
+def require_free_name(protocol: Protocol, catalog: Catalog) -> None:
+    """Raises PipelineError where the pipeline's own benchmark has the protocol's name."""
+    if protocol.name in set(catalog.parts(SPLITS)) - set(catalog.parts(REMOVALS)):
+        raise PipelineError(
+            f"{catalog.root}: the benchmark {protocol.name!r} is that of its pipeline file; expected another `name` in "
+            "either"
+        )
+
+
+def lists_of(protocol: Protocol, catalog: Catalog, files: Mapping[str, Path]) -> dict[str, Exclusions]:
+    """The lists that the protocol asks for. Raises PipelineError for one too few or too many."""
+    asked = {one.list: one.list_url for one in protocol.keep_apart if one.list is not None}
+    for name in sorted(files.keys() - asked.keys()):
+        known = f"one of {', '.join(sorted(asked))}" if asked else "none"
+        raise PipelineError(f"--list {name}: the protocol {protocol.name!r} asks for no such list; expected {known}")
+    for name, url in sorted(asked.items()):
+        if name not in files:
+            where = f" (it can be had at {url})" if url else ""
+            raise PipelineError(
+                f"{protocol.name}: the list {name!r} is not given; expected `--list {name}=FILE`, a speaker, "
+                f"session or file a line{where}"
+            )
+    aliases = aliases_of(catalog) if files else {}
+    return {name: read_exclusions(path, aliases) for name, path in sorted(files.items())}
+
+
+def aliases_of(catalog: Catalog) -> dict[str, str]:
+    """What else speakers are called, as far as the roots of the corpora tell: lists of others go by such names."""
+    aliases: dict[str, str] = {}
+    for row in catalog.read(CORPORA).to_pylist():
+        reader = READERS[row["reader"]]
+        if hasattr(reader, "aliases"):
+            try:
+                root = location(row["root"])
+                settings = reader.Settings(reader=row["reader"], name=row["corpus"], root=root)
+                aliases |= reader.aliases(root, settings)
+            except (CorpusError, OSError) as error:
+                log.info(f"{row['corpus']}: other names of its speakers are not known ({error})")
+    return aliases
+
+
+# -------------------------------------------------------------------------------------------------- what goes into it
+
+
+def left(catalog: Catalog, protocol: Protocol) -> pa.Table:
+    """What all verdicts leave, under settled labels and in the order of ids, with reader, person and age group."""
+    utterances = catalog.read(UTTERANCES)
+    rows = as_decided(utterances, catalog.read(DECISIONS), speaker_table(utterances)).sort_by("utterance_id")
+    readers, identities = readers_of(catalog), catalog.read(IDENTITIES)
+    rows = _looked_up(rows, "corpus", list(readers), reader=pa.array(list(readers.values()), pa.string()))
+    rows = _looked_up(rows, "speaker_id", identities["speaker_id"], identity_id=identities["identity_id"])
+    scheme = protocol.filters.age_scheme
+    ages = label_ages(rows, (scheme,) if scheme else ())
+    told = {column: ages[column] for column in ("age_group", "age_subgroup")} if scheme else {}
+    return _looked_up(rows, "utterance_id", ages["utterance_id"], **told)
+
+
+def _looked_up(rows: pa.Table, column: str, keys: Any, **told: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """With what is told of each row's value in `column`; null where nothing is."""
+    keys = keys if isinstance(keys, list) else keys.combine_chunks()
+    place = pc.index_in(rows[column].combine_chunks(), value_set=pa.array(keys, pa.string()))
+    for name, values in told.items():
+        values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        rows = rows.append_column(name, values.take(place))
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What the catalog's extractor heard, and from when on two voices are one."""
+
+    vectors: tuple[pa.ChunkedArray, Vectors] | None
+    sound_prints: pa.Table | None
+    thresholds: dict[str, float] | None  # by corpus
+    apart: set[Pair]  # identities that reviewers keep apart
+
+
+def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
+    """Of a catalog without embeddings: nothing."""
+    embeddings, prints, calibrations = (_read(catalog, one) for one in (EMBEDDINGS, SOUND_PRINTS, CALIBRATIONS))
+    said = pairs_of(catalog.read(DECISIONS, REVIEW)) if REVIEW in catalog.parts(DECISIONS) else {}
+    columns = [utterances[c].to_pylist() for c in ("speaker_id", "identity_id")] if said else [[], []]
+    person = dict(zip(*columns, strict=True))
+    kept_apart = [pair for pair, verdict in said.items() if verdict == Verdict.KEEP and {*pair} <= person.keys()]
+    return Heard(
+        vectors=(embeddings["utterance_id"], matrix(embeddings["vector"])) if len(embeddings) else None,
+        sound_prints=prints if len(prints) else None,
+        thresholds=dict(zip(calibrations["corpus"].to_pylist(), calibrations["threshold"].to_pylist(), strict=True))
+        or None,
+        apart={ordered(person[one], person[other]) for one, other in kept_apart},
+    )
+
+
+def _read(catalog: Catalog, table: Table) -> pa.Table:
+    return catalog.read(table) if catalog.parts(table) else rows_of(table, [])
+
+
+# ---------------------------------------------------------------------------------------------------------- the step
+
+
+def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: Lists) -> Step:
+    """Carry out the protocol, and look for what its sides share."""
+
+    def make(step: Step) -> Result:
+        sound = heard(catalog, utterances)
+        people = counted(len(utterances["identity_id"].unique()), "person", "people")
+        log.info(f"build: {counted(len(utterances), 'utterance')} of {people} are left by all verdicts")
+        made = build(
+            protocol,
+            utterances=utterances,
+            published=_read(catalog, PUBLISHED_TRIALS),
+            enrolments=_read(catalog, ENROLMENTS),
+            vectors=sound.vectors,
+            lists={name: sorted(one.entries) for name, one in lists.items()},
+            thresholds=sound.thresholds,
+        )
+        for line in (*in_counts(made.splits, made.trials), *made.remarks):
+            log.info(f"build: {line}")
+        shared = leaks(
+            protocol.name,
+            made.splits,
+            utterances,
+            sound_prints=sound.sound_prints,
+            vectors=sound.vectors,
+            lists=lists,
+            allowed=allowed_by(protocol),
+            threshold=sound.thresholds or given_threshold(catalog),
+            apart=sound.apart,
+        )
+        found = shared.filter(pc.and_(pc.greater(shared["num_shared"], 0), pc.invert(shared["is_allowed"])))
+        for row in found.to_pylist():
+            log.info(f"build: {row['side']} and {row['other_side']} share {row['num_shared']} by {row['check']}")
+        removals = pa.concat_tables([made.removals, _remarks(protocol.name, made.remarks)])
+        lists_made = counted(len(made.trials["list"].unique()), "list")
+        summary = (
+            f"{counted(len(made.splits), 'utterance')} in {counted(len(made.splits['split'].unique()), 'split')}, "
+            f"{counted(len(made.trials), 'trial')} in {lists_made}; "
+            f"{counted(len(found), 'thing')} shared that the protocol does not allow"
+        )
+        return [removals, made.splits, made.models, made.trials, shared], summary
+
+    settings = {
+        "protocol": asdict(protocol),
+        "lists": {name: _digest(sorted(one.entries)) for name, one in lists.items()},
+        "readers": readers_of(catalog),
+    }
+    return _step(protocol.name, catalog, settings, make)
+
+
+def _step(name: str, catalog: Catalog, settings: dict[str, Any], compute: Any) -> Step:
+    return Step(
+        catalog=catalog,
+        name=STEP,
+        part=name,
+        settings=settings,
+        code=BUILDING,
+        reads=READS,
+        publishes=[(table, name) for table in PARTS],
+        compute=compute,
+    )
+
+
+def _nothing(step: Step) -> Result:
+    raise NotImplementedError(step.name)  # only its fingerprint is asked for
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _remarks(benchmark: str, remarks: tuple[str, ...]) -> pa.Table:
+    """As rows of REMOVALS, so that the card can be written again without building again."""
+    rows = [
+        {"benchmark": benchmark, "stage": REMARK, "part": "", "place": place, "rule": text, "is_exact": True}
+        for place, text in enumerate(remarks)
+    ]
+    return rows_of(REMOVALS, rows)
+
+
+def in_counts(splits: pa.Table, trials: pa.Table) -> list[str]:
+    """A line for each split and each list."""
+    lines = []
+    for name in sorted(splits["split"].unique().to_pylist()):
+        rows = splits.filter(pc.equal(splits["split"], name))
+        people = counted(len(rows["identity_id"].unique()), "person", "people")
+        lines.append(f"split {name}: {counted(len(rows), 'utterance')} of {people}")
+    for name in sorted(trials["list"].unique().to_pylist()):
+        is_target = trials.filter(pc.equal(trials["list"], name))["is_target"]
+        num = pc.sum(is_target).as_py() or 0
+        lines.append(f"list {name}: {counted(num, 'target')}, {counted(len(is_target) - num, 'nontarget')}")
+    return lines
+
+
+# --------------------------------------------------------------------------------------------------------- its files
+
+
+def write_files(protocol: Protocol, catalog: Catalog, utterances: pa.Table) -> Path:
+    """Its card, which is returned, its lists and models, and the database of views; what lists it has no more go."""
+    name, folder = protocol.name, catalog.root / "benchmarks" / protocol.name
+    splits, models, trials, removals, found = (
+        catalog.read(table, name) for table in (SPLITS, MODELS, TRIALS, REMOVALS, LEAKS)
+    )
+    results = _read(catalog, RESULTS)
+    text = protocol_card(
+        protocol,
+        corpora=catalog.read(CORPORA),
+        utterances=utterances,
+        splits=splits,
+        models=models,
+        trials=trials,
+        removals=removals,
+        leaks=found,
+        results=results.filter(pc.equal(results["benchmark"], name)),
+    )
+    write_text(folder / "README.md", text)
+    sides = [*trials["enrol_id"].chunks, *trials["test_id"].chunks, *models["utterance_id"].chunks]
+    asked = pa.chunked_array(sides, pa.string())
+    listed = pc.is_in(utterances["utterance_id"], value_set=asked.unique())
+    names = list_names(utterances.filter(listed), models)
+    written: dict[str, set[str]] = {"lists": set(), "models": set()}
+    for list_name in trials["list"].unique().to_pylist():
+        rows = trials.filter(pc.equal(trials["list"], list_name))
+        write_voxceleb(folder / "lists" / f"{list_name}.txt", rows, names)
+        written["lists"].add(list_name)
+        of_list = models.filter(pc.is_in(models["model_id"], value_set=rows["enrol_id"].combine_chunks().unique()))
+        if len(of_list):
+            write_models(folder / "models" / f"{list_name}.txt", of_list, names)
+            written["models"].add(list_name)
+    for kind, kept in written.items():
+        for gone in whole.stems(folder / kind, "txt") - kept:
+            whole.remove(folder / kind / f"{gone}.txt")
+    write_database(catalog)
+    return folder / "README.md"

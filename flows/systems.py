@@ -1,0 +1,232 @@
+"""Systems that score trials: whose vectors, through which back end, normalised and calibrated by what."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks import calibration
+from benchmarks.backends import BackEnd, fitted, spread
+from benchmarks.metrics import Bools
+from benchmarks.scoring import SIDES, Scorer, Side, averaged, scored, trials_of
+from curate.blocks import matrix
+from curate.catalog import Catalog, read_batches, read_parquet
+from curate.errors import CatalogError, ScoringError
+from curate.explain import counted
+from curate.schema import EMBEDDINGS, MODELS, SPLITS, TRIALS, UTTERANCES
+from curate.similarity import Vectors
+
+log = logging.getLogger("voxcurate")  # the command line shows it
+
+MAX_PLDA = 200_000  # the longest utterances of the training split, from which PLDA is learnt (Chen et al. 2021, 4.1.4)
+BackEndName = Literal["cosine", "lda", "plda", "lda-plda"]
+Beginnings = Callable[[pa.Array, float], Vectors]  # of the first seconds of utterances, by their ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """How scores come about."""
+
+    extractor: str
+    backend: BackEndName = "cosine"
+    center: bool = False
+    dimensions: int = 100  # that LDA leaves
+    train_split: str = "train"  # from which the mean, LDA and PLDA are learnt
+    as_norm: int | None = None  # of how many scores against the cohort
+    cohort: str = "train"  # the split
+    cohort_of: Literal["people", "utterances"] = "people"  # the mean of each person, or each utterance by itself
+    calibrate_on: str | None = None  # a list
+    first_s: float | None = None  # of the test side
+
+    @property
+    def is_learnt(self) -> bool:
+        """Whether it needs a training split."""
+        return self.center or self.backend != "cosine"
+
+    @property
+    def name(self) -> str:
+        """What RESULTS calls it: no two systems are called the same, and all may stand in names of files."""
+        told = [self.extractor, f"first-{self.first_s:g}s" if self.first_s else "", "centred" if self.center else ""]
+        told += [f"lda{self.dimensions}" if "lda" in self.backend.split("-") else ""]
+        told += ["plda" if self.backend.endswith("plda") else ""]
+        told += [f"of-{self.train_split}" if self.is_learnt and self.train_split != "train" else ""]
+        if self.as_norm:
+            cohort = "" if self.cohort == "train" else f"-{self.cohort}"
+            told += [f"asnorm{self.as_norm}{cohort}{'' if self.cohort_of == 'people' else '-utterances'}"]
+        told += [f"calibrated-on-{self.calibrate_on}" if self.calibrate_on else ""]
+        return "_".join(filter(None, told))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ids:
+    """Who and what the lists ask about."""
+
+    enrol: pa.Array  # utterances and models
+    test: pa.Array
+    models: pa.Table  # rows of MODELS, of those that are enrolled
+
+
+def made(
+    catalog: Catalog, benchmark: str, system: System, lists: Sequence[str], beginnings: Beginnings | None
+) -> Scorer:
+    """The system, ready to score the lists. Raises as `score_lists` does, and ValueError."""
+    ids = ids_of(catalog, benchmark, lists)
+    enrolled = pa.concat_arrays([_without(ids.enrol, ids.models["model_id"]), _one(ids.models["utterance_id"])])
+    heard_whole = [enrolled, *([] if system.first_s else [ids.test])]
+    ids_heard, vectors = vectors_of(catalog, system.extractor, pa.concat_arrays(heard_whole).unique())
+    back_end = learnt(catalog, benchmark, system, pa.concat_arrays([ids.enrol, ids.test]))
+    directions = back_end.directions(vectors)
+    test_ids, test = ids_heard, directions
+    if system.first_s:
+        if beginnings is None:
+            raise ScoringError(
+                f"first {system.first_s:g} s: nobody hears them; expected `--pipeline` beside `--first-s`"
+            )
+        test_ids, test = ids.test, back_end.directions(beginnings(ids.test, system.first_s))
+    names, means = averaged(ids.models, ids_heard, directions) if len(ids.models) else (None, None)
+    enrol_ids, enrol = ids_heard, directions
+    if names is not None:
+        enrol_ids, enrol = pa.concat_arrays([names, ids_heard]), np.concatenate([means, directions])
+    sides = [back_end.side(enrol_ids, enrol), back_end.side(test_ids, test)]
+    if system.as_norm:
+        cohort = cohort_of(catalog, benchmark, system, back_end, ids)
+        sides = [replace(side, spread=spread(side, cohort, system.as_norm)) for side in sides]
+    scorer = Scorer(enrol=sides[0], test=sides[1])
+    return scorer if system.calibrate_on is None else calibrated(catalog, benchmark, system.calibrate_on, scorer)
+
+
+def calibrated(catalog: Catalog, benchmark: str, name: str, scorer: Scorer) -> Scorer:
+    """With scores made log-likelihood ratios by a list. Raises ScoringError where that cannot be learnt from it."""
+    rows = pa.Table.from_batches(scored(trials_of(catalog.path(TRIALS, benchmark), name), scorer))
+    try:
+        learnt = calibration.fitted(rows["score"].to_numpy(), rows["is_target"].to_numpy())
+    except ValueError as error:
+        raise ScoringError(f"calibration on the list {name!r}: {error}") from error
+    return replace(scorer, calibration=learnt)
+
+
+def ids_of(catalog: Catalog, benchmark: str, lists: Sequence[str]) -> Ids:
+    """What the trials of the lists enrol and test."""
+    found: dict[str, list[pa.Array]] = {side: [pa.array([], pa.string())] for side in SIDES}
+    for name in lists:
+        for batch in trials_of(catalog.path(TRIALS, benchmark), name):
+            for side in SIDES:
+                found[side].append(batch[side].unique().dictionary_decode())
+    enrol, test = (pa.concat_arrays(found[side]).unique() for side in SIDES)
+    models = catalog.read(MODELS, benchmark) if benchmark in catalog.parts(MODELS) else MODELS.arrow().empty_table()
+    return Ids(enrol=enrol, test=test, models=models.filter(pc.is_in(models["model_id"], value_set=enrol)))
+
+
+def learnt(catalog: Catalog, benchmark: str, system: System, of_trials: pa.Array) -> BackEnd:
+    """The back end, from the training split."""
+    if not system.is_learnt:
+        return BackEnd()
+    people, ids, vectors = split_of(catalog, benchmark, system.train_split, system.extractor)
+    tell_shared(catalog, benchmark, of_trials, people, f"the back end is learnt from {system.train_split!r}")
+    return fitted(
+        vectors,
+        np.unique(people.to_numpy(zero_copy_only=False), return_inverse=True)[1],
+        center=system.center,
+        lda_dimensions=system.dimensions if system.backend.startswith("lda") else None,
+        plda=system.backend.endswith("plda"),
+        plda_of=longest(catalog, ids, MAX_PLDA),
+    )
+
+
+def cohort_of(catalog: Catalog, benchmark: str, system: System, back_end: BackEnd, ids: Ids) -> Side:
+    """Whom scores are normalised by: nobody who is in the trials, for he would be alike."""
+    people, known, vectors = split_of(catalog, benchmark, system.cohort, system.extractor)
+    in_trials = pa.array(sorted(set(people_in(catalog, benchmark, _all(ids)).values())), pa.string())
+    apart = pc.invert(pc.is_in(people, value_set=in_trials))
+    people, known = people.filter(apart), known.filter(apart)
+    if not len(known):
+        raise ScoringError(f"cohort {system.cohort!r}: all its people are in the trials; expected another split")
+    directions = back_end.directions(vectors[apart.to_numpy(zero_copy_only=False)])
+    if system.cohort_of == "people":
+        grouped = pa.table({"model_id": people, "utterance_id": known})
+        known, directions = averaged(grouped, known, directions)
+    return back_end.side(known, directions)
+
+
+def split_of(catalog: Catalog, benchmark: str, split: str, extractor: str) -> tuple[pa.Array, pa.Array, Vectors]:
+    """The people, ids and vectors of a split's utterances. Raises CatalogError where there is no such split."""
+    splits = catalog.read(SPLITS, benchmark)
+    rows = splits.filter(pc.equal(splits["split"], split))
+    if not len(rows):
+        known = sorted(splits["split"].unique().to_pylist())
+        raise CatalogError(f"{benchmark}: no split {split!r}; expected {', '.join(known)}")
+    ids, vectors = vectors_of(catalog, extractor, _one(rows["utterance_id"]))
+    place = pc.index_in(ids, value_set=_one(rows["utterance_id"]))
+    return _one(rows["identity_id"]).take(place), ids, vectors
+
+
+def vectors_of(catalog: Catalog, extractor: str, ids: pa.Array) -> tuple[pa.Array, Vectors]:
+    """The utterances of `ids` in the order of the catalog, and their vectors (N, D): others are not held.
+
+    Raises CatalogError naming one that has none.
+    """
+    path = catalog.path(EMBEDDINGS, extractor)
+    known = _one(read_parquet(path, ["utterance_id"])["utterance_id"])
+    is_asked = pc.is_in(known, value_set=ids)
+    found = known.filter(is_asked)
+    if len(found) < len(ids):
+        absent = ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
+        what = counted(len(absent), "utterance or model", "utterances or models")
+        raise CatalogError(
+            f"{absent[0]}: {what} of {catalog.root} without a vector of {extractor!r}; expected one for each"
+        )
+    vectors: Vectors | None = None
+    read = taken = 0
+    for batch in read_batches(path, ["vector"]):
+        some = matrix(pa.chunked_array([batch["vector"].filter(is_asked.slice(read, len(batch)))]))
+        if vectors is None:
+            vectors = np.empty((len(found), batch["vector"].type.list_size), np.float32)
+        vectors[taken : taken + len(some)] = some
+        read, taken = read + len(batch), taken + len(some)
+    return found, np.empty((0, 0), np.float32) if vectors is None else vectors
+
+
+def longest(catalog: Catalog, ids: pa.Array, num: int) -> Bools | None:
+    """Which utterances are the `num` longest; None where there are no more."""
+    if len(ids) <= num:
+        return None
+    told = catalog.read(UTTERANCES).select(["utterance_id", "duration_s"])
+    place = pc.index_in(ids, value_set=_one(told["utterance_id"]))
+    duration_s = _one(told["duration_s"]).take(place).fill_null(0.0).to_numpy()
+    is_long = np.zeros(len(ids), dtype=bool)
+    is_long[np.argsort(-duration_s, kind="stable")[:num]] = True
+    return is_long
+
+
+def people_in(catalog: Catalog, benchmark: str, ids: pa.Array | None = None) -> dict[str, str]:
+    """Who is in each utterance of the benchmark's splits, or of `ids`, and in each model."""
+    splits = catalog.read(SPLITS, benchmark)
+    person = dict(zip(splits["utterance_id"].to_pylist(), splits["identity_id"].to_pylist(), strict=True))
+    if benchmark in catalog.parts(MODELS):
+        models = catalog.read(MODELS, benchmark)
+        pairs = zip(models["model_id"].to_pylist(), models["utterance_id"].to_pylist(), strict=True)
+        person |= {model: person[utterance] for model, utterance in pairs if utterance in person}
+    return person if ids is None else {one: person[one] for one in ids.to_pylist() if one in person}
+
+
+def tell_shared(catalog: Catalog, benchmark: str, of_trials: pa.Array, people: pa.Array, what: str) -> None:
+    """A line where the people of a split are in the trials as well: figures flatter then."""
+    shared = set(people_in(catalog, benchmark, of_trials).values()) & set(people.to_pylist())
+    if shared:
+        log.info(f"score: {what}, of whom {counted(len(shared), 'person', 'people')} are in the trials, too")
+
+
+def _all(ids: Ids) -> pa.Array:
+    return pa.concat_arrays([ids.enrol, ids.test])
+
+
+def _without(ids: pa.Array, others: pa.ChunkedArray) -> pa.Array:
+    return ids.filter(pc.invert(pc.is_in(ids, value_set=_one(others))))
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()

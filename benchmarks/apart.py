@@ -5,19 +5,23 @@ knows it: a list that somebody else made, and people who sound alike. Whom a lis
 session or a file, goes with all that he has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from benchmarks.pairs import chunks
 from benchmarks.protocol import KeptApart
 from benchmarks.splits import Division
 from curate.errors import CorpusError, PipelineError
 from curate.exclusions import exclusions_in
+from curate.sides import Pair
 from curate.similarity import Flags, Indices, Scores, Vectors, mean_vectors, unit
 
+VECTORS_AT_ONCE = 1 << 16
 PEOPLE_AT_ONCE = 512  # rows of a block of cosines
 MOST_TOLD = 10  # people who sound like somebody, by name
 
@@ -33,11 +37,12 @@ class Heard:
 def heard(utterance_ids: list[str], vectors: tuple[Iterable[str], Vectors]) -> Heard:
     """Bring vectors, of utterances in any order, to the rows that are being divided."""
     ids, given = vectors
-    place = {utterance: at for at, utterance in enumerate(_strings(ids))}
-    at = np.array([place.get(utterance, -1) for utterance in utterance_ids], np.int64)
+    place = pc.index_in(pa.array(utterance_ids, pa.string()), value_set=pa.array(_strings(ids), pa.string()))
+    at = np.asarray(place.fill_null(-1), np.int64)
     is_heard = at >= 0
     unit_vectors: Vectors = np.zeros((len(at), given.shape[1]), np.float32)
-    unit_vectors[is_heard] = unit(given[at[is_heard]])
+    for some in chunks(np.flatnonzero(is_heard), VECTORS_AT_ONCE):  # no second copy of all of them
+        unit_vectors[some] = unit(given[at[some]])
     return Heard(unit_vectors=unit_vectors, is_heard=is_heard)
 
 
@@ -49,15 +54,17 @@ def keep_apart(
     voices: Heard | None,
     lists: Mapping[str, Iterable[str]],
     thresholds: Mapping[str, float],
+    known_apart: Collection[Pair] = (),
 ) -> list[str]:
     """Take people out of `apart.split`; return remarks. `rows` are those of the division, with corpus and path.
 
-    Raises PipelineError for a list that is not given or matches nothing, and where voices are asked for and not there.
+    `known_apart` are pairs of people whom reviewers keep apart: they may sound alike. Raises PipelineError for a list
+    that is not given or matches nothing of `rows`, and where voices are asked for and not there.
     """
     if not division.of(apart.split).any():
         return [f"split {apart.split} is empty: nobody was kept apart from it"]
     named = None if apart.list is None else _named(apart, division, rows, lists)
-    alike = None if apart.min_similarity is None else _alike(apart, division, rows, voices, thresholds)
+    alike = None if apart.min_similarity is None else _alike(apart, division, rows, voices, thresholds, known_apart)
     remarks: list[str] = []
     if named is not None:
         num = int(named.people.sum())
@@ -69,7 +76,7 @@ def keep_apart(
         rule = f"nobody who sounds like somebody of {sides}: mean cosine of at least {alike.least} ({num:,} people)"
         division.lose(apart.split, people, rule)
         remarks += alike.remarks(division, apart.split, people)
-        if named is not None:
+        if named is not None and named.people.any():
             both = int((alike.people & named.people).sum())
             remarks.append(
                 f"of {int(named.people.sum()):,} people whom the list {apart.list} names, {both:,} sound like somebody "
@@ -91,9 +98,8 @@ def _named(apart: KeptApart, division: Division, rows: pa.Table, lists: Mapping[
     if name not in lists:
         where = f" (to be had at {apart.list_url})" if apart.list_url else ""
         raise PipelineError(f"keep_apart: the list {name!r} is not given; expected `--list {name}=FILE`{where}")
-    places = np.flatnonzero(division.of(apart.split))
-    told = rows.take(pa.array(places)).select(["corpus", "utterance_id", "speaker_id", "session_id", "path"])
-    is_named = np.zeros(len(places), bool)
+    told = rows.select(["corpus", "utterance_id", "speaker_id", "session_id", "path"])
+    is_named = np.zeros(len(rows), bool)  # in whatever split: a draw may have put all whom it names into others
     corpora = np.asarray(told["corpus"].to_pylist(), object)
     try:
         listed = exclusions_in(Path(name), sorted(lists[name]), {})
@@ -106,13 +112,17 @@ def _named(apart: KeptApart, division: Division, rows: pa.Table, lists: Mapping[
     if not listed.matched:
         example = told["speaker_id"][0].as_py()
         raise PipelineError(
-            f"keep_apart: the list {name!r} matches nothing in split {apart.split!r}: none of its "
-            f"{len(listed.entries)} entries, such as {listed.first!r}, is a speaker, session or file of it, such as "
-            f"{example!r}; expected a list for this split"
+            f"keep_apart: the list {name!r} matches nothing: none of its {len(listed.entries)} entries, such as "
+            f"{listed.first!r}, is a speaker, session or file of the catalog, such as {example!r}; expected names as "
+            "the catalog has"
         )
     people = np.zeros(len(division.people), bool)
-    people[division.person[places[is_named]]] = True
-    return _Named(people=people, remarks=[listed.remark] if listed.remark else [])
+    people[division.person[is_named & division.of(apart.split)]] = True
+    remarks = [listed.remark] if listed.remark else []
+    if not people.any():
+        elsewhere = f"{len(listed.matched)} of its {len(listed.entries)} entries match others of the catalog"
+        remarks.append(f"split {apart.split}: the list {name} names nobody of it; {elsewhere}")
+    return _Named(people=people, remarks=remarks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +157,7 @@ def _alike(
     rows: pa.Table,
     voices: Heard | None,
     thresholds: Mapping[str, float],
+    known_apart: Collection[Pair],
 ) -> _Alike:
     if voices is None:
         raise PipelineError("keep_apart.min_similarity: no vectors are given; expected one an utterance")
@@ -157,7 +168,7 @@ def _alike(
     else:
         least = np.full(len(division.people), float(apart.min_similarity or 0))
         told = f"{apart.min_similarity:g}"
-    partner, best = _nearest(own, other, least)
+    partner, best = _nearest(own, other, least, _places(known_apart, division, own, other))
     people = np.zeros(len(division.people), bool)
     nearest, similarity = np.zeros(len(people), np.int64), np.full(len(people), -np.inf)
     people[own.people] = np.isfinite(best)
@@ -184,8 +195,19 @@ class _People:
         self.num_unheard = len(np.unique(division.person[there])) - len(self.people)
 
 
-def _nearest(own: _People, other: _People, least: Scores) -> tuple[Indices, Scores]:
-    """Of each own person the most similar other one that is similar enough, and the mean cosine; -inf for none."""
+def _places(pairs: Collection[Pair], division: Division, own: _People, other: _People) -> Indices:
+    """(K, 2) the places of those pairs of which one is among the own people and the other among the other ones."""
+    at, other_at = ({division.people[who]: k for k, who in enumerate(side.people.tolist())} for side in (own, other))
+    both_ways = [*pairs, *((two, one) for one, two in pairs)]
+    found = [(at[one], other_at[two]) for one, two in both_ways if one in at and two in other_at]
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _nearest(own: _People, other: _People, least: Scores, known_apart: Indices) -> tuple[Indices, Scores]:
+    """Of each own person the most similar other one that is similar enough, and the mean cosine; -inf for none.
+
+    `known_apart` (K, 2) are places, in `own` and in `other`, of pairs that do not count.
+    """
     nearest, best = np.zeros(len(own.people), np.int64), np.full(len(own.people), -np.inf)
     if not len(other.people):
         return nearest, best
@@ -194,6 +216,8 @@ def _nearest(own: _People, other: _People, least: Scores) -> tuple[Indices, Scor
         cosines = own.means[some] @ other.means.T
         needed = np.maximum(least[own.people[some]][:, None], least[other.people][None, :])
         cosines[cosines < needed] = -np.inf
+        of_some = known_apart[known_apart[:, 0] // PEOPLE_AT_ONCE == start // PEOPLE_AT_ONCE]
+        cosines[of_some[:, 0] - start, of_some[:, 1]] = -np.inf
         nearest[some] = cosines.argmax(axis=1)
         best[some] = cosines.max(axis=1)
     return nearest, best

@@ -4,7 +4,7 @@ The same rows give the same tables, byte for byte, in whatever order they come. 
 the protocol's seed and of what is drawn.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -19,6 +19,7 @@ from benchmarks.protocol_trials import Lists, MadeList
 from benchmarks.splits import Division, among
 from curate.errors import PipelineError
 from curate.schema import MODELS, TRIALS
+from curate.sides import Pair
 from curate.similarity import Flags, Vectors
 
 KNOWN_BY = {"sex": "sex", "age": "age_min_years", "session_id": "session_id", "transcript": "transcript"}
@@ -44,14 +45,15 @@ def build(
     vectors: tuple[Iterable[str], Vectors] | None = None,
     lists: Mapping[str, Iterable[str]] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    apart: Collection[Pair] = (),
 ) -> Built:
     """Build the benchmark of a protocol.
 
     `utterances` are those that all verdicts left, under their settled labels: the columns of UTTERANCES, `identity_id`,
     the `reader` of their corpus, and `age_group` and `age_subgroup` where the protocol has a scheme of ages.
     `published` and `enrolments` are rows of their tables. `vectors` are ids and their vectors (V, D), `lists` the
-    entries of the lists that the user gives by name, `thresholds` the calibrated ones by corpus. Raises PipelineError,
-    naming the source, the split or the list.
+    entries of the lists that the user gives by name, `thresholds` the calibrated ones by corpus, `apart` pairs of
+    identity_id that reviewers keep apart. Raises PipelineError, naming the source, the split or the list.
     """
     account, remarks = Account(protocol.name), []
     rows = _rows(utterances)
@@ -65,16 +67,17 @@ def build(
     absent = {source.name for source in protocol.sources if not sources[source.name].any()}
     for at, split in enumerate(protocol.splits):
         if not absent >= {*split.sources}:
-            division.take(split, sum(one.name == split.name for one in protocol.splits[:at]))
-    voices = None if vectors is None else heard(division.utterance_ids, vectors)
-    for apart in protocol.keep_apart:
+            remarks += division.take(split, sum(one.name == split.name for one in protocol.splits[:at]))
+    voices = heard(division.utterance_ids, vectors) if vectors is not None and protocol.has_cosine else None
+    for kept in protocol.keep_apart:
         remarks += keep_apart(
-            apart,
+            kept,
             division,
             rows,
             voices=voices,
             lists=lists or {},
             thresholds=thresholds or {},
+            known_apart=apart,
         )
     made, told = _lists(
         protocol,

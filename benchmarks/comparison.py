@@ -67,15 +67,20 @@ def compared(
     Of fewer than ten people the difference has neither interval nor p. No p is below that of one draw more than there
     were (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
     """
-    values = metric(one, truth), metric(other, truth)
     weighed = by_weight(metric, one, truth), by_weight(metric, other, truth)
     drawn = np.array(
         [[figure(weight) for figure in weighed] for weight in weights(*people, rng=rng, num_draws=num_draws)]
     )
-    differences = drawn[:, 0] - drawn[:, 1]
-    value = values[0] - values[1]
-    enough = num_people(*people) >= MIN_PEOPLE
-    low, high = central(value, differences, bounds=(-np.inf, np.inf)) if enough else (np.nan, np.nan)
+    values, is_enough = (metric(one, truth), metric(other, truth)), num_people(*people) >= MIN_PEOPLE
+    return from_draws(values, drawn, is_enough=is_enough, lower_is_better=lower_is_better)
+
+
+def from_draws(
+    values: tuple[float, float], drawn: NDArray[np.float64], *, is_enough: bool, lower_is_better: bool = True
+) -> Comparison:
+    """The same from the figures of both and those of N draws (N, 2); `is_enough` says whether people are."""
+    differences, value = drawn[:, 0] - drawn[:, 1], values[0] - values[1]
+    low, high = central(value, differences, bounds=(-np.inf, np.inf)) if is_enough else (np.nan, np.nan)
     defined = differences[~np.isnan(differences)]
     better = defined < 0 if lower_is_better else defined > 0
     return Comparison(

@@ -122,7 +122,8 @@ class Kind:
     def _is_among(self, column: str, values: object) -> Flags:
         """(N,) whether the utterance has one of these values."""
         said, code = self._utterances.rows[column], self._utterances.code(column)
-        is_said = np.asarray(pc.is_in(said, value_set=pa.array(values, said.type)), bool)
+        told = pc.cast(said, pa.string())  # as `only` of a split is compared
+        is_said = np.asarray(pc.is_in(told, value_set=pa.array(values, pa.string())), bool)
         is_among: Flags = np.isin(code, self._utterances.told(column)[is_said]) & (code != UNKNOWN)
         return is_among
 
@@ -136,21 +137,25 @@ class Kind:
         """Only pairs that have different codes: counted, or to be tested where a model has several of them."""
         code_of_both = self._both(code)
         if (code_of_both[: len(self._enrolments)] != UNKNOWN)[self._is_enrolled].all():
+            removed = self._num_left(code_of_both)
             self._unequal[constraint] = code_of_both
-            self._count(constraint)
+            self._take(constraint, removed)
         else:
             self._to_test[constraint] = self._share_none(code)
 
     def _count(self, constraint: str) -> None:
-        before, self._left = self._left, self._num_left()
-        self._steps.append(Step(constraint=constraint, examined=before, removed=before - self._left, is_exact=True))
+        self._take(constraint, self._left - self._num_left())
+
+    def _take(self, constraint: str, removed: int) -> None:
+        self._steps.append(Step(constraint=constraint, examined=self._left, removed=removed, is_exact=True))
+        self._left -= removed
         if not self._left:
             raise self._no_pair()
 
-    def _num_left(self) -> int:
-        """Pairs that have equal codes in all of `_same` and in none of `_unequal`: inclusion and exclusion."""
+    def _num_left(self, *also: Indices) -> int:
+        """Pairs that have equal codes in all of `_same` and `also`, in none of `_unequal`: inclusion and exclusion."""
         return sum(
-            (-1) ** len(chosen) * self._num_equal([*self._same, *(self._unequal[c] for c in chosen)])
+            (-1) ** len(chosen) * self._num_equal([*self._same, *also, *(self._unequal[c] for c in chosen)])
             for chosen in subsets([*self._unequal])
         )
 
@@ -333,18 +338,19 @@ class Kind:
         )
 
     def _tested(self) -> list[Step]:
+        """What the tests took. Where pairs were tested after they were counted, what the count says stands."""
+        counted = {step.constraint for step in self._steps}
         left, steps = self._tally.examined, []
         is_exact = left == self._pairs.total
         for constraint, refused in zip(self._to_test, self._tally.refused.tolist(), strict=True):
-            if constraint:
+            if constraint and constraint not in counted:
                 steps.append(Step(constraint=constraint, examined=left, removed=refused, is_exact=is_exact))
             left -= refused
         return steps
 
     def report(self) -> list[Step]:
-        """What each constraint took. Where pairs were tested after they were counted, what the count says stands."""
-        counted = {step.constraint for step in self._steps}
-        tested = [step for step in self._tested() if step.constraint not in counted]
+        """What each constraint took."""
+        tested = self._tested()
         is_exact = all(step.is_exact for step in tested) and not self._rules.hardest_per_enrolment
         left = self._left - sum(step.removed or 0 for step in tested) if is_exact else None
         asked = {"hardest_per_enrolment": "hardest of each enrolment", "max_per_person": "of each person"}

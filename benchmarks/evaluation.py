@@ -5,8 +5,9 @@ conventions by which it is computed. Of scores that are no log-likelihood ratios
 how bad it would be to take them for some.
 """
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,15 +16,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.comparison import each_group
-from benchmarks.intervals import MIN_PEOPLE, Column, Figure, Trials, person_intervals
+from benchmarks.intervals import MIN_PEOPLE, Column, Figure, Trials, has_enough_people, person_intervals
 from benchmarks.intervals import Metric as MetricOfScores
 from benchmarks.metrics import (
     EER_CONVENTIONS,
     Bools,
     Costs,
     Floats,
+    Ranking,
     Scores,
     act_dcf,
+    checked,
     cllr,
     crossing,
     eer_and_min_dcf,
@@ -68,7 +71,7 @@ def result_rows(
     """
     is_target = trials["is_target"].to_numpy()
     names = metric_names(metrics)
-    values = _values(scores, is_target, metrics)
+    values = values_of(scores, is_target, metrics)
     ends = [(np.nan, np.nan)] * len(metrics)
     if person is not None:
         enrol, test = people_of(trials, person)
@@ -113,9 +116,21 @@ def rows_by_group(
             continue
         about = {"benchmark": benchmark, "list_name": list_name, "system": system, "subset": subset}
         found.append(result_rows(scores[rows], some, person, metrics=metrics, rng=own, **about))
-        if person is not None and found[-1]["lower"].null_count:
-            remarks.append(f"{subset}: no interval; it takes {MIN_PEOPLE} people with trials of each kind")
+        if person is not None:
+            remarks += [f"{subset}: {line}" for line in told_without_interval(found[-1], scores[rows], some, person)]
     return ByGroup(pa.concat_tables(found), remarks)
+
+
+def told_without_interval(rows: pa.Table, scores: Scores, trials: pa.Table, person: Mapping[str, str]) -> list[str]:
+    """Why some of these `result_rows` of the trials have no interval: too few people, or draws that are all alike."""
+    lacking = [row["metric"] for row in rows.to_pylist() if row["lower"] is None]
+    if not lacking:
+        return []
+    enrol, test = people_of(trials, person)
+    scored = Trials(scores=scores, is_target=trials["is_target"].to_numpy(), enrol_person=enrol, test_person=test)
+    if not has_enough_people(scored):
+        return [f"no interval; it takes {MIN_PEOPLE} people with trials of each kind"]
+    return [f"no interval of {', '.join(lacking)}: every draw of people comes to the same figure"]
 
 
 def metric_names(metrics: Sequence[Metric]) -> list[str]:
@@ -206,7 +221,8 @@ def _in_full(metric: Metric) -> str:
     )
 
 
-def _values(scores: Scores, is_target: Bools, metrics: Sequence[Metric]) -> list[float]:
+def values_of(scores: Scores, is_target: Bools, metrics: Sequence[Metric]) -> list[float]:
+    """Each metric of all trials."""
     eer, least = eer_and_min_dcf(scores, is_target, [costs_of(m) for m in metrics if m.name == "min_dcf"])
     dcfs = iter(least)
 
@@ -216,6 +232,17 @@ def _values(scores: Scores, is_target: Bools, metrics: Sequence[Metric]) -> list
         return next(dcfs) if metric.name == "min_dcf" else as_function(metric)(scores, is_target)
 
     return [value(metric) for metric in metrics]
+
+
+def values_by_weight(scores: Scores, is_target: Bools, metrics: Sequence[Metric]) -> Callable[[Floats], list[float]]:
+    """`values_of` as a function of the weight of each trial, which are put in order once; nan where a kind has none."""
+    ranking, figures = Ranking(*checked(scores, is_target)), _figures(scores, metrics)
+
+    def weighed(weight: Floats) -> list[float]:
+        accept, reject = ranking.error_rates(weight)
+        return [math.nan if np.isnan(accept[0]) else figure(accept, reject) for figure in figures]
+
+    return weighed
 
 
 def _figures(scores: Scores, metrics: Sequence[Metric]) -> list[Figure]:

@@ -6,10 +6,11 @@ a trial of two people the product of both.
 
 The interval is the central 95 % of the draws, moved until their mean is the figure. A least cost has its own best
 threshold in every draw, so that draws are lower than the figure by about as much as the figure is lower than the truth.
-On simulated Gaussian scores of 10 to 120 people, intervals of EER held the truth in 91 to 95 % of repetitions, moved
-or not (90 to 95 %); of minDCF at p_target 0.05, of 40 people, in 87 % moved and 71 % as they were. A cost that few
-false accepts decide is beyond rescue: at p_target 0.01 and 780 nontargets the figure itself is far too low, and half of
-the intervals miss.
+On simulated Gaussian scores of 10 to 120 people, intervals of EER held the truth in 91 to 95 % of repetitions, moved or
+not (90 to 95 %); of minDCF at p_target 0.05, of 40 people, in 87 % moved and 71 % as they were. Where people differ in
+how well they are told and in how many targets they have, 1 to 11, intervals of EER held it in 94, 93, 95 and 98 % of
+12, 25, 60 and 200 people, those of minDCF in 51, 78, 91 and 95 %. A cost that few false accepts decide is beyond
+rescue: at p_target 0.01 and 780 nontargets the figure itself is far too low, and half of the intervals miss.
 
 Fewer than ten people have no interval: with five, intervals of an EER hold the truth in 7 of 10 simulations.
 
@@ -101,8 +102,7 @@ def person_intervals(
     the figure itself. A figure of 0 has an upper end all the same: see the module.
     """
     most = [1.0] * len(figures) if most is None else most
-    kinds = [trials.is_target, ~trials.is_target]
-    if min(num_people(trials.enrol_person[kind], trials.test_person[kind]) for kind in kinds) < MIN_PEOPLE:
+    if not has_enough_people(trials):
         return [(np.nan, np.nan)] * len(figures)
     scores, is_target = checked(trials.scores, trials.is_target)
     order = np.argsort(scores, kind="stable")
@@ -123,6 +123,12 @@ def person_intervals(
             for figure, value, ends in zip(figures, values, found, strict=True)
         ]
     return found
+
+
+def has_enough_people(trials: Trials) -> bool:
+    """Whether each kind of trial has ten or more."""
+    kinds = [trials.is_target, ~trials.is_target]
+    return min(num_people(trials.enrol_person[kind], trials.test_person[kind]) for kind in kinds) >= MIN_PEOPLE
 
 
 def _ends(value: float, drawn: Sequence[float], *, bounds: tuple[float, float]) -> tuple[float, float]:
@@ -178,7 +184,7 @@ def by_weight(metric: Metric, said: Column, truth: Column) -> Callable[[Floats],
     return lambda weight: metric(said, truth, weight=weight[order])
 
 
-def central(value: float, drawn: Sequence[float], *, bounds: tuple[float, float]) -> tuple[float, float]:
+def central(value: float, drawn: Sequence[float] | Floats, *, bounds: tuple[float, float]) -> tuple[float, float]:
     """The interval of a figure from its draws; (nan, nan) where less than half of them are numbers."""
     values = np.asarray(drawn, dtype=np.float64)
     defined = values[~np.isnan(values)]

@@ -17,9 +17,10 @@ SpeechBrain's recipe (`recipes/VoxCeleb/SpeakerRec/speaker_verification_cosine.p
 looks it up among the ids of its CSV: a name with another dot before that of its suffix it does not find.
 """
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -42,6 +43,7 @@ MODELS = pa.schema([pa.field("model", pa.string(), False), pa.field("utterance",
 ROWS_AT_ONCE = 1 << 16
 BYTES_AT_ONCE = 1 << 22
 KEYS = ("target", "nontarget")
+BLANK = re.compile(r"\s")
 VOXCELEB, KALDI = "`1 enrol test` or `0 enrol test`", "`enrol test target` or `enrol test nontarget`"
 
 Names = Mapping[str, str]  # of utterances and models, what a list calls them
@@ -121,9 +123,10 @@ def list_names(utterances: pa.Table, models: pa.Table | None = None) -> dict[str
     for utterance, corpus, path in zip(
         ids, utterances["corpus"].to_pylist(), utterances["path"].to_pylist(), strict=True
     ):
-        file = PurePosixPath(corpus, path)
-        is_whole = utterance == re.sub(r"\s", "%20", str(file.with_suffix("")))  # as Described.utterance does
-        name = utterance + re.sub(r"\s", "%20", file.suffix)
+        file = posixpath.normpath(path) if "//" in path or "./" in path else path
+        stem, suffix = posixpath.splitext(f"{corpus}/{file}")
+        is_whole = utterance == BLANK.sub("%20", stem)  # as Described.utterance does
+        name = utterance + BLANK.sub("%20", suffix)
         names[utterance] = name if is_whole and name not in taken else utterance
     return names | ({} if models is None else {model: model for model in models["model_id"].unique().to_pylist()})
 
@@ -275,7 +278,8 @@ def _parquet_trials(path: Path) -> Iterator[pa.RecordBatch]:
             if absent:
                 raise ListError(f"{path}: no column {absent[0]!r}; expected {', '.join(TRIALS.names)}")
             for batch in content.iter_batches(columns=TRIALS.names):
-                yield pa.record_batch(batch.select(TRIALS.names).columns, schema=TRIALS)
+                enrol, test, is_target = batch.select(TRIALS.names).columns
+                yield pa.record_batch([_composed(enrol), _composed(test), is_target], schema=TRIALS)
     except OSError as error:
         raise ListError(f"{path}: {why(error)}; expected a list") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

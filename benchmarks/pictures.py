@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CELL = 0.002  # normal deviates: below a pixel
 RATES = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the axes; beyond them a system is no better told
 STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # names may have dollars
     "svg.hashsalt": "voxcurate",  # else ids in the file are drawn anew each time
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,7 +67,8 @@ def det(systems: Mapping[str, tuple[Scores, Bools]]) -> "Figure":
     for name, (scores, is_target) in systems.items():
         accept, reject = (np.clip(rates, least, 1 - least) for rates in det_curve(scores, is_target, cell=CELL))
         eer = equal_error_rate(scores, is_target)
-        axes.plot(ndtri(accept), ndtri(reject), label=f"{name}, EER {100 * eer:.2f} %", linewidth=1.5)
+        called = f"{' ' * name.startswith('_')}{name}, EER {100 * eer:.2f} %"  # else Matplotlib hides a `_name`
+        axes.plot(ndtri(accept), ndtri(reject), label=called, linewidth=1.5)
     ticks = ndtri(RATES)
     axes.plot(ticks[[0, -1]], ticks[[0, -1]], color="0.7", linewidth=0.8, linestyle=":")
     told = [f"{100 * rate:g}" for rate in RATES]

@@ -108,7 +108,7 @@ class TrialList:
     name: Name
     split: Name
     published: str | None = None  # the list's name in `published_trials`, `*` for anything
-    random_pairs: int | None = Field(default=None, ge=1)  # any two utterances, target or not as it comes
+    random_pairs: int | None = Field(default=None, ge=1)  # of any two recordings, target or not as it comes
     targets: Rules | None = None
     nontargets: Rules | None = None
     utterances_a_model: int | None = Field(default=None, ge=1)  # enrol models of so many utterances of one session
@@ -196,6 +196,12 @@ class Protocol:
     def figures(self) -> tuple[Figure, ...]:
         """What the paper reports."""
         return self.reported.figures
+
+    @property
+    def has_cosine(self) -> bool:
+        """Whether vectors are needed."""
+        by_voice = any(apart.min_similarity is not None for apart in self.keep_apart)
+        return by_voice or any(rules.has_cosine for _, rules in _rules(self))
 
 
 def names() -> list[str]:
@@ -326,7 +332,8 @@ def _list(asked: TrialList) -> list[str]:
     if asked.published is not None:
         return [f"{head}the published list {asked.published}, where both sides are in the split{optional}"]
     if asked.random_pairs is not None:
-        return [f"{head}{asked.random_pairs:,} pairs at random, each as likely as any other, none twice"]
+        told = "not of one recording, each as likely as any other, none twice"
+        return [f"{head}{asked.random_pairs:,} pairs at random, {told}"]
     models = f"models of {asked.utterances_a_model} utterances of one session are enrolled" * bool(
         asked.utterances_a_model
     )

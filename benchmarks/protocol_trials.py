@@ -16,7 +16,7 @@ from benchmarks.apart import Heard
 from benchmarks.pairs import new_keys
 from benchmarks.protocol import Protocol, TrialList
 from benchmarks.splits import key_of
-from benchmarks.trial_rules import Enrolments, NoPairError, Utterances, made_models
+from benchmarks.trial_rules import RECORDING, Enrolments, NoPairError, Utterances, made_models
 from benchmarks.trials import draw_kind, random_pairs
 from curate.errors import PipelineError
 from curate.schema import MODELS, TRIALS, Table
@@ -88,7 +88,12 @@ class Lists:
         kept = np.flatnonzero(is_there & is_keyed)
         if not len(kept):
             raise self._empty(asked, f"no trial of {', '.join(matching)} has both sides in split {asked.split!r}")
+        num_listed = {kind: int((is_target[kept] == kind).sum()) for kind in KINDS}
         enrol, test, is_target = _each_once(asked, sides, enrol[kept], test[kept], is_target[kept])
+        for kind, stage in KINDS.items():
+            again = num_listed[kind] - int((is_target == kind).sum())
+            if again:
+                self._account.note(stage, asked.name, "none that another line has", num_listed[kind], again)
         odd = int(((sides.person_of_enrolled[enrol] == sides.person[test]) != is_target).sum())
         remarks = list(_lacking(asked, is_target))
         if odd:
@@ -108,11 +113,17 @@ class Lists:
 
     def _of_random_pairs(self, asked: TrialList, rows: pa.Table, rng: np.random.Generator) -> MadeList:
         num = int(asked.random_pairs or 0)
-        every = len(rows) * (len(rows) - 1) // 2
+        num_rows, utterances = len(rows), Utterances(rows)
+        of_recording = np.unique(utterances.code(RECORDING), return_counts=True)[1]
+        of_one = int((of_recording * (of_recording - 1) // 2).sum())
+        every = num_rows * (num_rows - 1) // 2 - of_one
         if not every:
-            raise self._empty(asked, f"split {asked.split!r} has {len(rows)} utterances; expected two at least")
+            recordings = f"{num_rows} utterances of {len(of_recording)} recordings"
+            raise self._empty(asked, f"split {asked.split!r} has {recordings}; expected two recordings at least")
         benchmark = self._protocol.name
-        drawn = random_pairs(Utterances(rows), num, benchmark=benchmark, name=asked.name, keys=new_keys(rng))
+        drawn = random_pairs(utterances, num, benchmark=benchmark, name=asked.name, keys=new_keys(rng))
+        if of_one:
+            self._account.note("trials", asked.name, "not of one recording", every + of_one, of_one)
         self._account.note("trials", asked.name, f"at most {num:,} random pairs", every, every - len(drawn))
         few = (f"list {asked.name}: split {asked.split} has no more than {every:,} pairs",) if every < num else ()
         told = _lacking(asked, np.asarray(drawn["is_target"]))

@@ -117,10 +117,11 @@ class Division:
         """(N,) whether the utterance is in one of these splits."""
         return np.isin(self.split, [self.names.index(name) for name in names if name in self.names])
 
-    def take(self, split: Split, place: int = 0) -> None:
-        """Give the split its utterances; `place` is its turn among those of its name, each of which draws on its own.
+    def take(self, split: Split, place: int = 0) -> list[str]:
+        """Give the split its utterances; return remarks.
 
-        Raises PipelineError where fewer can be drawn than it wants.
+        `place` is its turn among those of its name, each of which draws on its own. Raises PipelineError where fewer
+        can be drawn than it wants.
         """
         pool = np.logical_or.reduce([self._sources[name] for name in split.sources])
         for column, values in split.only.items():
@@ -128,8 +129,11 @@ class Division:
         share_of = pool
         pool = self._keep(split, "in no split before it", pool, self.split == UNTAKEN)
         others = [name for name in self.names if name != split.name and not self._may_share(split, name)]
+        remarks: list[str] = []
         if others:
-            pool = self._keep(split, f"of nobody in {', '.join(others)}", pool, ~self._are_in(others))
+            of_others = self._are_in(others)
+            remarks += self._passed_over(split, pool & of_others, others)
+            pool = self._keep(split, f"of nobody in {', '.join(others)}", pool, ~of_others)
         if split.min_utterances > 1:
             count = np.bincount(self.person[pool], minlength=len(self.people))
             enough = (count >= split.min_utterances)[self.person]
@@ -143,6 +147,7 @@ class Division:
             pool = self._keep(split, rule, pool, wanted)
         self._entries.append(split)
         self.split[pool] = self.names.index(split.name)
+        return remarks
 
     def lose(self, name: str, people: Flags, rule: str) -> None:
         """Take these people, of `self.people`, out of a split."""
@@ -166,6 +171,16 @@ class Division:
         kept: Flags = pool & wanted
         self._account.note("split", split.name, rule, int(pool.sum()), int(pool.sum() - kept.sum()))
         return kept
+
+    def _passed_over(self, split: Split, passed: Flags, others: list[str]) -> list[str]:
+        """Whose utterances another split has only in part: people of several labels, whose rest no split may take."""
+        who = np.unique(self.person[passed])
+        if not len(who):
+            return []
+        where = [name for name in others if np.isin(who, self.person[self.of(name)]).any()]
+        people = f"{len(who):,} {'person' if len(who) == 1 else 'people'}"
+        told = f"{int(passed.sum()):,} utterances of {people} are not in it: other utterances of the same are in"
+        return [f"split {split.name}: {told} {', '.join(where)}"]
 
     def _may_share(self, split: Split, name: str) -> bool:
         """Whether one of the two says so."""

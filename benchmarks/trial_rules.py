@@ -48,7 +48,7 @@ class Side:
         if self.max_duration_s is not None:
             yield f"{name} of at most {self.max_duration_s:g} s", "duration_s", (0.0, self.max_duration_s)
         for column, values in self.only.items():
-            yield f"{name} of {column} {', '.join(map(str, values))}", column, list(values)
+            yield f"{name} of {column} {', '.join(map(str, values))}", column, [str(value) for value in values]
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -201,6 +201,8 @@ class Enrolments:
 
     def agreed(self, code: Indices) -> Indices:
         """(L,) the code of all members; `UNKNOWN` where they differ."""
+        if self.is_utterances:
+            return code
         low, high = (at.reduceat(code[self.member], self.start[:-1]) for at in (np.minimum, np.maximum))
         return np.where(low == high, low, UNKNOWN)
 

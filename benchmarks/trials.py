@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.drawing import Kind
-from benchmarks.pairs import PAIRS_AT_ONCE, Keys, NumberedPairs, Pairs, Tally, in_order, new_keys
-from benchmarks.trial_rules import Enrolments, NoPairError, Rules, Utterances
+from benchmarks.pairs import PAIRS_AT_ONCE, Keys, NumberedPairs, Pairs, Tally, Test, in_order, new_keys
+from benchmarks.trial_rules import RECORDING, Enrolments, NoPairError, Rules, Utterances
 from curate import whole
 from curate.errors import PipelineError
 from curate.schema import TRIALS
@@ -137,14 +137,16 @@ def draw_kind(
 
 
 def random_pairs(utterances: Utterances, num: int, *, benchmark: str, name: str, keys: Keys) -> pa.Table:
-    """So many of all pairs of different utterances, or all: none twice, each as likely as any other, target or not.
+    """So many of all pairs of different recordings, or all: none twice, each as likely as any other, target or not.
 
     Targets first, each kind in the order of ids, as `TRIALS`. Pairs are numbered, and none is made that is not drawn.
     """
     size = len(utterances)
     after, end = np.arange(1, size + 1), np.full(size, size)
     every = NumberedPairs(first=after, end=end, cut_first=end, cut_end=end)
-    drawn = in_order(every, [], at_most=num, keys=keys if num < every.total else None, tally=Tally(0))
+    recording = utterances.code(RECORDING)
+    tests: list[Test] = [lambda left, right: recording[left] != recording[right]]
+    drawn = in_order(every, tests, at_most=num, keys=keys if num < every.total else None, tally=Tally(1))
     left, right = _sorted(drawn)
     is_target = utterances.person[left] == utterances.person[right]
     order = np.argsort(~is_target, kind="stable")

@@ -57,13 +57,13 @@ def normalised(text: str) -> str:
     Letters are those of any script in Unicode's composed form, with the marks that some scripts write vowels or tones
     by; what nobody sees, such as a soft hyphen, falls away. Digits stay, though LibriSpeech spells numbers out: without
     them `42` for FORTY TWO would be no wrong word, and transcripts of digits would be empty. Typographic apostrophes
-    are plain ones; a word of nothing else is none. Capitals are Unicode's, in no language's own way: of German ß they
-    are SS, of Turkish i they have no dot.
+    are plain ones. A word has a letter or a digit: the mark that colours an emoji is none. Capitals are Unicode's, in
+    no language's own way: of German ß they are SS, of Turkish i they have no dot.
     """
     composed = unicodedata.normalize("NFC", text.upper()).translate(_APOSTROPHES)
     seen = (one for one in composed if unicodedata.category(one) != "Cf")
     kept = "".join(one if one == "'" or unicodedata.category(one)[0] in "LMN" else " " for one in seen)
-    return " ".join(word for word in kept.split() if word.strip("'"))
+    return " ".join(word for word in kept.split() if any(unicodedata.category(one)[0] in "LN" for one in word))
 
 
 def word_edits(

@@ -1,4 +1,7 @@
-"""Vectors of the beginnings of utterances: the condition in which a test utterance is its first seconds alone.
+"""Vectors of the beginnings of utterances: the condition in which an utterance is its first seconds alone.
+
+Vaessen and van Leeuwen (Towards multi-task learning of speech and speaker recognition, 2023, table 3) score trials so,
+with both sides cut to 2 s. Where the pipeline's hearing cuts silence away, they are the first seconds of what is left.
 
 They are heard by the pipeline's encoder with `part = "first"` and kept in blocks of `cache/embeddings`, whose folder is
 named by what was heard and how: they never mix with those of whole utterances, and cost nothing the second time.

@@ -234,6 +234,7 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
             vectors=sound.vectors,
             lists={name: sorted(one.entries) for name, one in lists.items()},
             thresholds=sound.thresholds,
+            apart=sound.apart,
         )
         for line in (*in_counts(made.splits, made.trials), *made.remarks):
             log.info(f"build: {line}")
@@ -252,10 +253,9 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
         for row in found.to_pylist():
             log.info(f"build: {row['side']} and {row['other_side']} share {row['num_shared']} by {row['check']}")
         removals = pa.concat_tables([made.removals, _remarks(protocol.name, made.remarks)])
-        lists_made = counted(len(made.trials["list"].unique()), "list")
         summary = (
             f"{counted(len(made.splits), 'utterance')} in {counted(len(made.splits['split'].unique()), 'split')}, "
-            f"{counted(len(made.trials), 'trial')} in {lists_made}; "
+            f"{_in_lists(made.trials)}; "
             f"{counted(len(found), 'thing')} shared that the protocol does not allow"
         )
         return [removals, made.splits, made.models, made.trials, shared], summary
@@ -310,6 +310,18 @@ def in_counts(splits: pa.Table, trials: pa.Table) -> list[str]:
         num = pc.sum(is_target).as_py() or 0
         lines.append(f"list {name}: {counted(num, 'target')}, {counted(len(is_target) - num, 'nontarget')}")
     return lines
+
+
+def _in_lists(trials: pa.Table) -> str:
+    """How many trials of each kind all lists have together, and which lists are without a target."""
+    if not len(trials):
+        return "no list of trials"
+    names, num = sorted(trials["list"].unique().to_pylist()), pc.sum(trials["is_target"]).as_py()
+    targets = set(trials.filter(trials["is_target"])["list"].to_pylist())
+    kinds = f"{counted(num, 'target')} and {counted(len(trials) - num, 'nontarget')}"
+    return "; ".join(
+        [f"{kinds} in {counted(len(names), 'list')}", *(f"{n}: 0 targets" for n in names if n not in targets)]
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- its files

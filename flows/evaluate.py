@@ -107,8 +107,13 @@ def compare(
     files = _files(systems)
     differences: evaluating.Table | None = None
     if files is None:
-        if listed.catalog is None or metric or p_target or pictures:
-            raise typer.BadParameter(f"{', '.join(systems)}: no files of scores; expected them, or --catalog alone")
+        if listed.catalog is None:
+            raise typer.BadParameter(f"{', '.join(systems)}: no files of scores; expected them, or --catalog")
+        if metric or p_target or pictures:
+            raise typer.BadParameter(
+                "--metric, --p-target and --pictures go with files of scores only; expected none beside systems "
+                f"of the catalog ({', '.join(systems)})"
+            )
         rows = evaluating.results_of(listed.catalog, listed.benchmark, listed.name, systems)
         names, remarks = systems, []
     else:
@@ -154,7 +159,7 @@ def _asked(
     from curate.catalog import Catalog
     from flows.evaluating import metrics_asked
     from flows.listed import listed
-    from flows.scoring import asked_of
+    from flows.scoring import asked_of, require_catalog
 
     if catalog is not None and people is not None:
         raise typer.BadParameter("--people and --catalog: expected one of them")
@@ -162,6 +167,8 @@ def _asked(
     if outside:
         raise typer.BadParameter(f"--p-target {outside[0]:g}; expected a share between 0 and 1")
     opened = None if catalog is None else Catalog(catalog)
+    if opened is not None:
+        require_catalog(opened)
     found = listed(trials, opened, benchmark=benchmark, name=name, people=people)
     default = DEFAULT if opened is None else asked_of(opened, found.benchmark)[0]
     return found, metrics_asked(metric or [], p_target or [], default)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 import benchmarks
 from benchmarks import comparison, evaluation, pictures
-from benchmarks.intervals import MIN_PEOPLE
+from benchmarks.intervals import Trials, has_enough_people, weights
 from benchmarks.protocol import Figure, Metric, load_protocol
 from benchmarks.protocol import names as protocols
 from curate.catalog import Catalog
@@ -44,19 +44,25 @@ class Evaluated:
 
 
 def metrics_asked(names: Sequence[str], p_targets: Sequence[float], default: Sequence[Metric]) -> list[Metric]:
-    """Costs at every p_target; where no names are given, those of the default. Raises ListError for other names."""
+    """Costs at every p_target; without names those of the default. Raises ListError for other names, or one twice."""
     names = list(names) or list(dict.fromkeys(metric.name for metric in default))
     other = [name for name in names if name not in evaluation.OF_SCORES]
     if other:
         raise ListError(f"metric {other[0]!r}; expected any of {', '.join(evaluation.OF_SCORES)}")
-    if not p_targets:
-        return [m for name in names for m in ([m for m in default if m.name == name] or [Metric(name=name)])]  # type: ignore[arg-type]
     costly = ("min_dcf", "act_dcf")
-    return [
-        Metric(name=name, p_target=p_target)  # type: ignore[arg-type]  # of OF_SCORES
-        for name in names
-        for p_target in (p_targets if name in costly else p_targets[:1])
-    ]
+    if not p_targets:
+        asked = [m for name in names for m in ([m for m in default if m.name == name] or [Metric(name=name)])]  # type: ignore[arg-type]
+    else:
+        asked = [
+            Metric(name=name, p_target=p_target)  # type: ignore[arg-type]  # of OF_SCORES
+            for name in names
+            for p_target in (p_targets if name in costly else p_targets[:1])
+        ]
+    try:
+        evaluation.metric_names(asked)
+    except ValueError as error:
+        raise ListError(f"metric {error}") from error
+    return asked
 
 
 def evaluated(
@@ -75,8 +81,8 @@ def evaluated(
     remarks = []
     if listed.person is None:
         remarks.append("no intervals: who speaks is not known; expected --people, or --catalog")
-    elif rows[0]["lower"].null_count:
-        remarks.append(f"no interval; it takes {MIN_PEOPLE} people with trials of each kind")
+    else:
+        remarks += evaluation.told_without_interval(rows[0], scores, listed.trials, listed.person)
     for column in by:
         rng = np.random.default_rng([seed, SEED_OF_INTERVALS, *column.encode()])
         found = evaluation.rows_by_group(
@@ -95,15 +101,19 @@ def joined(found: Sequence[Evaluated]) -> pa.Table:
 def publish(catalog: Catalog, listed: Listed, found: Evaluated, scores: Scores, settings: Mapping[str, Any]) -> str:
     """Make the rows the part of their benchmark, list and system; says which that is.
 
-    Raises CatalogError where a system of another name has that part.
+    Raises CatalogError where another system, list or benchmark has that part.
     """
     system = found.rows["system"][0].as_py()
     part = "--".join(_plain(one) for one in (listed.benchmark, listed.name, system))
     with catalog.locked():
         if part in catalog.parts(RESULTS):
-            others = set(catalog.read(RESULTS, part)["system"].unique().to_pylist()) - {system}
+            rows = catalog.read(RESULTS, part).select(["benchmark", "list", "system"]).to_pylist()
+            others = {tuple(row.values()) for row in rows} - {(listed.benchmark, listed.name, system)}
             if others:
-                raise CatalogError(f"{part}: has figures of {min(others)!r}; expected another name than {system!r}")
+                *of, other = min(others)
+                raise CatalogError(
+                    f"{part}: has figures of {other!r} on {'/'.join(of)}; expected another name than {system!r}"
+                )
         heard = {
             "scores": hashlib.sha256(scores.tobytes()).hexdigest(),
             "trials": content_fingerprint(listed.trials),
@@ -196,24 +206,25 @@ def differences(
 ) -> Table:
     """Every two systems by every metric: the difference, its interval, and p of no difference (two-sided).
 
+    All are weighed by the same draws. Where a kind of trial has fewer than ten people there is neither interval nor p.
     Raises ListError where nobody knows who speaks: people are drawn.
     """
     if listed.person is None:
         raise ListError(f"{listed.place}: who speaks is not known; expected --people, or --catalog")
-    people = evaluation.people_of(listed.trials, listed.person)
+    people, is_target = evaluation.people_of(listed.trials, listed.person), listed.is_target
+    who = {"enrol_person": people[0], "test_person": people[1]}
+    is_enough = has_enough_people(Trials(scores=next(iter(scores.values())), is_target=is_target, **who))
+    values = {system: evaluation.values_of(some, is_target, metrics) for system, some in scores.items()}
+    weighed = [evaluation.values_by_weight(some, is_target, metrics) for some in scores.values()]
+    rng = np.random.default_rng([seed, SEED_OF_COMPARISON])
+    draws = ([one(weight) for one in weighed] for weight in weights(*people, rng=rng, num_draws=num_draws))
+    drawn = dict(zip(scores, np.moveaxis(np.array(list(draws)), 1, 0), strict=True))  # of each system, draws x metrics
     head = ["metric", "system", "other", "difference", "lower", "upper", "p"]
     rows: list[tuple[Any, ...]] = []
-    for metric, called in zip(metrics, evaluation.metric_names(metrics), strict=True):
+    for at, called in enumerate(evaluation.metric_names(metrics)):
         for one, other in combinations(scores, 2):
-            found = comparison.compared(
-                evaluation.as_function(metric),
-                scores[one],
-                scores[other],
-                listed.is_target,
-                people,
-                rng=np.random.default_rng([seed, SEED_OF_COMPARISON]),
-                num_draws=num_draws,
-            )
+            of_both = np.stack([drawn[one][:, at], drawn[other][:, at]], axis=1)
+            found = comparison.from_draws((values[one][at], values[other][at]), of_both, is_enough=is_enough)
             ends = (found.difference.value, found.difference.low, found.difference.high, found.p_value)
             rows.append((called, one, other, *(None if np.isnan(end) else end for end in ends)))
     return head, rows

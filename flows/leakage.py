@@ -102,9 +102,11 @@ def given_threshold(catalog: "Catalog") -> float | None:
     import json
 
     from curate.runs import last_done
+    from curate.schema import RUNS
     from curate.speakers import VIETSV_MIN_SIMILARITY
 
-    noted = [json.loads(row["settings"]) for row in last_done(catalog) if row["step"] == "identities"]
+    rows = last_done(catalog) if catalog.parts(RUNS) else []
+    noted = [json.loads(row["settings"]) for row in rows if row["step"] == "identities"]
     if not noted:
         return None
     asked = noted[-1]["min_similarity"]
@@ -126,9 +128,11 @@ def allowed_before(catalog: "Catalog", name: str) -> "Allowed":
 def lists_of(catalog: "Catalog", name: str, against: list[str]) -> "tuple[dict[str, Exclusions], Allowed]":
     """The lists by their files, and which splits may have what they name: those that a `SPLIT=` before does not say.
 
-    Raises CorpusError for a list that cannot be read.
+    Raises CorpusError for a list that cannot be read, and for what is neither `SPLIT=FILE` nor a file.
     """
     from benchmarks.leakage import NAMED
+    from curate import whole
+    from curate.errors import CorpusError
     from curate.exclusions import read_exclusions
     from curate.schema import SPLITS
     from flows.building import aliases_of
@@ -140,6 +144,11 @@ def lists_of(catalog: "Catalog", name: str, against: list[str]) -> "tuple[dict[s
     asked: dict[str, set[str]] = {}
     for text in against:
         split, _, file = text.partition("=")
+        if file and split not in splits and not whole.exists(location(text)):
+            expected = ", ".join(sorted(splits))
+            raise CorpusError(
+                f"--against {text}: no split {split!r}; expected {expected}, or a file of that whole name"
+            )
         without = {split} if split in splits else splits
         file = file if split in splits else text
         found[file] = read_exclusions(location(file), aliases)

@@ -3,6 +3,7 @@
 With a catalog, ids stand for the names of lists, and it is known who speaks and what else is told of an utterance.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -214,8 +215,8 @@ def people_in(path: Path) -> dict[str, str]:
     content = whole.read_bytes(path)
     if content is None:
         raise ListError(f"{path}: no such file; expected lines of `utterance person`")
-    for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
-        words = line.split()
+    for number, line in enumerate(content.decode("utf-8-sig", errors="replace").split("\n"), 1):
+        words = unicodedata.normalize("NFC", line).split()  # as lists are read
         if len(words) not in (0, 2) or (words and people.setdefault(*words) != words[1]):
             raise ListError(f"{path}:{number}: {line[:80]!r}; expected `utterance person`, and each utterance once")
     return people

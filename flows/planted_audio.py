@@ -198,6 +198,7 @@ def _in_manifest(row: dict[str, Any]) -> dict[str, Any]:
         "name": row["utterance_id"].removeprefix(f"{corpus}/"),
         "speaker": speaker.removeprefix(f"{corpus}/"),
         "session": row["session_id"] and row["session_id"].removeprefix(f"{speaker}/"),
+        "work": row["work_id"] and row["work_id"].removeprefix(f"{corpus}/"),
         "start_s": None if is_whole else row["start_s"],
         "duration_s": None if is_whole else row["duration_s"],
         "channel": row["channel"],

@@ -20,6 +20,7 @@ CatalogOption = Annotated[
 ]
 BACK_ENDS = ("cosine", "lda", "plda", "lda-plda")
 COHORTS = ("people", "utterances")
+FIRST = ("both", "test")
 
 
 def score(
@@ -35,7 +36,10 @@ def score(
     dimensions: Annotated[int, typer.Option(min=1, help="That LDA leaves.")] = 100,
     train_split: Annotated[str, typer.Option(help="From which mean, LDA and PLDA are learnt.")] = "train",
     as_norm: Annotated[
-        int | None, typer.Option(min=2, help="Normalise by so many highest scores against the cohort (AS-norm).")
+        int | None,
+        typer.Option(
+            min=2, help="AS-norm by so many highest scores of the cohort: of people, unless --cohort-of utterances."
+        ),
     ] = None,
     cohort: Annotated[str, typer.Option(help="The split of the cohort; its people in the trials are left out.")] = (
         "train"
@@ -48,26 +52,31 @@ def score(
         Path | None, typer.Option(help="Write the scores of the list as Parquet.", parser=location, metavar="FILE")
     ] = None,
     first_s: Annotated[
-        float | None, typer.Option(help="Hear so many seconds of the test side alone; needs --pipeline.")
+        float | None, typer.Option(help="Hear the first so many seconds of utterances alone; needs --pipeline.")
     ] = None,
+    first_of: Annotated[
+        str, typer.Option(help="both, or test: there enrolment is heard whole. Goes with --first-s.")
+    ] = "both",
     pipeline: Annotated[Path | None, typer.Option(help="The pipeline file of the catalog: its encoder hears.")] = None,
 ) -> None:
     """Score lists of a benchmark by the catalog's vectors, and publish the figures that its protocol asks for.
 
     Example: curate score real -c catalogs/real --backend lda-plda --dimensions 10
     """
-    for option, given, known in (("--backend", backend, BACK_ENDS), ("--cohort-of", cohort_of, COHORTS)):
+    closed = (("--backend", backend, BACK_ENDS), ("--cohort-of", cohort_of, COHORTS), ("--first-of", first_of, FIRST))
+    for option, given, known in closed:
         if given not in known:
             raise typer.BadParameter(f"{option} {given!r}; expected one of {', '.join(known)}")
     if first_s is not None and (pipeline is None or first_s <= 0):
         raise typer.BadParameter(f"--first-s {first_s:g}; expected seconds above 0, and `--pipeline FILE` beside it")
     from curate.catalog import Catalog
     from flows.cli import show_progress
-    from flows.scoring import extractor_of, score_lists
+    from flows.scoring import extractor_of, require_catalog, score_lists
     from flows.systems import System
 
     show_progress()
     opened = Catalog(catalog)
+    require_catalog(opened)
     system = System(
         extractor=extractor_of(opened, extractor),
         backend=backend,  # type: ignore[arg-type]  # one of BACK_ENDS
@@ -79,6 +88,7 @@ def score(
         cohort_of=cohort_of,  # type: ignore[arg-type]  # one of COHORTS
         calibrate_on=calibrate_on,
         first_s=first_s,
+        first_of="both" if first_s is None else first_of,  # type: ignore[arg-type]  # one of FIRST
     )
     hears = None if pipeline is None or first_s is None else _hearing(pipeline, opened, system.extractor)
     for line in score_lists(opened, benchmark, system, lists=lists or [], out=out, beginnings=hears):

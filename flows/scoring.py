@@ -1,6 +1,7 @@
 """Score lists of a benchmark by the vectors of a catalog: a step a list, which publishes its figures."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -17,9 +18,12 @@ from curate.catalog import Catalog, read_parquet
 from curate.errors import CatalogError, ScoringError
 from curate.explain import counted
 from curate.runs import Part, Result, Step, code_fingerprint, last_done, take_note
-from curate.schema import EMBEDDINGS, MODELS, RESULTS, RUNS, SPLITS, TRIALS
+from curate.schema import EMBEDDINGS, MODELS, REMOVALS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
+from flows.building import told_stale
 from flows.code import CODE
-from flows.systems import Beginnings, System, made, people_in
+from flows.systems import Beginnings, System, made, people_in, seen_in_calibration
+
+log = logging.getLogger("voxcurate")  # the command line shows it
 
 SEED_OF_INTERVALS = 3  # as the step `score` of a pipeline has it
 OWN = ("backends.py", "calibration.py", "scoring.py", "scoring_kernels.py")
@@ -40,13 +44,14 @@ def score_lists(
 ) -> list[str]:
     """Score `lists`, or all; write the scores of the only one to `out`; a line on each list.
 
-    `beginnings` gives the vectors where the system hears no more than `first_s` of the test side. Raises CatalogError
+    `beginnings` gives the vectors where the system hears no more than `first_s` of an utterance. Raises CatalogError
     for a benchmark, list, split or vector that the catalog does not have, ScoringError for a system that cannot score.
     """
     asked = lists_of(catalog, benchmark, lists, system)
     if out is not None and len(asked) > 1:
         raise ScoringError(f"{out}: holds the scores of one list, not of {', '.join(asked)}; expected one `--list`")
     require_vectors(catalog, system.extractor)
+    tell_stale(catalog, benchmark)
 
     @cache
     def scorer() -> Scorer:
@@ -62,7 +67,8 @@ def score_lists(
             done = step(catalog, benchmark, name, system, scorer).carry_out()
             take_note(catalog, done)
             told = catalog.read(RESULTS, part_of(benchmark, name, system))
-            lines.append(in_words(told) + ("" if done.changed else " (nothing to do)"))
+            seen = seen_in_calibration(catalog, benchmark, name, system)
+            lines.append(in_words(told) + seen + ("" if done.changed else " (nothing to do)"))
         if out is not None:
             score_list(catalog.path(TRIALS, benchmark), asked[0], out, scorer())
     return lines
@@ -123,7 +129,7 @@ def in_words(figures: pa.Table) -> str:
 
 
 def lists_of(catalog: Catalog, benchmark: str, lists: Sequence[str], system: System) -> list[str]:
-    """Those asked for, or all. Raises CatalogError for a benchmark or a list that is not there."""
+    """Those asked for, or all. Raises CatalogError for a benchmark or a list that is not there, and where none is."""
     known = catalog.parts(TRIALS)
     if benchmark not in known:
         raise CatalogError(
@@ -133,7 +139,23 @@ def lists_of(catalog: Catalog, benchmark: str, lists: Sequence[str], system: Sys
     for name in (*lists, *([system.calibrate_on] if system.calibrate_on else [])):
         if name not in there:
             raise CatalogError(f"{benchmark}: no list {name!r}; expected {', '.join(there) or 'one with trials'}")
+    if not there:
+        raise CatalogError(f"{benchmark}: has no lists of trials; expected a benchmark that has some")
     return list(dict.fromkeys(lists)) or there
+
+
+def require_catalog(catalog: Catalog) -> None:
+    """Raises CatalogError where there is none."""
+    if not catalog.parts(UTTERANCES):
+        raise CatalogError(f"{catalog.root}: no catalog there; expected a folder that `curate run` has filled")
+
+
+def tell_stale(catalog: Catalog, benchmark: str) -> None:
+    """A warning where the benchmark is a built one that would be another if it were built now."""
+    if benchmark in catalog.parts(REMOVALS) and catalog.parts(RUNS):
+        for line in told_stale(catalog):
+            if line.startswith(f"{benchmark}: "):
+                log.warning(f"score: {line}")
 
 
 def extractor_of(catalog: Catalog, name: str | None) -> str:

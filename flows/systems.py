@@ -40,7 +40,8 @@ class System:
     cohort: str = "train"  # the split
     cohort_of: Literal["people", "utterances"] = "people"  # the mean of each person, or each utterance by itself
     calibrate_on: str | None = None  # a list
-    first_s: float | None = None  # of the test side
+    first_s: float | None = None  # that are heard: the cohort and the training split are heard whole
+    first_of: Literal["both", "test"] = "both"  # of enrolment and test, as Vaessen et al. 2023, table 3; or of the test
 
     @property
     def is_learnt(self) -> bool:
@@ -50,13 +51,15 @@ class System:
     @property
     def name(self) -> str:
         """What RESULTS calls it: no two systems are called the same, and all may stand in names of files."""
-        told = [self.extractor, f"first-{self.first_s:g}s" if self.first_s else "", "centred" if self.center else ""]
+        of_test = "-of-test" if self.first_of == "test" else ""
+        first = f"first-{self.first_s:.12g}s{of_test}" if self.first_s else ""
+        told = [self.extractor, first, "centred" if self.center else ""]
         told += [f"lda{self.dimensions}" if "lda" in self.backend.split("-") else ""]
         told += ["plda" if self.backend.endswith("plda") else ""]
         told += [f"of-{self.train_split}" if self.is_learnt and self.train_split != "train" else ""]
         if self.as_norm:
-            cohort = "" if self.cohort == "train" else f"-{self.cohort}"
-            told += [f"asnorm{self.as_norm}{cohort}{'' if self.cohort_of == 'people' else '-utterances'}"]
+            cohort = "" if self.cohort == "train" else f"-from-{self.cohort}"
+            told += [f"asnorm{self.as_norm}{'' if self.cohort_of == 'people' else '-utterances'}{cohort}"]
         told += [f"calibrated-on-{self.calibrate_on}" if self.calibrate_on else ""]
         return "_".join(filter(None, told))
 
@@ -76,17 +79,23 @@ def made(
     """The system, ready to score the lists. Raises as `score_lists` does, and ValueError."""
     ids = ids_of(catalog, benchmark, lists)
     enrolled = pa.concat_arrays([_without(ids.enrol, ids.models["model_id"]), _one(ids.models["utterance_id"])])
-    heard_whole = [enrolled, *([] if system.first_s else [ids.test])]
-    ids_heard, vectors = vectors_of(catalog, system.extractor, pa.concat_arrays(heard_whole).unique())
     back_end = learnt(catalog, benchmark, system, pa.concat_arrays([ids.enrol, ids.test]))
-    directions = back_end.directions(vectors)
-    test_ids, test = ids_heard, directions
-    if system.first_s:
+
+    def heard(asked: pa.Array, *, whole: bool) -> tuple[pa.Array, Vectors]:
+        if whole or system.first_s is None:
+            found, vectors = vectors_of(catalog, system.extractor, asked)
+            return found, back_end.directions(vectors)
         if beginnings is None:
             raise ScoringError(
                 f"first {system.first_s:g} s: nobody hears them; expected `--pipeline` beside `--first-s`"
             )
-        test_ids, test = ids.test, back_end.directions(beginnings(ids.test, system.first_s))
+        return asked, back_end.directions(beginnings(asked, system.first_s))
+
+    if system.first_s and system.first_of == "test":
+        ids_heard, directions = heard(enrolled.unique(), whole=True)
+        test_ids, test = heard(ids.test, whole=False)
+    else:
+        ids_heard, directions = test_ids, test = heard(pa.concat_arrays([enrolled, ids.test]).unique(), whole=False)
     names, means = averaged(ids.models, ids_heard, directions) if len(ids.models) else (None, None)
     enrol_ids, enrol = ids_heard, directions
     if names is not None:
@@ -106,6 +115,11 @@ def calibrated(catalog: Catalog, benchmark: str, name: str, scorer: Scorer) -> S
         learnt = calibration.fitted(rows["score"].to_numpy(), rows["is_target"].to_numpy())
     except ValueError as error:
         raise ScoringError(f"calibration on the list {name!r}: {error}") from error
+    if learnt.slope <= 0:
+        raise ScoringError(
+            f"calibration on the list {name!r}: slope {learnt.slope:.3g} would turn all scores round; expected a list "
+            "whose targets score higher"
+        )
     return replace(scorer, calibration=learnt)
 
 
@@ -211,6 +225,20 @@ def people_in(catalog: Catalog, benchmark: str, ids: pa.Array | None = None) -> 
         pairs = zip(models["model_id"].to_pylist(), models["utterance_id"].to_pylist(), strict=True)
         person |= {model: person[utterance] for model, utterance in pairs if utterance in person}
     return person if ids is None else {one: person[one] for one in ids.to_pylist() if one in person}
+
+
+def seen_in_calibration(catalog: Catalog, benchmark: str, name: str, system: System) -> str:
+    """What must be said of costs on a list whose people, or whose very trials, its calibration has seen; or nothing."""
+    if system.calibrate_on is None:
+        return ""
+    if system.calibrate_on == name:
+        return "; calibrated on itself, which flatters costs at a threshold"
+    people, others = (
+        set(people_in(catalog, benchmark, _all(ids_of(catalog, benchmark, [one]))).values())
+        for one in (name, system.calibrate_on)
+    )
+    shared = counted(len(people & others), "person", "people")
+    return f"; {shared} of the list it is calibrated on are in it, too" if people & others else ""
 
 
 def tell_shared(catalog: Catalog, benchmark: str, of_trials: pa.Array, people: pa.Array, what: str) -> None:

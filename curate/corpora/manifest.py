@@ -22,13 +22,14 @@ from curate.storage import Location
 LICENCE = None
 CITATION = None
 URL = None
-FILLS = ("sex", "age", "session", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
+FILLS = ("sex", "age", "session", "work", "accent", "nationality", "language", "transcript", "corpus_split", "licence")
 
 FieldName = Literal[
     "path",
     "speaker",
     "name",
     "session",
+    "work",
     "start_s",
     "duration_s",
     "channel",
@@ -90,6 +91,7 @@ def _described(row: dict[FieldName, str], columns: dict[FieldName, str], root: P
         speaker=row["speaker"],
         name=row.get("name"),
         session=row.get("session"),
+        work=row.get("work"),
         start_s=number(row, "start_s"),
         duration_s=number(row, "duration_s"),
         channel=_channel(row.get("channel")),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.protocol import KeptApart, Source, Split
 from curate.errors import PipelineError
-from tests.benchmarks.catalogs_made import ALL, TOY, built, catalog, protocol, removals, sides
+from tests.benchmarks.catalogs_made import ALL, TOY, built, catalog, protocol, removals, several, sides
 
 OTHER = Source(name="other", corpora=("other",))
 SPLITS = (Split(name="test", sources=("toy",)), Split(name="train", sources=("other",)))
@@ -31,10 +31,32 @@ def test_whom_a_list_names_goes_with_all_that_is_his():
         PipelineError, match=r"'gone' is not given; expected `--list gone=FILE` \(to be had at https://w"
     ):
         built(asked, rows)
-    with pytest.raises(PipelineError, match="the list 'gone' matches nothing in split 'all': none of its 1 entries"):
+    with pytest.raises(PipelineError, match="the list 'gone' matches nothing: none of its 1 entries"):
         built(asked, rows, lists={"gone": ["nobody"]})
     with pytest.raises(PipelineError, match="keep_apart: gone: no entry"):
         built(asked, rows, lists={"gone": []})
+
+
+def test_a_list_that_names_people_of_other_splits_alone_takes_nobody_and_is_told():
+    """The draw may have put all whom it names into the test; who is in no source is of the catalog too."""
+    rows = catalog(
+        {"utterance": "t", "speaker": "tom"},
+        {"utterance": "a", "speaker": "ann", "corpus": "other"},
+        {"utterance": "z", "speaker": "zoe", "corpus": "third"},
+    )
+    asked = protocol(*SPLITS, sources=[TOY, OTHER], keep_apart=(KeptApart(split="train", list="gone"),))
+    for entry in ("tom", "third/z"):
+        made = built(asked, rows, lists={"gone": [entry, "who"]})
+        assert sides(made) == {"test": {"toy/t"}, "train": {"other/a"}}
+        assert removals(made, "split", "train")[-1] == ("nobody whom the list gone names (0 people)", 1, 0)
+        assert made.remarks == (
+            "gone: 1 of 2 entries match nothing, such as 'who'",
+            "split train: the list gone names nobody of it; 1 of its 2 entries match others of the catalog",
+        )
+    made = built(asked, rows, lists={"gone": ["ann", "tom", "zoe"]})
+    assert made.remarks == ("split train is empty: `nobody whom the list gone names (1 people)` took the last 1",)
+    with pytest.raises(PipelineError, match="'gone' matches nothing: none of its 2 entries, such as 'nobody', is a sp"):
+        built(asked, rows, lists={"gone": ["nobody", "who"]})
 
 
 def test_who_sounds_like_somebody_of_the_other_side_goes():
@@ -97,6 +119,9 @@ def test_the_account_tells_what_the_list_and_what_the_voices_took():
         "split train: other/eve sounds like toy/tom (mean cosine 0.9806) and was taken away",
         "of 2 people whom the list named names, 1 sound like somebody of test",
     )
+    asked = protocol(*SPLITS, sources=[TOY, OTHER], keep_apart=kept)
+    of_none = built(asked, rows, vectors=(ids, vectors), lists={"named": ["tom"]})
+    assert not any(remark.startswith("of 0 people") for remark in of_none.remarks)
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,3 +158,37 @@ def test_whoever_stays_is_less_similar_to_all_of_the_other_side_than_the_thresho
     }
     found = {row["identity_id"] for row in made.splits.to_pylist() if row["split"] == "train"}
     assert found == stay
+
+
+def test_whom_reviewers_keep_apart_may_sound_alike(monkeypatch):
+    """Ann and bob are kept apart from tom, their nearest: bob sounds like tim as well, ann does not."""
+    monkeypatch.setattr("benchmarks.apart.PEOPLE_AT_ONCE", 1)
+    told = {"toy/tom": (1, 0), "toy/tim": (1, 0.3), "other/ann": (1, -0.2), "other/bob": (1, 0.1), "other/eve": (0, 1)}
+    cut = [one.split("/") for one in told]
+    rows = catalog(*({"utterance": name, "speaker": name, "corpus": corpus} for corpus, name in cut))
+    kept = (KeptApart(split="train", other=("test",), min_similarity=0.95),)
+    asked = protocol(*SPLITS, sources=[TOY, OTHER], keep_apart=kept)
+    given = {"vectors": (list(told), np.array(list(told.values()), np.float32))}
+    assert sides(built(asked, rows, **given))["train"] == {"other/eve"}
+    pairs = [("other/ann", "toy/tom"), ("other/bob", "toy/tom"), ("other/eve", "other/ann"), ("gone", "toy/tim")]
+    for apart in (pairs, [(two, one) for one, two in pairs]):
+        made = built(asked, rows, **given, apart=apart)
+        assert sides(made)["train"] == {"other/ann", "other/eve"}
+        assert made.remarks == ("split train: other/bob sounds like toy/tim (mean cosine 0.9817) and was taken away",)
+
+
+def test_vectors_are_looked_at_only_where_voices_are_compared():
+    rows = catalog(*several(2))
+    silent = (rows["utterance_id"], np.zeros((len(rows), 4), np.float32))
+    assert len(built(protocol(ALL), rows, vectors=silent).splits) == 8
+
+
+def test_whose_rest_no_split_may_take_is_told():
+    rows = catalog(*several(2, corpus="one"), *several(3, corpus="two", identity_id="one/p000"))
+    sources = [Source(name=name, corpora=(name,)) for name in ("one", "two")]
+    test, train = Split(name="test", sources=("one",)), Split(name="train", sources=("two",))
+    made = built(protocol(test, train, sources=sources), rows)
+    assert set(sides(made)) == {"test"}
+    assert made.remarks[0] == (
+        "split train: 12 utterances of 1 person are not in it: other utterances of the same are in test"
+    )

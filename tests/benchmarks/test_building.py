@@ -249,6 +249,17 @@ def test_published_lists_keep_what_has_both_sides_in_the_split():
     assert made.remarks == ()
 
 
+def test_a_trial_of_two_published_lists_stands_once_and_the_account_adds_up():
+    one, two, three = "toy/p000-0-0", "toy/p000-1-0", "toy/p001-0-0"
+    lists = published(("a", one, two, True), ("b", one, two, True), ("a", one, three, False), ("b", two, three, False))
+    asked = protocol(ALL, trials=(TrialList(name="both", split="all", published="*"),))
+    made = built(asked, catalog(*several(2)), published=lists)
+    assert pairs(made, "both", True) == [(one, two)]
+    told = "in a, b, both sides in split all"
+    assert removals(made, "targets", "both") == [(told, 2, 0), ("none that another line has", 2, 1)]
+    assert removals(made, "nontargets", "both") == [(told, 2, 0)]
+
+
 def test_published_lists_that_are_not_there_or_say_odd_things():
     rows = catalog(*several(2))
     one, two, three = "toy/p000-0-0", "toy/p000-1-0", "toy/p001-0-0"
@@ -328,8 +339,22 @@ def test_random_pairs_are_of_any_two_utterances_each_once():
     assert len(every.trials) == 120
     assert len(pairs(every, "any", True)) == 4 * 6
     assert every.remarks == ("list any: split all has no more than 120 pairs",)
-    with pytest.raises(PipelineError, match="list 'any' has no trial: split 'all' has 1 utterances; expected two"):
+    with pytest.raises(PipelineError, match="list 'any' has no trial: split 'all' has 1 utterances of 1 recordings"):
         built(asked, catalog({"utterance": "a", "speaker": "ann"}))
+
+
+def test_random_pairs_are_of_two_recordings():
+    rows = catalog(*several(2, num_sessions=1, num_each=3, path="whole.wav"), *several(1, corpus="other"))
+    sources = [Source(name="both", corpora=("toy", "other"))]
+    asked = TrialList(name="any", split="all", random_pairs=500)
+    made = built(protocol(Split(name="all", sources=("both",)), sources=sources, trials=(asked,)), rows)
+    assert not any(one.startswith("toy/") and two.startswith("toy/") for one, two in pairs(made, "any", False))
+    assert len(made.trials) == 6 * 4 + 6, "of ten utterances all but the 15 pairs of one file"
+    account = [("not of one recording", 45, 15), ("at most 500 random pairs", 30, 0)]
+    assert removals(made, "trials", "any") == account
+    one_file = catalog(*several(2, path="whole.wav"))
+    with pytest.raises(PipelineError, match="split 'all' has 8 utterances of 1 recordings; expected two recordings"):
+        built(protocol(ALL, trials=(asked,)), one_file)
 
 
 def test_models_are_made_for_a_list_and_told():

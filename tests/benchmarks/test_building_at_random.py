@@ -1,7 +1,7 @@
 """The same of catalogs and protocols at random, against a reference that goes by loops and knows no arrays."""
 
 from hashlib import blake2b
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +12,10 @@ from scipy.stats import chi2
 
 from benchmarks.pairs import new_keys
 from benchmarks.protocol import Source, Split, TrialList
-from benchmarks.trial_rules import Rules, Utterances
+from benchmarks.trial_rules import Rules, Side, Utterances
 from benchmarks.trials import random_pairs
 from curate.errors import PipelineError
-from tests.benchmarks.catalogs_made import built, catalog, pairs, protocol, several, sides
+from tests.benchmarks.catalogs_made import ALL, built, catalog, pairs, protocol, removals, several, sides
 
 CORPORA = ("one", "two")
 SOURCES = tuple(Source(name=name, corpora=(name,), required=False) for name in CORPORA)
@@ -226,6 +226,12 @@ def test_lists_hold_what_their_rules_let_pass_and_nothing_else(rows, targets, no
         assert set(found) <= every[kind]
         stage = "targets" if kind else "nontargets"
         assert bool(found) != any(f"no {stage[:-1]} is left" in remark for remark in made.remarks)
+        account = [
+            (row["num_examined"], row["num_removed"]) for row in made.removals.to_pylist() if row["stage"] == stage
+        ]
+        for (examined, removed), (left, _) in pairwise(account):
+            assert examined - removed == left
+        assert account[-1][0] - account[-1][1] == len(found)
 
 
 @settings(max_examples=100, deadline=None)
@@ -269,3 +275,31 @@ def test_each_person_is_as_likely_as_any_other_to_be_drawn():
         for utterance in sides(made)["test"]:
             counts[int(utterance[5:8])] += 1
     assert ((counts - 60) ** 2 / 60).sum() < chi2.ppf(0.999, 9)
+
+
+def test_what_is_told_of_a_list_adds_up_where_pairs_are_counted_and_then_tested_in_vain():
+    about = {"a": ("b0", 20), "b": ("b0", 20), "c": ("b1", 40)}
+    rows = [
+        {"utterance": name, "speaker": "ann", "work_id": work, "age_min_years": age, "age_max_years": age}
+        for name, (work, age) in about.items()
+    ]
+    rules = Rules(different=("work_id",), max_age_gap_years=3)
+    asked = TrialList(name="old", split="all", targets=rules, nontargets=Rules())
+    made = built(protocol(ALL, trials=(asked,)), catalog(*rows, {"utterance": "d", "speaker": "bob"}))
+    assert removals(made, "targets", "old") == [
+        ("age known", 3, 0),
+        ("not the same recording", 3, 0),
+        ("work_id known", 3, 0),
+        ("different work_id", 3, 1),
+        ("age gap of at most 3 years", 2, 2),
+    ]
+
+
+def test_what_a_side_must_be_is_compared_as_text_whatever_its_column():
+    rows = catalog(*several(2, age_min_years=30), *several(2, corpus="toy", utterance="old", age_min_years=40)[:1])
+    kept = []
+    for said in (30, "30", "young"):
+        side = Side(only={"age_min_years": (said,)})
+        asked = TrialList(name="aged", split="all", targets=Rules(enrol=side, test=side), nontargets=Rules())
+        kept.append(len(pairs(built(protocol(ALL, trials=(asked,)), rows), "aged", True)))
+    assert kept == [12, 12, 0]

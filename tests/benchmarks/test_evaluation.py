@@ -18,6 +18,8 @@ from benchmarks.evaluation import (
     people_of,
     result_rows,
     rows_by_group,
+    values_by_weight,
+    values_of,
 )
 from benchmarks.intervals import estimate
 from benchmarks.metrics import EER_CONVENTIONS, Costs, act_dcf, cllr, equal_error_rate, min_cllr, min_dcf
@@ -228,6 +230,14 @@ def test_a_group_of_few_people_has_figures_and_is_told_to_have_no_interval():
     assert found.remarks[0] == "corpus = few: no interval; it takes 10 people with trials of each kind"
 
 
+def test_a_group_whose_draws_are_all_alike_says_of_which_metric():
+    scores, trials, person = made(14)
+    metrics, groups = [Metric(name="eer"), Metric(name="act_dcf", p_target=1e-6)], np.full(len(scores), "all")
+    found = by_group(scores, trials, person, groups, column="corpus", metrics=metrics, rng=np.random.default_rng(1))
+    told = "corpus = all: no interval of act_dcf: every draw of people comes to the same figure"
+    assert found.remarks == [told]
+
+
 @given(st.lists(st.integers(0, 5), min_size=1), st.booleans())
 def test_names_are_coded_whatever_holds_them(places, as_dictionary):
     column = ids(places)
@@ -238,3 +248,17 @@ def test_names_are_coded_whatever_holds_them(places, as_dictionary):
     place = {name: int(name[4:]) for name in names}
     assert coded(table["enrol_id"], place).tolist() == [*places, *places]
     assert coded(table["test_id"], {}).tolist() == [-1] * 2 * len(places)
+
+
+@given(st.integers(0, 30), st.sampled_from([None, 1, 0]))
+@settings(max_examples=20, deadline=None)
+def test_ranked_once_every_figure_of_a_weight_is_that_of_its_metric(seed, digits):
+    scores, trials, _ = made(6, seed=seed)
+    scores = scores if digits is None else scores.round(digits)
+    is_target = trials["is_target"].to_numpy()
+    weighed, rng = values_by_weight(scores, is_target, EVERY), np.random.default_rng(seed)
+    for weight in (np.ones(len(scores)), *rng.integers(0, 4, (3, len(scores))).astype(np.float64)):
+        expected = [as_function(metric)(scores, is_target, weight=weight) for metric in EVERY]
+        assert weighed(weight) == pytest.approx(expected, abs=1e-9)
+    assert weighed(np.ones(len(scores))) == pytest.approx(values_of(scores, is_target, EVERY), abs=1e-9)
+    assert np.isnan(weighed(1.0 * is_target)).all()

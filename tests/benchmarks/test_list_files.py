@@ -269,6 +269,7 @@ def test_a_model_of_nothing_or_that_comes_twice_is_an_error(tmp_path):
         ("toy/v1.2/one", "v1.2/one", "toy/v1.2/one"),
         ("toy/v1.2/-x_", "v1.2/-x_.wav", "toy/v1.2/-x_.wav"),
         ("toy/a.b", "a.b.wav", "toy/a.b.wav"),
+        ("toy/b/1", "a/.././b/1.wav", "toy/b/1.wav"),  # as the id is made
     ],
 )
 def test_a_list_calls_a_file_by_its_path_and_a_stretch_by_its_id(utterance, path, name):
@@ -281,3 +282,12 @@ def test_no_two_utterances_have_one_name_and_models_have_their_ids():
     utterances = pa.table({"utterance_id": ids, "corpus": ["toy", "toy"], "path": paths})
     models = pa.table({"model_id": ["toy/core/m", "toy/core/m"], "utterance_id": ids})
     assert list_names(utterances, models) == {"toy/a": "toy/a", "toy/a.wav": "toy/a.wav", "toy/core/m": "toy/core/m"}
+
+
+def test_parquet_is_read_in_the_composed_form_too(tmp_path):
+    columns = {"enrol": ["ve\u0301a", "b"], "test": ["b", "ve\u0301a"], "is_target": [True, False]}
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    assert read_trials(tmp_path / "list.parquet").to_pydict() == columns | {
+        "enrol": ["v\u00e9a", "b"],
+        "test": ["b", "v\u00e9a"],
+    }

@@ -101,3 +101,14 @@ def test_matplotlib_is_loaded_by_the_first_picture_and_by_nothing_before():
     script = "import sys, flows.evaluating, flows.listed, flows.scoring; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "sklearn", "torch", "prefect", "duckdb", "jiwer"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", ["a$b^{$c", "_one", "\u00e9\nx"])
+def test_a_name_stands_in_every_picture_as_it_is(name, tmp_path):
+    scores, is_target = gaussian(3, num_trials=50)
+    curves = det({name: (scores, is_target), "other": (scores, is_target)})
+    assert [one.split(",")[0].strip() for one in legend_of(curves)] == [name, "other"]
+    drawn = [curves, distributions(scores, is_target, name=name), bars([Bar(name, 0.1)], what=name, title=name)]
+    for figure in drawn:
+        save(figure, tmp_path / "any.svg")
+    assert [figure.axes[0].get_title() for figure in drawn[1:]] == [name, name]

@@ -1,6 +1,7 @@
 """What the card of a built benchmark promises: the counts of its tables, and the paper's figures beside ours."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -180,6 +181,24 @@ def test_the_protocol_is_told_once_with_its_differences_and_how_to_cite():
     )
     assert "Not me" not in text
     assert "/secret" not in text
+
+
+def test_differences_are_to_be_named_only_where_there_are_any():
+    text = protocol_card(replace(PROTOCOL, differences=()), **tables())
+    assert text.endswith("\n\nSay the name and the version of the protocol beside any figure.\n")
+    assert "Nowhere that we know of." in text
+
+
+def test_a_design_without_lists_is_not_said_to_be_scored():
+    rows = tables()
+    about = PROTOCOL.reported.figures[-1]  # of no list
+    for figures, told in (((about,), "The figures are the"), ((), "None yet: it has no lists of trials.")):
+        design = replace(PROTOCOL, trials=(), reported=Reported(figures=figures))
+        text = protocol_card(design, **rows | {"trials": rows["trials"].slice(0, 0)})
+        section = text.split("## Results\n", 1)[1].split("\n##", 1)[0]
+        assert "hat it asks for is of classifiers, and no command computes it yet." in section
+        assert told in section
+        assert "curate score" not in text
 
 
 def test_our_figures_stand_beside_the_papers_with_its_first():

@@ -215,3 +215,25 @@ def test_any_list_comes_back_from_any_order(data, tmp_path_factory):
     path.write_text("".join(f"{' '.join(pairs[at])} {scores[at]!r}\n" for at in order))
     found = scores_of(trials(pairs, [True] * len(pairs)), path)
     assert found.tolist() == scores
+
+
+@pytest.mark.parametrize("of_list", ["e\u0301", "\u00e9"])
+@pytest.mark.parametrize("of_scores", ["e\u0301", "\u00e9"])
+def test_names_are_the_same_in_any_form_of_unicode(of_list, of_scores, file, tmp_path):
+    (tmp_path / "list.txt").write_text(f"1 {of_list} b\n0 b {of_list}\n")
+    path = file([f"b {of_scores} 0.25", f"{of_scores} b 0.5"])
+    for asked in (trials_of(tmp_path / "list.txt"), trials([(of_list, "b"), ("b", of_list)], [True, False])):
+        assert scores_of(asked, path).tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("lines", [["a b 0.5", "a c 0.25"], ["0.5 a b", "0.25 a c"]])
+def test_a_mark_of_utf_8_is_no_part_of_the_first_field(lines, file):
+    path = file("\n".join(lines).encode("utf-8-sig"))
+    assert scores_of(trials([("a", "b"), ("a", "c")], [True, False]), path).tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(("line", "form"), [(" ", "kaldi"), ("a b \u0661.5", "kaldi"), (" ", None)])
+def test_the_line_that_cannot_be_read_is_named_even_if_nothing_is_to_be_seen_there(line, form, file):
+    path = file(["a b 0.5", "a c 0.25", line])
+    with pytest.raises(ListError, match=rf"scores\.txt:3: '{line if form else ''}'; expected"):
+        scores_of(trials([("a", "b"), ("a", "c")], [True, False]), path, form=form)

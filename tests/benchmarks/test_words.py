@@ -58,6 +58,7 @@ def test_by_hand_characters_are_those_of_the_normalised_text_with_its_blanks():
         ("한국어 42%", "한국어 42"),
         ("co\u00adop \ufeffnaïve", "COOP NAÏVE"),
         ("… — ''", ""),
+        ("I ❤\ufe0f you", "I YOU"),  # the mark that colours the heart is no word
     ],
 )
 def test_texts_are_normalised_as_librispeech_writes_them(text, plain):

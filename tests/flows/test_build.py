@@ -218,6 +218,15 @@ def test_a_list_by_other_names_and_a_voice_that_nobody_knew_take_people_out_of_t
     assert len(models) == len(catalog.read(MODELS, "sitw").filter(pc.starts_with(pc.field("model_id"), "sitw/eval")))
 
 
+def test_whom_a_reviewer_keeps_apart_stays_in_training_and_does_not_leak(catalogs, copy_of):
+    catalog, (one, other) = copy_of("western"), next(iter(IN_BOTH.items()))
+    decide(catalog, "pair", [one], "keep", other)
+    build(catalog, "sitw", *lists_for(catalogs, "sitw"))
+    people = set(catalog.read(SPLITS, "sitw").filter(pc.field("split") == "train")["identity_id"].to_pylist())
+    assert one in people
+    assert not catalog.read(LEAKS, "sitw").filter((pc.field("check") == "voice") & (pc.field("num_shared") > 0))
+
+
 def test_verdicts_are_kept_to_and_a_benchmark_that_they_outdate_is_told(copy_of):
     catalog = copy_of("vietnamese")
     build(catalog, "vietsv")
@@ -289,6 +298,17 @@ def test_a_protocol_of_mine_is_built_and_a_list_that_it_has_no_more_is_taken_awa
     assert before["benchmarks/mine/lists/easy.txt"] == (lists / "easy.txt").read_bytes()
     _, rows = ask(catalog, "select count(*), count(distinct split) from splits where benchmark = 'mine'")
     assert rows == [(46 * 4, 2)]
+
+
+def test_the_closing_line_tells_targets_and_nontargets_and_which_list_has_no_target(copy_of, tmp_path):
+    catalog, file = copy_of("vietnamese"), tmp_path / "mine.toml"
+    without = SECOND_LIST.replace("\ntargets = {}", '\ntargets = { different = ["sex"] }')
+    file.write_text(MINE + without, encoding="utf-8")
+    told = build(catalog, file)
+    is_target = catalog.read(TRIALS, "mine")["is_target"].to_pylist()
+    counts = f"{sum(is_target)} targets and {len(is_target) - sum(is_target)} nontargets in 2 lists"
+    assert f" in 2 splits, {counts}; hard: 0 targets; 0 things shared" in told
+    assert " splits, no list of trials; 0 things shared" in build(copy_of("korean"), "aihub-age")
 
 
 # ------------------------------------------------------------------------------------------------------------- words

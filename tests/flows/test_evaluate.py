@@ -2,17 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import comparison, evaluation
 from benchmarks.metrics import equal_error_rate, min_dcf
+from benchmarks.protocol import Metric
 from curate.catalog import Catalog, rows_of
 from curate.errors import VoxcurateError
 from curate.runs import last_done
 from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, MODELS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
+from flows import evaluating
 from flows.cli import app
+from flows.listed import Listed, people_in
 
 NUM_PEOPLE, LABELS = 24, [f"{'one' if person < 12 else 'two'}/p{person:02}" for person in range(24)]
 FILES = [(person, take) for person in range(NUM_PEOPLE) for take in range(3)]
@@ -210,7 +216,9 @@ def test_said_again_nothing_changes_and_another_system_may_not_take_its_part(say
     before, noted = part.read_bytes(), catalog.path(RUNS).read_bytes()
     say(*words, "x/y")
     assert (part.read_bytes(), catalog.path(RUNS).read_bytes()) == (before, noted)
-    with pytest.raises(VoxcurateError, match=r"^toy--test--x_y: has figures of 'x/y'; expected another name"):
+    with pytest.raises(
+        VoxcurateError, match=r"^toy--test--x_y: has figures of 'x/y' on toy/test; expected another name"
+    ):
         say(*words, "x:y")
     assert part.read_bytes() == before
 
@@ -296,6 +304,8 @@ def test_published_figures_are_put_side_by_side_where_they_are_of_one_kind(say, 
         (("toy", "good.txt", "-c", "CATALOG"), "toy: no such list; expected toy/ and one of models, test"),
         (("toy/none", "good.txt", "-c", "CATALOG"), "toy/none: no such list; expected toy/ and one of models, test"),
         (("list.txt", "good.txt", "--metric", "wer"), "metric 'wer'; expected any of eer, min_dcf, act_dcf, cllr"),
+        (("list.txt", "good.txt", "--metric", "eer", "--metric", "eer"), "metric eer p=0.01: asked twice; expected"),
+        (("list.txt", "good.txt", "--p-target", "0.01", "--p-target", "0.01"), "metric min_dcf p=0.01: asked twice"),
         (("list.txt", "good.txt", "--by", "sex"), "list.txt: what is told of its utterances is not known; expected"),
         (("toy/test", "good.txt", "-c", "CATALOG", "--by", "mood"), "--by mood: expected a column of utterances, or"),
         (("list.txt", "good.txt", "--people", "good.txt"), "good.txt:1: "),
@@ -318,6 +328,9 @@ def test_people_who_are_not_all_told_are_named(say, folder):
     (folder / "few").write_text("".join((folder / "utt2spk").read_text().splitlines(keepends=True)[2:]))
     with pytest.raises(VoxcurateError, match=r"^list\.txt: one/p00/0\.flac: 2 of its names are of nobody known"):
         say("evaluate", "list.txt", "good.txt", "--people", "few")
+    apart = (folder / "utt2spk").read_text() + "e\u0301 one/p01\n"
+    (folder / "of_windows").write_text(apart.replace("\n", "\r\n"), encoding="utf-8-sig")
+    assert people_in(folder / "of_windows")["one/p00/0.flac"] == people_in(folder / "of_windows")["\u00e9"] == "one/p01"
     (folder / "double").write_text((folder / "utt2spk").read_text() + "one/p00/0.flac somebody\n")
     with pytest.raises(VoxcurateError, match=r"^double:73: 'one/p00/0\.flac somebody'; expected `utterance person`"):
         say("evaluate", "list.txt", "good.txt", "--people", "double")
@@ -337,8 +350,86 @@ def test_what_cannot_be_compared_is_refused(words, told, say):
     assert told in output
 
 
+@pytest.mark.parametrize("words", [("--metric", "eer"), ("--p-target", 0.01), ("--pictures", "drawn")])
+def test_what_goes_with_files_alone_is_refused_beside_systems_of_the_catalog(words, say, catalog):
+    told = say("compare", "one", "other", "--trials", "toy/test", "-c", catalog.root, *words, code=2)
+    assert "--metric, --p-target and --pictures go with files of scores only" in re.sub(r"[\s│]+", " ", told)
+
+
+@pytest.mark.parametrize("words", [("evaluate", "toy/test", "good.txt"), ("compare", "a", "b", "--trials", "toy/test")])
+def test_a_place_without_a_catalog_is_told(words, say, tmp_path):
+    with pytest.raises(VoxcurateError) as error:
+        say(*words, "-c", tmp_path / "nothere")
+    assert str(error.value).endswith("nothere: no catalog there; expected a folder that `curate run` has filled")
+
+
+def test_a_figure_that_every_draw_shares_is_told_by_its_metric(say):
+    """Nobody reaches the threshold of so rare a target: the cost is 1 whoever is drawn."""
+    words = ("--people", "utt2spk", "--metric", "act_dcf", "--metric", "eer", "--p-target", 1e-6, "--json")
+    told = json.loads(say("evaluate", "list.txt", "good.txt", *words))
+    assert [row["lower"] is None for row in told["results"]] == [True, False]
+    assert told["remarks"] == ["no interval of act_dcf: every draw of people comes to the same figure"]
+
+
 def test_without_people_systems_stand_side_by_side_and_nothing_is_said_of_their_difference(say):
     told = json.loads(say("compare", "good.txt", "poor.txt", "--trials", "list.txt", "--metric", "eer", "--json"))
     assert len(told["results"]) == 2
     assert told["differences"] == told["published"] == []
     assert told["remarks"] == ["no intervals: who speaks is not known; expected --people, or --catalog"]
+
+
+def test_a_benchmark_whose_name_runs_into_its_lists_takes_no_others_part(say, folder, catalog):
+    words = ("evaluate", "list.txt", "good.txt", "-c", catalog.root, "--metric", "eer", "--system", "one")
+    say(*words, "--benchmark", "mine", "--list", "a--b")
+    with pytest.raises(VoxcurateError, match=r"^mine--a--b--one: has figures of 'one' on mine/a--b; expected another"):
+        say(*words, "--benchmark", "mine--a", "--list", "b")
+
+
+def made_list(num_people):
+    """All pairs of two utterances of each person, and everybody's name."""
+    ids = [f"p{person}/{take}" for person in range(num_people) for take in range(2)]
+    rows = [(one, other, one[:-1] == other[:-1]) for at, one in enumerate(ids) for other in ids[at + 1 :]]
+    columns = dict(zip(("enrol_id", "test_id", "is_target"), zip(*rows, strict=True), strict=True))
+    people = {one: one.split("/")[0] for one in ids}
+    trials = pa.table({name: pa.array(column) for name, column in columns.items()})
+    return Listed(trials=trials, benchmark="mine", name="some", place="list.txt", people=people)
+
+
+def test_differences_are_those_of_each_two_systems_by_each_metric_alone():
+    listed, metrics = made_list(14), [Metric(name="eer"), Metric(name="min_dcf", p_target=0.05), Metric(name="cllr")]
+    rng = np.random.default_rng(1)
+    scores = {name: rng.normal(size=len(listed.is_target)) + 2.0 * listed.is_target for name in ("a", "b", "c")}
+    _, rows = evaluating.differences(listed, scores, metrics, seed=3, num_draws=100)
+    assert [row[:3] for row in rows] == [
+        (metric, *both) for metric in ("eer", "min_dcf", "cllr") for both in (("a", "b"), ("a", "c"), ("b", "c"))
+    ]
+    people = evaluation.people_of(listed.trials, listed.people)
+    for metric, three in zip(metrics, (rows[:3], rows[3:6], rows[6:]), strict=True):
+        for _, one, other, *told in three:
+            found = comparison.compared(
+                evaluation.as_function(metric),
+                scores[one],
+                scores[other],
+                listed.is_target,
+                people,
+                rng=np.random.default_rng([3, evaluating.SEED_OF_COMPARISON]),
+                num_draws=100,
+            )
+            ends = (found.difference.value, found.difference.low, found.difference.high, found.p_value)
+            assert told == pytest.approx(ends, abs=1e-9)
+
+
+def test_of_few_people_with_targets_no_difference_is_sure():
+    """There are 14 people, but targets of three of them: they have no interval, and their difference has none."""
+    whole = made_list(14)
+    kept = whole.trials.filter(pa.array([not target or at < 80 for at, target in enumerate(whole.is_target.tolist())]))
+    listed = replace(whole, trials=kept)
+    assert listed.is_target.sum() == 2
+    scores = {name: np.random.default_rng(at).normal(size=len(kept)) for at, name in enumerate("ab")}
+    _, ((_, _, _, difference, *rest),) = evaluating.differences(
+        listed, scores, [Metric(name="eer")], seed=0, num_draws=100
+    )
+    assert difference == pytest.approx(
+        equal_error_rate(scores["a"], listed.is_target) - equal_error_rate(scores["b"], listed.is_target)
+    )
+    assert rest == [None, None, None]

@@ -209,6 +209,17 @@ def test_a_list_that_names_nothing_and_one_that_is_not_there_are_errors(catalog,
         assert words in str(done.exception)
 
 
+def test_a_list_about_no_split_is_told_unless_the_file_is_called_so(catalog, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = listed(tmp_path, "2033", "nobody")
+    done = asked(catalog, "--against", f"foo={file}")
+    assert isinstance(done.exception, VoxcurateError)
+    told = f"--against foo={file}: no split 'foo'; expected test, train, or a file of that whole name"
+    assert str(done.exception) == told
+    (tmp_path / "foo=names.txt").write_text("2033\n")
+    assert "no split" not in str(asked(catalog, "--against", "foo=names.txt").exception)
+
+
 def test_a_benchmark_that_is_not_there_is_an_error(catalog):
     done = asked(catalog, "--benchmark", "other")
     assert isinstance(done.exception, VoxcurateError)

@@ -40,7 +40,8 @@ from flows.runners import (
 )
 
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
-OURS = re.compile(r"(scan|register|ingest|embed|duplicates|clean|review|identities|ages|split|trials|score|wrote)\b|  ")
+STEPS = "scan|register|ingest|embed|duplicates|clean|review|identities|ages|split|trials|leakage|score|wrote"
+OURS = re.compile(rf"({STEPS})\b|  ")
 DYING_WORKER = Path(__file__).with_name("cluster_dying_worker.py")
 DASK = Path(sys.executable).with_name("dask")
 DEADLINE_S = 120

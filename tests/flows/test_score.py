@@ -17,10 +17,11 @@ from benchmarks.metrics import equal_error_rate, min_dcf
 from curate.blocks import fixed_size_lists
 from curate.catalog import Catalog, rows_of
 from curate.errors import VoxcurateError
-from curate.runs import Step, take_note
-from curate.schema import EMBEDDINGS, MODELS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
-from flows import systems
+from curate.runs import Step, last_done, take_note
+from curate.schema import CORPORA, EMBEDDINGS, MODELS, REMOVALS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
+from flows import building, systems
 from flows.cli import app
+from flows.scoring import score_lists
 from flows.systems import System
 
 NAME, DIMENSION = "toy", 6
@@ -231,6 +232,45 @@ def test_scores_are_calibrated_on_another_list(catalog, tmp_path):
     np.testing.assert_allclose(pq.read_table(tmp_path / "scores.parquet")["score"].to_numpy(), expected, rtol=1e-3)
 
 
+def test_that_a_list_is_calibrated_on_itself_or_on_its_people_is_told(catalog):
+    models, pairs = lines(catalog, "--calibrate-on", "pairs")
+    assert models.endswith(f"; {NUM_TEST} people of the list it is calibrated on are in it, too")
+    assert pairs.endswith("; calibrated on itself, which flatters costs at a threshold")
+    assert lines(catalog, "--list", "pairs", "--calibrate-on", "pairs") == [f"{pairs} (nothing to do)"]
+    assert "calibrated on" not in "".join(lines(catalog))
+
+
+@pytest.mark.parametrize("name", ["pairs", "models"])
+@pytest.mark.parametrize("first_of", ["both", "test"])
+def test_of_both_sides_or_of_the_test_alone_the_beginning_is_heard(catalog, tmp_path, name, first_of):
+    asked, rng = [], np.random.default_rng(4)
+    began = {one: row + rng.normal(size=DIMENSION) for one, row in heard(catalog).items()}
+
+    def beginnings(utterance_ids, seconds):
+        asked.append((set(utterance_ids.to_pylist()), seconds))
+        return np.float32([began[one] for one in utterance_ids.to_pylist()])
+
+    system = System(extractor="ge2e", first_s=2.0, first_of=first_of)
+    out = tmp_path / "scores.parquet"
+    score_lists(catalog, NAME, system, lists=[name], out=out, beginnings=beginnings)
+    models: dict = {}
+    for row in catalog.read(MODELS, NAME).to_pylist():
+        models.setdefault(row["model_id"], []).append(row["utterance_id"])
+    enrolled, expected = began if first_of == "both" else heard(catalog), []
+    rows = catalog.read(TRIALS, NAME).filter(pc.field("list") == name).to_pylist()
+    of_enrolled = {one for row in rows for one in models.get(row["enrol_id"], [row["enrol_id"]])}
+    for row in rows:
+        units = [
+            enrolled[one] / np.linalg.norm(enrolled[one]) for one in models.get(row["enrol_id"], [row["enrol_id"]])
+        ]
+        enrol, test = sum(units), began[row["test_id"]]
+        expected.append(enrol @ test / np.linalg.norm(enrol) / np.linalg.norm(test))
+    np.testing.assert_allclose(pq.read_table(out)["score"].to_numpy(), expected, atol=1e-6)
+    of_test = {row["test_id"] for row in rows}
+    assert asked == [(of_test | of_enrolled if first_of == "both" else of_test, 2.0)]
+    assert catalog.parts(RESULTS) == [f"{NAME}--{name}--ge2e_first-2s" + ("-of-test" if first_of == "test" else "")]
+
+
 def test_plda_is_learnt_from_the_longest_utterances(catalog, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(systems, "MAX_PLDA", 150)
@@ -246,6 +286,30 @@ def test_people_of_the_trials_are_not_in_the_cohort(catalog, tmp_path):
     assert fault(catalog, "--list", "pairs", "--as-norm", 5, "--cohort", "test").startswith("cohort 'test': all its")
 
 
+def test_the_cohort_is_of_those_alone_whom_the_trials_do_not_name(catalog, tmp_path):
+    rows = catalog.read(TRIALS, NAME).to_pylist()
+    few = [row | {"list": "few"} for row in rows if row["list"] == "pairs"]
+    few = [row for row in few if {row[side][4:6] for side in ("enrol_id", "test_id")} <= {"p4", "p5"}]
+    catalog.publish(TRIALS, rows_of(TRIALS, rows + few), part=NAME, fingerprint="with a few")
+    words = ("--list", "few", "--as-norm", 5, "--cohort", "test", "--cohort-of", "utterances")
+    assert f"{NAME}--few--ge2e_asnorm5-utterances-from-test" not in catalog.parts(RESULTS)
+    lines(catalog, *words, "--out", tmp_path / "scores.parquet")
+    assert f"{NAME}--few--ge2e_asnorm5-utterances-from-test" in catalog.parts(RESULTS)
+    unit = {one: row / np.linalg.norm(row) for one, row in heard(catalog).items()}
+    cohort = np.array([row for one, row in unit.items() if one[4:6] == "p6"])
+    assert len(cohort) == 10 * EACH
+
+    def standard(score, one):
+        highest = np.sort(cohort @ unit[one])[-5:]
+        return (score - highest.mean()) / highest.std()
+
+    expected = [
+        np.mean([standard(unit[row["enrol_id"]] @ unit[row["test_id"]], row[side]) for side in ("enrol_id", "test_id")])
+        for row in few
+    ]
+    np.testing.assert_allclose(pq.read_table(tmp_path / "scores.parquet")["score"].to_numpy(), expected, rtol=1e-3)
+
+
 def test_that_the_back_end_has_seen_people_of_the_trials_is_told(catalog, caplog):
     with caplog.at_level("INFO", logger="voxcurate"):
         lines(catalog, "--list", "pairs", "--backend", "plda", "--train-split", "test")
@@ -259,6 +323,34 @@ def test_that_the_back_end_has_seen_people_of_the_trials_is_told(catalog, caplog
 def test_a_benchmark_that_is_not_there_is_told(catalog):
     done = CliRunner().invoke(app, ["score", "other", "-c", str(catalog.root)])
     assert str(done.exception) == f"{catalog.root}: no trials of a benchmark 'other'; expected toy"
+
+
+@pytest.mark.parametrize("words", [[], ["--out", "scores.parquet"]])
+def test_a_benchmark_without_lists_is_told(catalog, words):
+    catalog.publish(TRIALS, rows_of(TRIALS, []), part=NAME, fingerprint="classes alone")
+    assert fault(catalog, *words) == "toy: has no lists of trials; expected a benchmark that has some"
+
+
+def test_a_place_without_a_catalog_is_told(tmp_path):
+    nowhere = Catalog(tmp_path / "nothere")
+    assert fault(nowhere) == f"{nowhere.root}: no catalog there; expected a folder that `curate run` has filled"
+    assert not nowhere.root.exists()
+
+
+def test_a_built_benchmark_that_is_stale_is_scored_and_told(catalog, caplog):
+    corpus = {"corpus": "toy", "reader": "folder", "root": "toy"}
+    catalog.publish(CORPORA, rows_of(CORPORA, [corpus]), fingerprint="registered")
+    settings = json.loads(last_done(catalog)[0]["settings"]) | {"readers": {"toy": "folder"}}
+    for fingerprint, is_stale in (
+        (building._step(NAME, catalog, settings, None).fingerprint, False),
+        ("of other verdicts", True),
+    ):
+        catalog.publish(REMOVALS, rows_of(REMOVALS, []), part=NAME, fingerprint=fingerprint)
+        caplog.clear()
+        assert len(lines(catalog)) == 2
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        line = "score: toy: no longer what `curate build` would make of this catalog; run it again"
+        assert told == [line] * is_stale
 
 
 @pytest.mark.parametrize("option", ["--list", "--calibrate-on"])
@@ -313,7 +405,18 @@ def test_a_list_that_a_threshold_tells_apart_calibrates_nothing(catalog):
     assert fault(catalog, "--calibrate-on", "easy").startswith("calibration on the list 'easy': a threshold tells all")
 
 
-@pytest.mark.parametrize("words", [["--backend", "svm"], ["--cohort-of", "cats"], ["--first-s", "2"]])
+def test_a_list_whose_targets_score_lower_calibrates_nothing(catalog):
+    rows = catalog.read(TRIALS, NAME).to_pylist()
+    turned = [row | {"list": "turned", "is_target": not row["is_target"]} for row in rows if row["list"] == "pairs"]
+    catalog.publish(TRIALS, rows_of(TRIALS, rows + turned), part=NAME, fingerprint="with wrong ones")
+    told = fault(catalog, "--list", "pairs", "--calibrate-on", "turned")
+    assert told.startswith("calibration on the list 'turned': slope -")
+    assert told.endswith("would turn all scores round; expected a list whose targets score higher")
+
+
+@pytest.mark.parametrize(
+    "words", [["--backend", "svm"], ["--cohort-of", "cats"], ["--first-s", "2"], ["--first-of", "cat"]]
+)
 def test_options_that_make_no_sense_are_refused(catalog, words):
     done = score(catalog, *words)
     assert (done.exit_code, words[0] in done.output) == (2, True)
@@ -324,14 +427,26 @@ def test_options_that_make_no_sense_are_refused(catalog, words):
 
 def test_no_two_systems_have_one_name():
     systems_ = [
-        System(extractor=extractor, backend=backend, center=center, train_split=train, as_norm=norm, cohort=cohort)
+        System(
+            extractor=extractor,
+            backend=backend,
+            center=center,
+            train_split=train,
+            as_norm=norm,
+            cohort=cohort,
+            cohort_of=of,
+            first_s=first,
+            first_of=sides,
+        )
         for extractor in ("ge2e", "ecapa")
         for backend in ("cosine", "lda", "plda", "lda-plda")
         for center in (False, True)
         for train in ("train", "dev")
         for norm in (None, 300)
-        for cohort in ("train", "dev")
-        if (norm or cohort == "train") and (center or backend != "cosine" or train == "train")
+        for cohort in ("train", "dev", "utterances", "dev-utterances")
+        for of in ("people", "utterances")
+        for first, sides in ((None, "both"), (2.0, "both"), (2.0, "test"), (2.0000001, "both"))
+        if (norm or (cohort == "train" and of == "people")) and (center or backend != "cosine" or train == "train")
     ]
     assert len({one.name for one in systems_}) == len(systems_)
 
@@ -371,7 +486,7 @@ def test_the_figures_of_a_run_are_found_again(filled):
 
 
 @pytest.mark.real
-def test_the_first_seconds_of_the_test_side_are_heard_once(filled, corpora, tmp_path, caplog):
+def test_the_first_seconds_of_both_sides_are_heard_once(filled, corpora, tmp_path, caplog):
     from curate.audio import decode
     from curate.hearing import Ge2e
     from models.extractors import extractor
@@ -382,17 +497,19 @@ def test_the_first_seconds_of_the_test_side_are_heard_once(filled, corpora, tmp_
         done = score_real(filled, *words, "--out", tmp_path / "scores.parquet")
     assert done.exit_code == 0, done.exception
     rows, encoder = pq.read_table(tmp_path / "scores.parquet"), extractor(Ge2e())
-    num_tests = len(rows["test_id"].unique())
-    assert f"score: {num_tests} of {num_tests} beginnings heard by ge2e" in caplog.text
+    num_sides = len({*rows["enrol_id"].to_pylist(), *rows["test_id"].to_pylist()})
+    assert f"score: {num_sides} of {num_sides} beginnings heard by ge2e" in caplog.text
     assert catalog.parts(EMBEDDINGS) == embeddings  # a run would take away what is no encoder of its file
     assert "small--test--ge2e_first-1.5s" in catalog.parts(RESULTS)
 
-    whole = heard(catalog)
     paths = {row["utterance_id"]: row["path"] for row in catalog.read(UTTERANCES).to_pylist()}
     for row in rows.slice(0, 5).to_pylist():
-        waveform = decode(corpora / "LibriSpeech" / paths[row["test_id"]], sample_rate_hz=encoder.sample_rate_hz)
-        test = encoder.embed([waveform[: int(1.5 * encoder.sample_rate_hz)]])[0].astype(np.float64)
-        enrol = whole[row["enrol_id"]]
+        waveforms = [
+            decode(corpora / "LibriSpeech" / paths[row[side]], sample_rate_hz=encoder.sample_rate_hz)
+            for side in ("enrol_id", "test_id")
+        ]
+        begun = [waveform[: int(1.5 * encoder.sample_rate_hz)] for waveform in waveforms]
+        enrol, test = encoder.embed(begun).astype(np.float64)
         cosine = enrol @ test / np.linalg.norm(enrol) / np.linalg.norm(test)
         assert row["score"] == pytest.approx(cosine, abs=1e-4)
 

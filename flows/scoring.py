@@ -19,7 +19,6 @@ from curate.errors import CatalogError, ScoringError
 from curate.explain import counted
 from curate.runs import Part, Result, Step, code_fingerprint, last_done, take_note
 from curate.schema import EMBEDDINGS, MODELS, REMOVALS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
-from flows.building import told_stale
 from flows.code import CODE
 from flows.systems import Beginnings, System, made, people_in, seen_in_calibration
 
@@ -152,6 +151,8 @@ def require_catalog(catalog: Catalog) -> None:
 
 def tell_stale(catalog: Catalog, benchmark: str) -> None:
     """A warning where the benchmark is a built one that would be another if it were built now."""
+    from flows.building import told_stale  # with it comes DuckDB, which scores need not wait for
+
     if benchmark in catalog.parts(REMOVALS) and catalog.parts(RUNS):
         for line in told_stale(catalog):
             if line.startswith(f"{benchmark}: "):

@@ -376,7 +376,7 @@ def readers(corpora):
 @pytest.mark.real
 def test_every_reader_who_was_split_is_whole_again_and_nobody_else_is_merged(corpora):
     vectors, reader, chapter, sex = readers(corpora)
-    for seed in range(20):
+    for seed in range(8):
         for corpus in (("a", "a"), ("a", "b")):  # the second label of everybody in the same corpus, or in another
             rng = np.random.default_rng(seed)
             half = np.zeros(len(reader), int)

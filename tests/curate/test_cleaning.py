@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.cleaning import MIN_UTTERANCES, clean, judged_together
@@ -73,6 +73,7 @@ def test_every_row_is_in_one_group_and_every_large_corpus_is_one(sizes, seed):
     assert len([group for group in names if not group & large]) <= 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_verdicts_do_not_depend_on_the_order_of_rows(seed):
     corpora = say("one", 6, 40, wrong=7), say("few", 3, 10, seed=1)

@@ -6,6 +6,7 @@ how bad it would be to take them for some.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -42,6 +43,16 @@ Codes = NDArray[np.int64]
 OF_SCORES = ("eer", "min_dcf", "act_dcf", "cllr", "min_cllr")
 AS_RATIOS = "scores taken as natural log-likelihood ratios"
 DEFAULT = (Metric(name="eer"), Metric(name="min_dcf", p_target=0.01))
+
+
+def results_part(benchmark: str, list_name: str, system: str) -> str:
+    """The part of RESULTS for a system on a list, whatever it is called."""
+    return "--".join(plain(one) for one in (benchmark, list_name, system))
+
+
+def plain(text: str) -> str:
+    """As names of files may be written."""
+    return re.sub(r"[^\w.+=@-]", "_", text)
 
 
 class ByGroup(NamedTuple):

@@ -25,6 +25,20 @@ Result = tuple[Sequence[pa.Table | Sorted], str]
 COMPUTING = ("voxcurate", "av", "duckdb", "numpy", "pyarrow", "scipy", "soundfile", "soxr", "torch")
 
 
+def fingerprint(
+    catalog: Catalog, step: str, part: str, *, settings: dict[str, Any], code: str, reads: Sequence[Table | Part]
+) -> str:
+    """Of all that a step's result depends on; of what `reads` names, as it is now."""
+    inputs = {f"{table.name}/{one}": catalog.fingerprint(table, one) for table, one in _parts(catalog, reads)}
+    made_from = {"step": step, "part": part, "settings": settings, "code": code, "inputs": inputs}
+    return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()
+
+
+def _parts(catalog: Catalog, reads: Sequence[Table | Part]) -> Iterable[Part]:
+    for read in reads:
+        yield from [read] if isinstance(read, tuple) else ((read, part) for part in catalog.parts(read))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Done:
     """What became of a step. `changed` is false where it had nothing to do."""
@@ -56,19 +70,7 @@ class Step:
     @cached_property
     def fingerprint(self) -> str:
         """Of all that the result depends on."""
-        inputs = {f"{table.name}/{part}": self.catalog.fingerprint(table, part) for table, part in self._parts_read()}
-        made_from = {
-            "step": self.name,
-            "part": self.part,
-            "settings": self.settings,
-            "code": self.code,
-            "inputs": inputs,
-        }
-        return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()
-
-    def _parts_read(self) -> Iterable[Part]:
-        for read in self.reads:
-            yield from [read] if isinstance(read, tuple) else ((read, part) for part in self.catalog.parts(read))
+        return fingerprint(self.catalog, self.name, self.part, settings=self.settings, code=self.code, reads=self.reads)
 
     @property
     def run_id(self) -> str:

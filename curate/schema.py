@@ -380,7 +380,7 @@ RESULTS = Table(
     name="results",
     row_is="One figure of one system on one list of a benchmark.",
     key=("benchmark", "list", "system", "subset", "metric"),
-    part_is="benchmark",
+    part_is="benchmark, or list and system of one",
     columns=(
         _BENCHMARK,
         _LIST,

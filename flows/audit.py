@@ -20,7 +20,6 @@ audit = typer.Typer(
     help="What a reader asks of a benchmark before believing it.", no_args_is_help=True, rich_markup_mode=None
 )
 SAME_AUDIO = ("content_sha256", "channel", "start_s", "speaker_id")  # of an id, or it is not the same utterance
-SEED_OF_AUDIT = 5  # after those of the steps and of planting
 
 
 @audit.callback()
@@ -89,7 +88,9 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
     from curate.errors import CatalogError
     from curate.schema import IDENTITIES, SPLITS
     from curate.similarity import unit
+    from flows import seeds
     from flows.embedding import embedded
+    from flows.leaking import with_identity
     from flows.steps import ABOUT_A_PAIR, COST_KEYS
 
     given = {AUDITED: pipeline, JUDGE: judging}
@@ -117,7 +118,7 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
         compared.select([*ABOUT_A_PAIR, "identity_id"]),
         benchmark=pipeline.name,
         **settings,
-        rng=np.random.default_rng([pipeline.seed, 2]),  # as the step `trials` draws
+        rng=np.random.default_rng([pipeline.seed, seeds.TRIALS]),  # as the step `trials` draws
     )
 
     def scored(utterances: "pa.Table", vectors: "Vectors") -> "np.typing.NDArray[np.float64]":
@@ -130,18 +131,9 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
         cleaned,
         rule=Rule(**{key: settings[key] for key in ("cross_session_targets", "same_sex_nontargets")}),
         costs=Costs(p_target=p_target, miss=miss, false_accept=false_accept),
-        rng=np.random.default_rng([pipeline.seed, SEED_OF_AUDIT]),
+        rng=np.random.default_rng([pipeline.seed, seeds.AUDIT]),
     )
     return found, len(test)
-
-
-def with_identity(utterances: "pa.Table", identities: "pa.Table") -> "pa.Table":
-    """With the person of each label; null where the label has none."""
-    import pyarrow.compute as pc
-
-    place = pc.index_in(utterances["speaker_id"], value_set=identities["speaker_id"].combine_chunks())
-    person = identities["identity_id"].combine_chunks().take(place.combine_chunks())
-    return utterances.append_column("identity_id", person)
 
 
 def unsettled(catalog: "Catalog", utterances: "pa.Table") -> "pa.Table":

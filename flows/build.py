@@ -6,11 +6,7 @@ from typing import Annotated
 import typer
 
 from curate.storage import location
-
-CatalogOption = Annotated[
-    Path,
-    typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", parser=location, metavar="PLACE"),
-]
+from flows.options import CatalogOption
 
 
 def build(

@@ -2,14 +2,14 @@
 
 A built benchmark lies beside what `curate run` made: parts of its name in SPLITS, MODELS, TRIALS, REMOVALS and LEAKS,
 its card and its lists in `<catalog>/benchmarks/<name>`. It is made of what all verdicts leave, so that a later run may
-make it stale: `stale` tells. Needs neither torch nor Prefect: the vectors are in the catalog.
+make it stale: `told_stale` tells. Needs neither torch nor Prefect: the vectors are in the catalog.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.building import build
-from benchmarks.leakage import allowed_by, leaks
+from benchmarks.leakage import allowed_by
 from benchmarks.list_files import list_names, write_models, write_voxceleb
 from benchmarks.protocol import Protocol
 from benchmarks.protocol_card import REMARK, is_of, protocol_card
 from curate import whole
 from curate.ages import label_ages
-from curate.blocks import matrix
 from curate.catalog import Catalog, canonical_json, rows_of, write_text
-from curate.corpora import READERS
-from curate.decisions import REVIEW, as_decided
-from curate.errors import CatalogError, CorpusError, PipelineError
+from curate.decisions import as_decided
+from curate.errors import CatalogError, PipelineError
 from curate.exclusions import Exclusions, read_exclusions
 from curate.explain import counted
 from curate.query import write_database
-from curate.reasons import Verdict
-from curate.reviewed import pairs_of
-from curate.runs import Result, Step, last_done, take_note
+from curate.runs import Result, Step, fingerprint, last_done, take_note
 from curate.schema import (
     CALIBRATIONS,
     CORPORA,
@@ -50,14 +46,10 @@ from curate.schema import (
     SPLITS,
     TRIALS,
     UTTERANCES,
-    Table,
 )
-from curate.sides import Pair, ordered
-from curate.similarity import Vectors
 from curate.speakers import speaker_table
-from curate.storage import location
 from flows.code import BUILDING
-from flows.leakage import given_threshold
+from flows.leaking import aliases_of, heard, read, shared
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 STEP = "build"
@@ -91,7 +83,8 @@ def told_stale(catalog: Catalog) -> list[str]:
     for name, told in sorted((row["part"], row["settings"]) for row in noted):
         made = catalog.fingerprint(REMOVALS, name)
         settings = json.loads(told) | {"readers": readers_of(catalog)}
-        if made is not None and made != _step(name, catalog, settings, _nothing).fingerprint:
+        would_be = fingerprint(catalog, STEP, name, settings=settings, code=BUILDING, reads=READS)
+        if made is not None and made != would_be:
             lines.append(f"{name}: no longer what `curate build` would make of this catalog; run it again")
     return lines
 
@@ -145,21 +138,6 @@ def lists_of(protocol: Protocol, catalog: Catalog, files: Mapping[str, Path]) ->
     return {name: read_exclusions(path, aliases) for name, path in sorted(files.items())}
 
 
-def aliases_of(catalog: Catalog) -> dict[str, str]:
-    """What else speakers are called, as far as the roots of the corpora tell: lists of others go by such names."""
-    aliases: dict[str, str] = {}
-    for row in catalog.read(CORPORA).to_pylist():
-        reader = READERS[row["reader"]]
-        if hasattr(reader, "aliases"):
-            try:
-                root = location(row["root"])
-                settings = reader.Settings(reader=row["reader"], name=row["corpus"], root=root)
-                aliases |= reader.aliases(root, settings)
-            except (CorpusError, OSError) as error:
-                log.info(f"{row['corpus']}: other names of its speakers are not known ({error})")
-    return aliases
-
-
 # -------------------------------------------------------------------------------------------------- what goes into it
 
 
@@ -186,36 +164,6 @@ def _looked_up(rows: pa.Table, column: str, keys: Any, **told: pa.Array | pa.Chu
     return rows
 
 
-@dataclass(frozen=True, kw_only=True)
-class Heard:
-    """What the catalog's extractor heard, and from when on two voices are one."""
-
-    vectors: tuple[pa.ChunkedArray, Vectors] | None
-    sound_prints: pa.Table | None
-    thresholds: dict[str, float] | None  # by corpus
-    apart: set[Pair]  # identities that reviewers keep apart
-
-
-def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
-    """Of a catalog without embeddings: nothing."""
-    embeddings, prints, calibrations = (_read(catalog, one) for one in (EMBEDDINGS, SOUND_PRINTS, CALIBRATIONS))
-    said = pairs_of(catalog.read(DECISIONS, REVIEW)) if REVIEW in catalog.parts(DECISIONS) else {}
-    columns = [utterances[c].to_pylist() for c in ("speaker_id", "identity_id")] if said else [[], []]
-    person = dict(zip(*columns, strict=True))
-    kept_apart = [pair for pair, verdict in said.items() if verdict == Verdict.KEEP and {*pair} <= person.keys()]
-    return Heard(
-        vectors=(embeddings["utterance_id"], matrix(embeddings["vector"])) if len(embeddings) else None,
-        sound_prints=prints if len(prints) else None,
-        thresholds=dict(zip(calibrations["corpus"].to_pylist(), calibrations["threshold"].to_pylist(), strict=True))
-        or None,
-        apart={ordered(person[one], person[other]) for one, other in kept_apart},
-    )
-
-
-def _read(catalog: Catalog, table: Table) -> pa.Table:
-    return catalog.read(table) if catalog.parts(table) else rows_of(table, [])
-
-
 # ---------------------------------------------------------------------------------------------------------- the step
 
 
@@ -229,27 +177,17 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
         made = build(
             protocol,
             utterances=utterances,
-            published=_read(catalog, PUBLISHED_TRIALS),
-            enrolments=_read(catalog, ENROLMENTS),
+            published=read(catalog, PUBLISHED_TRIALS),
+            enrolments=read(catalog, ENROLMENTS),
             vectors=sound.vectors,
             lists={name: sorted(one.entries) for name, one in lists.items()},
-            thresholds=sound.thresholds,
+            thresholds=sound.threshold if isinstance(sound.threshold, dict) else None,
             apart=sound.apart,
         )
         for line in (*in_counts(made.splits, made.trials), *made.remarks):
             log.info(f"build: {line}")
-        shared = leaks(
-            protocol.name,
-            made.splits,
-            utterances,
-            sound_prints=sound.sound_prints,
-            vectors=sound.vectors,
-            lists=lists,
-            allowed=allowed_by(protocol),
-            threshold=sound.thresholds or given_threshold(catalog),
-            apart=sound.apart,
-        )
-        found = shared.filter(pc.and_(pc.greater(shared["num_shared"], 0), pc.invert(shared["is_allowed"])))
+        looked = shared(protocol.name, made.splits, utterances, sound, lists=lists, allowed=allowed_by(protocol))
+        found = looked.filter(pc.and_(pc.greater(looked["num_shared"], 0), pc.invert(looked["is_allowed"])))
         for row in found.to_pylist():
             log.info(f"build: {row['side']} and {row['other_side']} share {row['num_shared']} by {row['check']}")
         removals = pa.concat_tables([made.removals, _remarks(protocol.name, made.remarks)])
@@ -258,31 +196,23 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
             f"{_in_lists(made.trials)}; "
             f"{counted(len(found), 'thing')} shared that the protocol does not allow"
         )
-        return [removals, made.splits, made.models, made.trials, shared], summary
+        return [removals, made.splits, made.models, made.trials, looked], summary
 
     settings = {
         "protocol": asdict(protocol),
         "lists": {name: _digest(sorted(one.entries)) for name, one in lists.items()},
         "readers": readers_of(catalog),
     }
-    return _step(protocol.name, catalog, settings, make)
-
-
-def _step(name: str, catalog: Catalog, settings: dict[str, Any], compute: Any) -> Step:
     return Step(
         catalog=catalog,
         name=STEP,
-        part=name,
+        part=protocol.name,
         settings=settings,
         code=BUILDING,
         reads=READS,
-        publishes=[(table, name) for table in PARTS],
-        compute=compute,
+        publishes=[(table, protocol.name) for table in PARTS],
+        compute=make,
     )
-
-
-def _nothing(step: Step) -> Result:
-    raise NotImplementedError(step.name)  # only its fingerprint is asked for
 
 
 def _digest(value: object) -> str:
@@ -333,7 +263,7 @@ def write_files(protocol: Protocol, catalog: Catalog, utterances: pa.Table) -> P
     splits, models, trials, removals, found = (
         catalog.read(table, name) for table in (SPLITS, MODELS, TRIALS, REMOVALS, LEAKS)
     )
-    results = _read(catalog, RESULTS)
+    results = read(catalog, RESULTS)
     text = protocol_card(
         protocol,
         corpora=catalog.read(CORPORA),

@@ -16,10 +16,10 @@ import typer
 
 from curate.errors import CorpusError, VoxcurateError
 from curate.export import FORMS
-from curate.storage import location
 from flows.audit import audit
 from flows.build import build
 from flows.evaluate import compare, evaluate
+from flows.options import PLACE, CatalogOption
 from flows.plant import plant
 from flows.review import decide, reviews, undo
 from flows.score import score
@@ -36,11 +36,6 @@ app = typer.Typer(
 )
 
 GUARDS: list[subprocess.Popen[bytes]] = []  # kept: their pipes close when the process ends, not before
-
-Place = {"parser": location, "metavar": "PLACE"}  # a folder, or an address such as s3://bucket/catalog
-CatalogOption = Annotated[
-    Path, typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", **Place)
-]
 
 
 @app.command()
@@ -145,7 +140,7 @@ def corpora(
     reader: Annotated[str | None, typer.Argument(help="Tell all about this one: layout, terms, keys.")] = None,
     catalog: Annotated[
         Path | None,
-        typer.Option("--catalog", "-c", help="Say what the corpora of this catalog were found to tell.", **Place),
+        typer.Option("--catalog", "-c", help="Say what the corpora of this catalog were found to tell.", **PLACE),
     ] = None,
     archives: Annotated[Path | None, typer.Option(help="Hold downloaded archives against published checksums.")] = None,
 ) -> None:
@@ -174,9 +169,9 @@ def corpora(
 
 @app.command()
 def export(
-    catalog: Annotated[Path, typer.Argument(help="The catalog.", **Place)],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
     out: Annotated[
-        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **Place)
+        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **PLACE)
     ],
     to: Annotated[str, typer.Option(help=f"The form: {', '.join(FORMS)}.")],
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,

@@ -6,26 +6,40 @@ import benchmarks
 import curate
 from curate.runs import code_fingerprint
 
-BENCHMARKS = (  # a step does not come to the others: what only a command or a bench calls
-    *("account.py", "balance.py", "calibration.py", "comparison.py", "drawing.py", "evaluation.py", "hard_pairs.py"),
-    *("intervals.py", "metrics.py", "pair_kernels.py", "pairs.py", "protocol.py", "scoring.py", "scoring_kernels.py"),
+FIGURES = ("comparison.py", "evaluation.py", "intervals.py", "metrics.py", "protocol.py", "trial_rules.py")
+LISTS = (
+    *("account.py", "balance.py", "drawing.py", "hard_pairs.py", "pair_kernels.py", "pairs.py", "protocol.py"),
     *("splits.py", "trial_rules.py", "trials.py"),
 )
-PROTOCOLS = (  # what `curate build` comes to beside these
-    *("alike.py", "apart.py", "building.py", "leakage.py", "protocol_trials.py"),
-)
-CODE = code_fingerprint(
-    Path(curate.__path__[0]),
-    *(Path(benchmarks.__path__[0]) / name for name in BENCHMARKS),
-    *(Path(__file__).with_name(name) for name in ("reading.py", "embedding.py", "judging.py", "steps.py")),
-)
-LEAKAGE = code_fingerprint(
-    Path(curate.__path__[0]),
-    *(Path(benchmarks.__path__[0]) / name for name in ("alike.py", "leakage.py", "leakage_report.py")),
-    *(Path(__file__).with_name(name) for name in ("building.py", "leakage.py")),
-)
-BUILDING = code_fingerprint(
-    Path(curate.__path__[0]),
-    *(Path(benchmarks.__path__[0]) / name for name in (*BENCHMARKS, *PROTOCOLS)),
-    *(Path(__file__).with_name(name) for name in ("building.py", "leakage.py")),
-)
+LEAKS = ("alike.py", "leakage.py", "protocol.py", "trial_rules.py")
+SCORES = ("calibration.py", "scoring.py", "scoring_kernels.py")
+
+# What a module of flows/ comes to, of benchmarks/ and of flows/; all of them come to all of curate/.
+FILES = {
+    "steps": (
+        {*LISTS, *SCORES, *FIGURES},
+        {"reading.py", "embedding.py", "judging.py", "seeds.py", "steps.py"},
+    ),
+    "leaking": ({*LEAKS}, {"leaking.py"}),  # of one step alone, which is made anew without the others
+    "building": (
+        {*LISTS, *LEAKS, "apart.py", "building.py", "protocol_trials.py"},
+        {"building.py", "leaking.py"},
+    ),
+    "scoring": (
+        {*SCORES, *FIGURES, "backends.py"},
+        {"beginnings.py", "embedding.py", "scoring.py", "seeds.py", "systems.py"},
+    ),
+    "evaluating": ({*FIGURES, *SCORES}, {"evaluating.py", "listed.py", "seeds.py"}),
+}
+
+
+def _fingerprint(name: str) -> str:
+    of_benchmarks, of_flows = FILES[name]
+    return code_fingerprint(
+        Path(curate.__path__[0]),
+        *(Path(benchmarks.__path__[0]) / name for name in sorted(of_benchmarks)),
+        *(Path(__file__).with_name(name) for name in sorted(of_flows)),
+    )
+
+
+CODE, LEAKING, BUILDING, SCORING, EVALUATING = map(_fingerprint, FILES)

@@ -6,14 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.storage import location
+from flows.options import PerhapsCatalogOption
 
-CatalogOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--catalog", "-c", envvar="VOXCURATE_CATALOG", help="Who speaks, and more.", parser=location, metavar="PLACE"
-    ),
-]
 MetricOption = Annotated[
     list[str] | None, typer.Option("--metric", help="eer, min_dcf, act_dcf, cllr, min_cllr; repeatable.")
 ]
@@ -36,7 +30,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def evaluate(
     trials: Annotated[str, typer.Argument(help="A list of trials in a file, or BENCHMARK/LIST of the catalog.")],
     scores: Annotated[Path, typer.Argument(help="A file of scores, in any form.")],
-    catalog: CatalogOption = None,
+    catalog: PerhapsCatalogOption = None,
     benchmark: BenchmarkOption = None,
     name: Annotated[str | None, typer.Option("--list", help="What a list from a file is called.")] = None,
     system: Annotated[str | None, typer.Option(help="What gave the scores; else the name of their file.")] = None,
@@ -84,7 +78,7 @@ def compare(
         list[str], typer.Argument(help="Files of scores, or NAME=FILE; or names of systems in the catalog's results.")
     ],
     trials: Annotated[str, typer.Option(help="The list: BENCHMARK/LIST of the catalog, or a file.")],
-    catalog: CatalogOption = None,
+    catalog: PerhapsCatalogOption = None,
     benchmark: BenchmarkOption = None,
     name: Annotated[str | None, typer.Option("--list", help="What a list from a file is called.")] = None,
     metric: MetricOption = None,
@@ -100,6 +94,8 @@ def compare(
 
     Example: curate compare one.txt other.txt --trials real/test -c catalogs/real
     """
+    import pyarrow as pa
+
     from curate.query import as_table
     from flows import evaluating
 
@@ -122,7 +118,7 @@ def compare(
             evaluating.evaluated(listed, some, system=one, metrics=metrics, by=[], seed=seed)
             for one, some in scores.items()
         ]
-        rows = evaluating.joined(found)
+        rows = pa.concat_tables(one.rows for one in found)
         remarks = list(dict.fromkeys(line for one in found for line in one.remarks))
         if listed.person is not None:
             differences = evaluating.differences(listed, scores, metrics, seed=seed, num_draws=draws)

@@ -1,7 +1,6 @@
 """What scores of a list come to: figures of all trials and of groups, beside those of other systems and papers."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,24 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import benchmarks
 from benchmarks import comparison, evaluation, pictures
 from benchmarks.intervals import Trials, has_enough_people, weights
 from benchmarks.protocol import Figure, Metric, load_protocol
 from benchmarks.protocol import names as protocols
 from curate.catalog import Catalog
 from curate.errors import CatalogError, ListError
-from curate.runs import Step, code_fingerprint, content_fingerprint, take_note
+from curate.runs import Step, content_fingerprint, take_note
 from curate.schema import RESULTS
-from flows.code import CODE
+from flows import seeds
+from flows.code import EVALUATING
 from flows.listed import Listed, Scores
 
-OWN = ("evaluation.py", "comparison.py", "intervals.py", "metrics.py")
-CODE_OF_OURS = CODE + code_fingerprint(
-    *(Path(benchmarks.__path__[0]) / name for name in OWN), Path(__file__), Path(__file__).with_name("listed.py")
-)
-SEED_OF_INTERVALS = 3  # as the step `score` of a pipeline has it
-SEED_OF_COMPARISON = 6
 HEAD = ["subset", "metric", "value", "lower", "upper", "targets", "nontargets"]
 COLUMNS = ["subset", "metric", "value", "lower", "upper", "num_target", "num_nontarget"]
 Table = tuple[list[str], list[tuple[Any, ...]]]
@@ -76,7 +69,7 @@ def evaluated(
         )
     about: dict[str, Any] = {"benchmark": listed.benchmark, "list_name": listed.name, "system": system}
     about |= {"metrics": metrics}
-    rng = np.random.default_rng([seed, SEED_OF_INTERVALS])
+    rng = np.random.default_rng([seed, seeds.INTERVALS])
     rows = [evaluation.result_rows(scores, listed.trials, listed.person, rng=rng, **about)]
     remarks = []
     if listed.person is None:
@@ -84,7 +77,7 @@ def evaluated(
     else:
         remarks += evaluation.told_without_interval(rows[0], scores, listed.trials, listed.person)
     for column in by:
-        rng = np.random.default_rng([seed, SEED_OF_INTERVALS, *column.encode()])
+        rng = np.random.default_rng([seed, seeds.INTERVALS, *column.encode()])
         found = evaluation.rows_by_group(
             scores, listed.trials, listed.person, listed.groups(column), column=column, rng=rng, **about
         )
@@ -93,18 +86,13 @@ def evaluated(
     return Evaluated(rows=pa.concat_tables(rows), remarks=remarks)
 
 
-def joined(found: Sequence[Evaluated]) -> pa.Table:
-    """The rows of several systems."""
-    return pa.concat_tables(one.rows for one in found)
-
-
 def publish(catalog: Catalog, listed: Listed, found: Evaluated, scores: Scores, settings: Mapping[str, Any]) -> str:
     """Make the rows the part of their benchmark, list and system; says which that is.
 
     Raises CatalogError where another system, list or benchmark has that part.
     """
     system = found.rows["system"][0].as_py()
-    part = "--".join(_plain(one) for one in (listed.benchmark, listed.name, system))
+    part = evaluation.results_part(listed.benchmark, listed.name, system)
     with catalog.locked():
         if part in catalog.parts(RESULTS):
             rows = catalog.read(RESULTS, part).select(["benchmark", "list", "system"]).to_pylist()
@@ -126,7 +114,7 @@ def publish(catalog: Catalog, listed: Listed, found: Evaluated, scores: Scores, 
             name="evaluate",
             part=part,
             settings={"system": system, **settings, **heard},
-            code=CODE_OF_OURS,
+            code=EVALUATING,
             publishes=[(RESULTS, part)],
             compute=lambda step: ([found.rows], f"{told}({system}, list {listed.name} of {listed.benchmark})"),
         )
@@ -216,7 +204,7 @@ def differences(
     is_enough = has_enough_people(Trials(scores=next(iter(scores.values())), is_target=is_target, **who))
     values = {system: evaluation.values_of(some, is_target, metrics) for system, some in scores.items()}
     weighed = [evaluation.values_by_weight(some, is_target, metrics) for some in scores.values()]
-    rng = np.random.default_rng([seed, SEED_OF_COMPARISON])
+    rng = np.random.default_rng([seed, seeds.COMPARISON])
     draws = ([one(weight) for one in weighed] for weight in weights(*people, rng=rng, num_draws=num_draws))
     drawn = dict(zip(scores, np.moveaxis(np.array(list(draws)), 1, 0), strict=True))  # of each system, draws x metrics
     head = ["metric", "system", "other", "difference", "lower", "upper", "p"]
@@ -240,7 +228,7 @@ def draw(folder: Path, listed: Listed, scores: Mapping[str, Scores], rows: pa.Ta
     drawn = [pictures.save(pictures.det(curves), folder / "det.svg")]
     for system, some in scores.items():
         figure = pictures.distributions(some, listed.is_target, name=f"{title}: {system}")
-        drawn.append(pictures.save(figure, folder / f"scores_{_plain(system)}.svg"))
+        drawn.append(pictures.save(figure, folder / f"scores_{evaluation.plain(system)}.svg"))
     groups: dict[tuple[str, str, str], list[pictures.Bar]] = {}
     for row in rows.to_pylist():
         column, mark, _ = row["subset"].partition(" = ")
@@ -249,9 +237,10 @@ def draw(folder: Path, listed: Listed, scores: Mapping[str, Scores], rows: pa.Ta
             groups.setdefault((row["system"], row["metric"], column), []).append(bar)
     for (system, metric, column), bars in groups.items():
         figure = pictures.bars(bars, what=metric, title=f"{title}: {system}", as_percent=metric == "eer")
-        drawn.append(pictures.save(figure, folder / f"{_plain(metric)}_by_{_plain(column)}_{_plain(system)}.svg"))
+        drawn.append(
+            pictures.save(
+                figure,
+                folder / f"{evaluation.plain(metric)}_by_{evaluation.plain(column)}_{evaluation.plain(system)}.svg",
+            )
+        )
     return drawn
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w.+=@-]", "_", text)

@@ -21,10 +21,9 @@ from benchmarks.score_files import scores_of, trials_of
 from benchmarks.scoring import trials_of as trials_in
 from curate import whole
 from curate.catalog import Catalog, read_parquet
-from curate.decisions import relabelled
 from curate.errors import CatalogError, ListError
-from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, MODELS, SPLITS, TRIALS, UTTERANCES
-from curate.speakers import speaker_table
+from curate.labels import labelled
+from curate.schema import AGE_LABELS, IDENTITIES, MODELS, SPLITS, TRIALS
 
 EDGES_S = (2.0, 4.0, 8.0)  # of durations
 MAX_GROUPS = 100  # more are no breakdown
@@ -54,8 +53,7 @@ class Listed:
         """All of the catalog, under their settled labels. Raises CatalogError where there is no catalog."""
         if self.catalog is None:
             raise CatalogError(f"{self.place}: what is told of its utterances is not known; expected `--catalog`")
-        rows = self.catalog.read(UTTERANCES)
-        return relabelled(rows, self.catalog.read(DECISIONS), speaker_table(rows))
+        return labelled(self.catalog)
 
     @cached_property
     def models(self) -> dict[str, list[str]]:

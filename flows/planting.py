@@ -41,6 +41,7 @@ from curate.runs import content_fingerprint
 from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SOUND_PRINTS, UTTERANCES
 from curate.similarity import Vectors
 from curate.speakers import speaker_table
+from flows import seeds
 from flows.embedding import block_store, embedded, encoder, sound_prints
 from flows.judging import left_of
 from flows.planted_audio import can_be_linked, file_known, pipeline_text, sound, write_corpora
@@ -48,7 +49,6 @@ from flows.planted_audio import can_be_linked, file_known, pipeline_text, sound,
 REPORTS = ("report.json", "report.md")
 log = logging.getLogger("voxcurate")
 TRUTH_FILE, SETTINGS_FILE, PIPELINE_FILE = "truth.parquet", "planting.json", "planted.toml"
-SEED_OF_INTERVALS = 4  # after those of the steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +303,7 @@ def plant_and_tell(
         lines += [plant(given, one, folder) for one, folder in zip(plantings, folders, strict=True)]
         for name, judge in judges.items():
             accounts = [evaluate(given.pipeline, folder, judge) for folder in folders]
-            rng = np.random.default_rng([planting.seed, SEED_OF_INTERVALS])
+            rng = np.random.default_rng([planting.seed, seeds.INTERVALS_OF_PLANTING])
             outcomes.append(outcome(name, "" if level is None else f"{level:g}", accounts, rng=rng))
     if not outcomes:
         return "\n".join(lines)

@@ -9,15 +9,11 @@ import typer
 
 from curate.errors import VoxcurateError
 from curate.reasons import Subject, Verdict
-from curate.storage import location
+from flows.options import CatalogOption
 
 if TYPE_CHECKING:
     from curate.named import Review
 
-CatalogOption = Annotated[
-    Path,
-    typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", parser=location, metavar="PLACE"),
-]
 ReviewerOption = Annotated[
     str | None,
     typer.Option("--reviewer", envvar="VOXCURATE_REVIEWER", help="Who says it; else the name of the login."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.storage import location
+from flows.options import CatalogOption
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
     from curate.similarity import Vectors
     from flows.systems import Beginnings
 
-CatalogOption = Annotated[
-    Path,
-    typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", parser=location, metavar="PLACE"),
-]
 BACK_ENDS = ("cosine", "lda", "plda", "lda-plda")
 COHORTS = ("people", "utterances")
 FIRST = ("both", "test")

@@ -10,26 +10,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-import benchmarks
-from benchmarks.evaluation import DEFAULT, OF_SCORES, result_rows
+from benchmarks.evaluation import DEFAULT, OF_SCORES, result_rows, results_part
 from benchmarks.protocol import Metric
 from benchmarks.scoring import Scorer, score_list, scored, trials_of
 from curate.catalog import Catalog, read_parquet
 from curate.errors import CatalogError, ScoringError
 from curate.explain import counted
-from curate.runs import Part, Result, Step, code_fingerprint, last_done, take_note
+from curate.runs import Part, Result, Step, last_done, take_note
 from curate.schema import EMBEDDINGS, MODELS, REMOVALS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
-from flows.code import CODE
+from flows import seeds
+from flows.code import SCORING
 from flows.systems import Beginnings, System, made, people_in, seen_in_calibration
 
 log = logging.getLogger("voxcurate")  # the command line shows it
-
-SEED_OF_INTERVALS = 3  # as the step `score` of a pipeline has it
-OWN = ("backends.py", "calibration.py", "scoring.py", "scoring_kernels.py")
-FILES = [
-    *(Path(benchmarks.__path__[0]) / name for name in OWN),
-    *(Path(__file__).with_name(name) for name in ("beginnings.py", "scoring.py", "systems.py")),
-]
 
 
 def score_lists(
@@ -49,7 +42,7 @@ def score_lists(
     asked = lists_of(catalog, benchmark, lists, system)
     if out is not None and len(asked) > 1:
         raise ScoringError(f"{out}: holds the scores of one list, not of {', '.join(asked)}; expected one `--list`")
-    require_vectors(catalog, system.extractor)
+    extractor_of(catalog, system.extractor)  # or an error
     tell_stale(catalog, benchmark)
 
     @cache
@@ -65,7 +58,7 @@ def score_lists(
         for name in asked:
             done = step(catalog, benchmark, name, system, scorer).carry_out()
             take_note(catalog, done)
-            told = catalog.read(RESULTS, part_of(benchmark, name, system))
+            told = catalog.read(RESULTS, results_part(benchmark, name, system.name))
             seen = seen_in_calibration(catalog, benchmark, name, system)
             lines.append(in_words(told) + seen + ("" if done.changed else " (nothing to do)"))
         if out is not None:
@@ -89,7 +82,7 @@ def step(catalog: Catalog, benchmark: str, name: str, system: System, scorer: Ca
                 list_name=name,
                 system=system.name,
                 metrics=metrics,
-                rng=np.random.default_rng([seed, SEED_OF_INTERVALS]),
+                rng=np.random.default_rng([seed, seeds.INTERVALS]),
             )
         except ValueError as error:
             raise ScoringError(f"{benchmark}, list {name!r}: {error}") from error
@@ -99,18 +92,13 @@ def step(catalog: Catalog, benchmark: str, name: str, system: System, scorer: Ca
     return Step(
         catalog=catalog,
         name="score",
-        part=part_of(benchmark, name, system),
+        part=results_part(benchmark, name, system.name),
         settings={"system": asdict(system), "metrics": [asdict(metric) for metric in metrics], "seed": seed},
-        code=CODE + code_fingerprint(*FILES),
+        code=SCORING,
         reads=[*read, (EMBEDDINGS, system.extractor)],
-        publishes=[(RESULTS, part_of(benchmark, name, system))],
+        publishes=[(RESULTS, results_part(benchmark, name, system.name))],
         compute=compare,
     )
-
-
-def part_of(benchmark: str, name: str, system: System) -> str:
-    """The part of RESULTS."""
-    return f"{benchmark}--{name}--{system.name}"
 
 
 def in_words(figures: pa.Table) -> str:
@@ -171,11 +159,6 @@ def extractor_of(catalog: Catalog, name: str | None) -> str:
             + (f"those of {name!r}" if name else "one extractor (`--extractor` says which), or `curate run` to be done")
         )
     return name
-
-
-def require_vectors(catalog: Catalog, extractor: str) -> None:
-    """Raises CatalogError where the catalog has none of this extractor."""
-    extractor_of(catalog, extractor)
 
 
 def asked_of(catalog: Catalog, benchmark: str) -> tuple[list[Metric], int]:

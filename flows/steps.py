@@ -1,7 +1,7 @@
 """The steps that build and score a benchmark, the order of all steps, and what is written at the end.
 
 A step is made from the pipeline and the catalog, which costs little; it computes only when it is carried out and not
-current. Seeds: the pipeline's, with 1 for the split, 2 for the trials, 3 for the intervals.
+current.
 """
 
 from collections.abc import Callable
@@ -47,10 +47,11 @@ from curate.schema import (
     UTTERANCES,
 )
 from curate.similarity import unit
-from flows.code import CODE, LEAKAGE
+from flows import seeds
+from flows.code import CODE, LEAKING
 from flows.embedding import embed, embedded, encoder
 from flows.judging import ages, clean, decided, deciding, duplicates, identities, left, review
-from flows.leakage import measured
+from flows.leaking import measured
 from flows.reading import built, ingest, register, require_own_catalog, scan
 
 ABOUT_A_PAIR = ["utterance_id", "session_id", "sex", "corpus", "path"]  # what the rules of trials look at
@@ -72,7 +73,7 @@ def split(pipeline: Pipeline, catalog: Catalog) -> Step:
             catalog.read(IDENTITIES),
             benchmark=pipeline.name,
             **settings,
-            rng=np.random.default_rng([pipeline.seed, 1]),
+            rng=np.random.default_rng([pipeline.seed, seeds.SPLIT]),
         )
         test = rows.filter(pc.field("split") == "test")
         people = counted(len(test["identity_id"].unique()), "person", "people")
@@ -98,7 +99,8 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
     def draw(step: Step) -> Result:
         splits, told = catalog.read(SPLITS, pipeline.name), left(catalog).select(ABOUT_A_PAIR)
         test = splits.filter(pc.field("split") == "test").join(told, "utterance_id")
-        rows = make_trials(test, benchmark=pipeline.name, **settings, rng=np.random.default_rng([pipeline.seed, 2]))
+        rng = np.random.default_rng([pipeline.seed, seeds.TRIALS])
+        rows = make_trials(test, benchmark=pipeline.name, **settings, rng=rng)
         targets = pc.sum(rows["is_target"]).as_py()
         return [rows], f"{counted(targets, 'target')}, {counted(len(rows) - targets, 'nontarget')}"
 
@@ -127,7 +129,7 @@ def leakage(pipeline: Pipeline, catalog: Catalog) -> Step:
         name="leakage",
         part=pipeline.name,
         settings={},
-        code=LEAKAGE,
+        code=LEAKING,
         reads=[
             UTTERANCES,
             *deciding(catalog),
@@ -155,7 +157,7 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
         scores = cosine_scores(asked, utterances["utterance_id"], unit(vectors))
         splits = catalog.read(SPLITS, pipeline.name)
         identity = dict(zip(*(splits[c].to_pylist() for c in ("utterance_id", "identity_id")), strict=True))
-        rng = np.random.default_rng([pipeline.seed, 3])
+        rng = np.random.default_rng([pipeline.seed, seeds.INTERVALS])
         system = listener.name
         rows = result_rows(
             scores,

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.catalog import Catalog
-from curate.decisions import relabelled
 from curate.errors import ExportError
 from curate.export.outgoing import Export, Outgoing, Trial
-from curate.schema import CORPORA, DECISIONS, MODELS, SPLITS, TRIALS, UTTERANCES
-from curate.speakers import speaker_table
+from curate.labels import labelled
+from curate.schema import CORPORA, MODELS, SPLITS, TRIALS
 from curate.storage import is_local, location
 
 ROWS_AT_ONCE = 4_096
@@ -53,9 +52,7 @@ def outgoing_rows(
     Raises ExportError where none is of such a length, and where the catalog's tables are not of one run; LocationError
     for a root that is no place.
     """
-    utterances = catalog.read(UTTERANCES)
-    utterances = relabelled(utterances, catalog.read(DECISIONS), speaker_table(utterances))
-    utterances = utterances.rename_columns({"licence": "row_licence"})
+    utterances = labelled(catalog).rename_columns({"licence": "row_licence"})
     corpora = catalog.read(CORPORA)
     places = pa.array([str(location(root)) for root in corpora["root"].to_pylist()], pa.string())
     roots = pa.table({"corpus": corpora["corpus"], "root": places})

@@ -6,26 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from flows.code import BENCHMARKS, BUILDING, CODE, LEAKAGE, PROTOCOLS
+from flows import code
 
-WRITING = {"list_files", "leakage_report", "protocol_card"}  # files that are made of the tables, each time anew
+OF_STEPS = {"benchmarks": code.FILES["leaking"][0], "flows": {"leaking.py"}}  # one step has a fingerprint of its own
+NO_RESULT = {  # they write files of the tables, each time anew, read what others wrote, or say which files these are
+    "benchmarks": {"leakage_report.py", "list_files.py", "pictures.py", "protocol_card.py", "score_files.py"},
+    "flows": {"code.py"},
+}
 
-OF_LEAKAGE = ("alike.py", "leakage.py")  # of one step alone, which has a fingerprint of its own
 
-
-@pytest.mark.parametrize(
-    ("module", "covered"),
-    [("flows.steps", (*BENCHMARKS, *OF_LEAKAGE)), ("flows.building", (*BENCHMARKS, *PROTOCOLS))],
-)
-def test_every_module_that_a_step_imports_is_in_its_fingerprint(module, covered):
-    script = f"import sys, {module}; print(*(name for name in sys.modules if name.startswith('benchmarks.')))"
+@pytest.mark.parametrize("module", code.FILES)
+def test_every_module_that_a_step_imports_is_in_its_fingerprint(module):
     root = Path(__file__).parents[2]
+    script = f"import sys, flows.{module}; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[1] for name in told.stdout.split()}
-    assert loaded
-    assert loaded - WRITING <= {Path(name).stem for name in covered}
-    assert all((root / "benchmarks" / name).is_file() for name in covered)
+    for package, covered in zip(("benchmarks", "flows"), code.FILES[module], strict=True):
+        parts = [name.split(".") for name in told.stdout.split() if name.startswith(f"{package}.")]
+        loaded = {f"{one[1]}.py" for one in parts}
+        if module == "steps":
+            loaded -= OF_STEPS[package]
+        assert f"{module}.py" in covered or package != "flows"
+        assert loaded - NO_RESULT[package] <= covered
+        assert all((root / package / name).is_file() for name in covered)
 
 
-def test_what_is_built_and_what_is_run_have_fingerprints_of_their_own():
-    assert len({CODE, BUILDING, LEAKAGE}) == 3
+def test_what_is_made_by_other_code_has_another_fingerprint():
+    assert len({code.CODE, code.LEAKING, code.BUILDING, code.SCORING, code.EVALUATING}) == 5

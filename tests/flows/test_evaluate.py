@@ -16,7 +16,7 @@ from curate.catalog import Catalog, rows_of
 from curate.errors import VoxcurateError
 from curate.runs import last_done
 from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, MODELS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
-from flows import evaluating
+from flows import evaluating, seeds
 from flows.cli import app
 from flows.listed import Listed, people_in
 
@@ -412,7 +412,7 @@ def test_differences_are_those_of_each_two_systems_by_each_metric_alone():
                 scores[other],
                 listed.is_target,
                 people,
-                rng=np.random.default_rng([3, evaluating.SEED_OF_COMPARISON]),
+                rng=np.random.default_rng([3, seeds.COMPARISON]),
                 num_draws=100,
             )
             ends = (found.difference.value, found.difference.low, found.difference.high, found.p_value)

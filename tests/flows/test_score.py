@@ -17,10 +17,11 @@ from benchmarks.metrics import equal_error_rate, min_dcf
 from curate.blocks import fixed_size_lists
 from curate.catalog import Catalog, rows_of
 from curate.errors import VoxcurateError
-from curate.runs import Step, last_done, take_note
+from curate.runs import Step, fingerprint, last_done, take_note
 from curate.schema import CORPORA, EMBEDDINGS, MODELS, REMOVALS, RESULTS, RUNS, SPLITS, TRIALS, UTTERANCES
 from flows import building, systems
 from flows.cli import app
+from flows.code import BUILDING
 from flows.scoring import score_lists
 from flows.systems import System
 
@@ -341,11 +342,11 @@ def test_a_built_benchmark_that_is_stale_is_scored_and_told(catalog, caplog):
     corpus = {"corpus": "toy", "reader": "folder", "root": "toy"}
     catalog.publish(CORPORA, rows_of(CORPORA, [corpus]), fingerprint="registered")
     settings = json.loads(last_done(catalog)[0]["settings"]) | {"readers": {"toy": "folder"}}
-    for fingerprint, is_stale in (
-        (building._step(NAME, catalog, settings, None).fingerprint, False),
+    for made_from, is_stale in (
+        (fingerprint(catalog, building.STEP, NAME, settings=settings, code=BUILDING, reads=building.READS), False),
         ("of other verdicts", True),
     ):
-        catalog.publish(REMOVALS, rows_of(REMOVALS, []), part=NAME, fingerprint=fingerprint)
+        catalog.publish(REMOVALS, rows_of(REMOVALS, []), part=NAME, fingerprint=made_from)
         caplog.clear()
         assert len(lines(catalog)) == 2
         told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

@@ -24,7 +24,18 @@ from benchmarks.pairs import (
     order,
     shuffled,
 )
-from curate.similarity import Flags, Indices
+from curate.similarity import Indices
+
+
+class Heaps(Protocol):
+    """Some heaps of pairs."""
+
+    @property
+    def sizes(self) -> Indices:
+        """(H,) how many pairs there are in each."""
+
+    def pair(self, at: Indices, places: Indices) -> Pairs:
+        """Of the heaps `at`, the pair at each place of a random order."""
 
 
 class Strata(Protocol):
@@ -41,11 +52,8 @@ class Strata(Protocol):
     def visits(self, number: int, at_once: int) -> Iterator[Indices]:
         """The heaps that round `number` visits, in order, in chunks."""
 
-    def sizes(self, strata: Indices) -> Indices:
-        """How many pairs there are in these heaps."""
-
-    def pair(self, strata: Indices, places: Indices) -> Pairs:
-        """The pair at each place, of a random order, of its heap."""
+    def heaps(self, strata: Indices) -> Heaps:
+        """Those of these numbers."""
 
 
 def in_rounds(
@@ -84,13 +92,15 @@ def _visit(
 ) -> tuple[Indices, Indices, list[Pairs]]:
     """For each heap the next pair that passes (-1: none does), and at which visits which tests refused what."""
     left, right = np.full((2, len(some)), -1, np.int64)
-    sizes, at = strata.sizes(some), np.arange(len(some))
+    heaps, at = strata.heaps(some), np.arange(len(some))
     refusals: list[Pairs] = []
     while True:
-        at = at[taken[some[at]] < sizes[at]]
+        places = taken[some[at]].astype(np.int64)
+        lasts = places < heaps.sizes[at]
+        at, places = at[lasts], places[lasts]
         if not len(at):
             return left, right, refusals
-        one, other = strata.pair(some[at], taken[some[at]].astype(np.int64))
+        one, other = heaps.pair(at, places)
         taken[some[at]] += 1
         refused_by = first_refusals(tests, one, other)
         refusals.append((at, refused_by))
@@ -122,13 +132,24 @@ class OfPeople:
         people = order(0, self.num, self.num, self.keys)
         yield from chunks(people[np.diff(self.start)[people] > number], at_once)
 
-    def sizes(self, strata: Indices) -> Indices:
-        """Pairs of each."""
-        return np.diff(self.start)[strata]
-
-    def pair(self, strata: Indices, places: Indices) -> Pairs:
+    def heaps(self, strata: Indices) -> "HeapsOfPeople":
         """See `Strata`."""
-        return self.pairs.pair(self.start[strata] + shuffled(places, self.sizes(strata), self.keys, strata + 1))
+        return HeapsOfPeople(of=self, people=strata, sizes=np.diff(self.start)[strata])
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeapsOfPeople:
+    """Those of some people (H,)."""
+
+    of: OfPeople
+    people: Indices
+    sizes: Indices
+
+    def pair(self, at: Indices, places: Indices) -> Pairs:
+        """See `Heaps`."""
+        people = self.people[at]
+        numbers = shuffled(places, self.sizes[at], self.of.keys, people + 1)
+        return self.of.pairs.pair(self.of.start[people] + numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,10 +202,20 @@ class OfPairsOfPeople:
         return np.searchsorted(self.right.group, self.left.group, side="right") - self._circle_first
 
     @cached_property
+    def _distances(self) -> Indices:
+        """(C,) at which each left cell meets others: as many for all of a group."""
+        return self._circle_num // 2 if self.one_circle else self._circle_num
+
+    @cached_property
     def _start(self) -> Indices:
         """(C + 1,) heaps of left cell c are those from `_start[c]` on, one a distance."""
-        distances = self._circle_num // 2 if self.one_circle else self._circle_num
-        return np.concatenate([[0], np.cumsum(distances)])
+        return np.concatenate([[0], np.cumsum(self._distances)])
+
+    @cached_property
+    def _head(self) -> Indices:
+        """(G,) the first left cell of each group that meets others."""
+        heads = np.flatnonzero(np.diff(self.left.group, prepend=-1))
+        return heads[self._distances[heads] > 0]
 
     @property
     def num(self) -> int:
@@ -194,36 +225,46 @@ class OfPairsOfPeople:
     def visits(self, number: int, at_once: int) -> Iterator[Indices]:
         """See `Strata`."""
         if self.by_people:
-            met = np.diff(self._start)
-            cells = np.flatnonzero(met)
-            distances = shuffled(number % met[cells], met[cells], self.keys, self.left.group[cells] + 1)
+            cells = np.flatnonzero(self._distances)
+            num = self._distances[cells]
+            distances = shuffled(number % num, num, self.keys, self.left.group[cells] + 1)
             heaps = self._start[cells] + distances
             yield from chunks(heaps[order(0, len(cells), len(cells), self.keys)], at_once)
             return
         for start in range(0, self.num, at_once):
             yield order(start, min(start + at_once, self.num), self.num, self.keys)
 
-    def _met(self, strata: Indices) -> tuple[Indices, Indices, Flags]:
-        """Left cells, right cells, and which of them there are."""
-        left = np.searchsorted(self._start, strata, side="right") - 1
-        distance, num = strata - self._start[left] + self.one_circle, self._circle_num[left]
-        right = self._circle[self._circle_first[left] + (self._place[left] + distance) % num]
-        once = ~(
-            self.one_circle & (2 * distance == num) & (2 * self._place[left] >= num)
-        )  # else met from the other side
-        return left, right, once & (self.left.person[left] != self.right.person[right])
-
-    def sizes(self, strata: Indices) -> Indices:
-        """Pairs of each."""
-        left, right, is_met = self._met(strata)
-        return np.diff(self.left.start)[left] * np.diff(self.right.start)[right] * is_met
-
-    def pair(self, strata: Indices, places: Indices) -> Pairs:
+    def heaps(self, strata: Indices) -> "HeapsOfTwo":
         """See `Strata`."""
-        left, right, _ = self._met(strata)
-        num = np.diff(self.right.start)[right]
-        numbers = shuffled(places, np.diff(self.left.start)[left] * num, self.keys, strata + 1)
-        return self.left.start[left] + numbers // num, self.right.start[right] + numbers % num
+        head = self._head[np.searchsorted(self._start[self._head], strata, side="right") - 1]
+        cell, distance = np.divmod(strata - self._start[head], self._distances[head])
+        left, distance, num = head + cell, distance + self.one_circle, self._circle_num[head]
+        place = self._place[left]
+        right = self._circle[self._circle_first[head] + (place + distance) % num]
+        is_met = self.left.person[left] != self.right.person[right]
+        if self.one_circle:
+            is_met &= (2 * distance != num) | (2 * place < num)  # else met from the other side
+        sizes = np.diff(self.left.start)[left] * np.diff(self.right.start)[right] * is_met
+        return HeapsOfTwo(of=self, strata=strata, left=left, right=right, sizes=sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeapsOfTwo:
+    """Those of some cells (H,) on the left, each with one on the right."""
+
+    of: OfPairsOfPeople
+    strata: Indices
+    left: Indices
+    right: Indices
+    sizes: Indices
+
+    def pair(self, at: Indices, places: Indices) -> Pairs:
+        """See `Heaps`."""
+        numbers = shuffled(places, self.sizes[at], self.of.keys, self.strata[at] + 1)
+        first, second = self.of.left.start, self.of.right.start
+        left, right = self.left[at], self.right[at]
+        row, column = np.divmod(numbers, second[right + 1] - second[right])
+        return first[left] + row, second[right] + column
 
 
 def cells_of(run: Indices, person: Indices) -> Cells:

@@ -13,16 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.alike import similar_between
+from benchmarks.division import Division
 from benchmarks.pairs import chunks
 from benchmarks.protocol import KeptApart
-from benchmarks.splits import Division
 from curate.errors import CorpusError, PipelineError
 from curate.exclusions import exclusions_in
 from curate.sides import Pair
 from curate.similarity import Flags, Indices, Scores, Vectors, mean_vectors, unit
 
 VECTORS_AT_ONCE = 1 << 16
-PEOPLE_AT_ONCE = 512  # rows of a block of cosines
 MOST_TOLD = 10  # people who sound like somebody, by name
 
 
@@ -191,7 +191,7 @@ class _People:
         rows = np.flatnonzero(there & voices.is_heard)
         self.people: Indices
         self.people, code = np.unique(division.person[rows], return_inverse=True)
-        self.means = mean_vectors(voices.unit_vectors[rows], code, len(self.people)).astype(np.float64)
+        self.means = mean_vectors(voices.unit_vectors[rows], code, len(self.people))
         self.num_unheard = len(np.unique(division.person[there])) - len(self.people)
 
 
@@ -209,17 +209,15 @@ def _nearest(own: _People, other: _People, least: Scores, known_apart: Indices) 
     `known_apart` (K, 2) are places, in `own` and in `other`, of pairs that do not count.
     """
     nearest, best = np.zeros(len(own.people), np.int64), np.full(len(own.people), -np.inf)
-    if not len(other.people):
-        return nearest, best
-    for start in range(0, len(own.people), PEOPLE_AT_ONCE):
-        some = slice(start, start + PEOPLE_AT_ONCE)
-        cosines = own.means[some] @ other.means.T
-        needed = np.maximum(least[own.people[some]][:, None], least[other.people][None, :])
-        cosines[cosines < needed] = -np.inf
-        of_some = known_apart[known_apart[:, 0] // PEOPLE_AT_ONCE == start // PEOPLE_AT_ONCE]
-        cosines[of_some[:, 0] - start, of_some[:, 1]] = -np.inf
-        nearest[some] = cosines.argmax(axis=1)
-        best[some] = cosines.max(axis=1)
+    not_counted = known_apart @ [len(other.people), 1]
+    for pairs, cosines in similar_between(own.means, other.means, least[own.people], least[other.people]):
+        counts = ~np.isin(pairs[0] * len(other.people) + pairs[1], not_counted)
+        (one, another), cosine = pairs[:, counts], cosines[counts]
+        order = np.lexsort([another, -cosine, one])
+        who, first = np.unique(one[order], return_index=True)
+        found = order[first]
+        is_nearer = cosine[found] > best[who]
+        nearest[who[is_nearer]], best[who[is_nearer]] = another[found[is_nearer]], cosine[found[is_nearer]]
     return nearest, best
 
 

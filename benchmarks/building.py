@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from benchmarks.account import Account
 from benchmarks.apart import heard, keep_apart
+from benchmarks.division import Division, among
 from benchmarks.protocol import Filters, Protocol, Source
 from benchmarks.protocol_trials import Lists, MadeList
-from benchmarks.splits import Division, among
 from curate.errors import PipelineError
 from curate.schema import MODELS, TRIALS
 from curate.sides import Pair

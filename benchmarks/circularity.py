@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from benchmarks.intervals import NUM_DRAWS, Estimate, central
 from benchmarks.metrics import Costs, Floats, Ranking, crossing, least_cost
+from benchmarks.sexes import agreed_sexes
 from curate.similarity import Flags, Indices
 
 AUDITED, JUDGE = "audited", "judge"
@@ -137,16 +138,14 @@ def before_cleaning(rows: pa.Table) -> Before:
     person = rows["identity_id"].combine_chunks().dictionary_encode()
     number = person.indices.to_numpy().astype(np.int64)
     session = pc.fill_null(rows["session_id"].combine_chunks().dictionary_encode().indices, GONE).to_numpy()
-    said: list[set[str]] = [set() for _ in person.dictionary]
-    for one, sex in zip(number, rows["sex"].to_pylist(), strict=True):
-        said[one] |= {sex} - {None}
-    known = sorted(set().union(*said))
+    sexes = agreed_sexes(number.tolist(), rows["sex"].to_pylist())
+    known = sorted({sex for sex in sexes.values() if sex is not None})
     return Before(
         utterance_ids=rows["utterance_id"].combine_chunks(),
         identity_ids=person.dictionary,
         person=number,
         session=np.where(session == GONE, len(rows) + np.arange(len(rows)), session).astype(np.int64),
-        sex=np.array([known.index(min(sexes)) if len(sexes) == 1 else -1 for sexes in said], dtype=np.int64),
+        sex=np.array([-1 if sex is None else known.index(sex) for _, sex in sorted(sexes.items())], dtype=np.int64),
     )
 
 

@@ -1,4 +1,4 @@
-"""Two systems on one list, and one system group by group.
+"""Two systems on one list, and the groups by which figures of one are told apart.
 
 Both systems are weighed by the same draws of people (`benchmarks.intervals`), so that what is hard for both drops out
 of their difference: its interval is narrower than those of the two figures suggest.
@@ -19,7 +19,6 @@ from benchmarks.intervals import (
     Metric,
     by_weight,
     central,
-    estimate,
     num_people,
     weights,
 )
@@ -38,17 +37,6 @@ class Comparison:
     one_better: float  # share of draws
     equal: float  # share of draws
     p_value: float  # of no difference, two-sided: the level from which on the interval of the difference holds 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """The figure of some of the rows, of how many, and what is to be held against it."""
-
-    name: str
-    figure: Estimate
-    counts: dict[str, int]  # rows by what is true of them
-    num_people: int
-    remark: str  # why there is no figure or no interval; empty where there are both
 
 
 def compared(
@@ -99,29 +87,6 @@ def _of_no_difference(value: float, drawn: NDArray[np.float64]) -> float:
     return min(1.0, 2 * (beyond + 1) / (len(moved) + 1))
 
 
-def breakdown(
-    groups: Column,
-    metric: Metric,
-    said: Column,
-    truth: Column,
-    people: Sequence[Column],
-    *,
-    rng: np.random.Generator,
-    bounds: tuple[float, float] = (0.0, np.inf),
-) -> list[Group]:
-    """The figure of every group of rows, by name; rows whose group is None or nan are `unknown`, and come last.
-
-    People are drawn within each group, and no group's draws depend on which others there are. A group of less than ten
-    people has no interval, one that the metric refuses no figure; both say so. What the metric refuses of all rows
-    together is an error.
-    """
-    metric(said, truth)
-    return [
-        _group(name, metric, said[rows], truth[rows], [side[rows] for side in people], own, bounds)
-        for name, rows, own in each_group(groups, rng=rng)
-    ]
-
-
 def each_group(
     groups: Column, *, rng: np.random.Generator
 ) -> Iterator[tuple[str, NDArray[np.int64], np.random.Generator]]:
@@ -130,32 +95,6 @@ def each_group(
     names, at = _coded(groups)
     for place, name in enumerate(names):
         yield name, np.flatnonzero(at == place), np.random.default_rng([seed, *name.encode()])
-
-
-def _group(
-    name: str,
-    metric: Metric,
-    said: Column,
-    truth: Column,
-    people: Sequence[Column],
-    rng: np.random.Generator,
-    bounds: tuple[float, float],
-) -> Group:
-    people_there = num_people(*people)
-    figure, remark = Estimate(value=np.nan, low=np.nan, high=np.nan), ""
-    try:
-        metric(said, truth)
-    except ValueError as error:
-        remark = str(error)
-    else:
-        figure = estimate(metric, said, truth, people, rng=rng, bounds=bounds)
-        if people_there < MIN_PEOPLE:
-            remark = f"{people_there} people; an interval takes {MIN_PEOPLE}"
-        elif np.isnan(figure.low):
-            remark = "not defined in most draws of its people, or the same in all"
-    values, counts = np.unique(truth, return_counts=True)
-    told = {str(one): int(count) for one, count in zip(values.tolist(), counts, strict=True)}
-    return Group(name=name, figure=figure, counts=told, num_people=people_there, remark=remark)
 
 
 def of_both_sides(enrolled: Column, tested: Column) -> NDArray[np.str_]:

@@ -17,7 +17,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.comparison import each_group
-from benchmarks.intervals import MIN_PEOPLE, Column, Figure, Trials, has_enough_people, person_intervals
+from benchmarks.intervals import (
+    MIN_PEOPLE,
+    MIN_PEOPLE_OF_COSTS,
+    Column,
+    Figure,
+    Trials,
+    fewest_people,
+    person_intervals,
+)
 from benchmarks.intervals import Metric as MetricOfScores
 from benchmarks.metrics import (
     EER_CONVENTIONS,
@@ -41,6 +49,7 @@ from curate.schema import RESULTS
 
 Codes = NDArray[np.int64]
 OF_SCORES = ("eer", "min_dcf", "act_dcf", "cllr", "min_cllr")
+COSTS = ("min_dcf", "act_dcf")
 AS_RATIOS = "scores taken as natural log-likelihood ratios"
 DEFAULT = (Metric(name="eer"), Metric(name="min_dcf", p_target=0.01))
 
@@ -56,7 +65,7 @@ def plain(text: str) -> str:
 
 
 class ByGroup(NamedTuple):
-    """Rows of RESULTS, and what groups lack a figure or an interval."""
+    """Rows of RESULTS, and of groups what lacks a figure or an interval, or has too narrow a one."""
 
     rows: pa.Table
     remarks: list[str]
@@ -128,20 +137,33 @@ def rows_by_group(
         about = {"benchmark": benchmark, "list_name": list_name, "system": system, "subset": subset}
         found.append(result_rows(scores[rows], some, person, metrics=metrics, rng=own, **about))
         if person is not None:
-            remarks += [f"{subset}: {line}" for line in told_without_interval(found[-1], scores[rows], some, person)]
+            remarks += [f"{subset}: {line}" for line in told_of_intervals(found[-1], scores[rows], some, person)]
     return ByGroup(pa.concat_tables(found), remarks)
 
 
-def told_without_interval(rows: pa.Table, scores: Scores, trials: pa.Table, person: Mapping[str, str]) -> list[str]:
-    """Why some of these `result_rows` of the trials have no interval: too few people, or draws that are all alike."""
-    lacking = [row["metric"] for row in rows.to_pylist() if row["lower"] is None]
-    if not lacking:
+def told_of_intervals(rows: pa.Table, scores: Scores, trials: pa.Table, person: Mapping[str, str]) -> list[str]:
+    """Which of these `result_rows` of the trials have no interval, and which one that is likely too narrow.
+
+    There is none of too few people, or where all draws are alike. That of a cost is too narrow where a kind of trial
+    has fewer than 40 people; one of no mistake is exact (`benchmarks.intervals`).
+    """
+    told = rows.to_pylist()
+    lacking = [row["metric"] for row in told if row["lower"] is None]
+    drawn = [row["metric"] for row in told if row["lower"] is not None and row["value"] > 0]
+    costs = [name for name in drawn if name.startswith(COSTS)]
+    if not lacking and not costs:
         return []
     enrol, test = people_of(trials, person)
-    scored = Trials(scores=scores, is_target=trials["is_target"].to_numpy(), enrol_person=enrol, test_person=test)
-    if not has_enough_people(scored):
+    num_people = fewest_people(
+        Trials(scores=scores, is_target=trials["is_target"].to_numpy(), enrol_person=enrol, test_person=test)
+    )
+    if num_people < MIN_PEOPLE:
         return [f"no interval; it takes {MIN_PEOPLE} people with trials of each kind"]
-    return [f"no interval of {', '.join(lacking)}: every draw of people comes to the same figure"]
+    lines = [f"no interval of {', '.join(lacking)}: every draw of people comes to the same figure"] if lacking else []
+    if costs and num_people < MIN_PEOPLE_OF_COSTS:
+        expected = f"expected {MIN_PEOPLE_OF_COSTS} or more"
+        lines.append(f"{', '.join(costs)}: interval from {num_people} people, likely too narrow; {expected}")
+    return lines
 
 
 def metric_names(metrics: Sequence[Metric]) -> list[str]:
@@ -208,8 +230,7 @@ def coded(side: pa.Array | pa.ChunkedArray, place: Mapping[str, int]) -> Codes:
 
 def _as_one(side: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
     encoded = side if pa.types.is_dictionary(side.type) else side.dictionary_encode()
-    whole = encoded.unify_dictionaries().combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return encoded.unify_dictionaries().combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
 
 
 def as_function(metric: Metric) -> MetricOfScores:

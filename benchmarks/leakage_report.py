@@ -79,10 +79,11 @@ def conclusion(leaks: pa.Table) -> str:
 
 def does_leak(leaks: pa.Table) -> bool:
     """Whether anything is shared that the protocol does not allow."""
-    return any(_status(row) == LEAK for row in leaks.to_pylist())
+    return any(status(row) == LEAK for row in leaks.to_pylist())
 
 
-def _status(row: dict[str, Any]) -> str:
+def status(row: dict[str, Any]) -> str:
+    """Whether a row of LEAKS is a leak: one of `WORST_FIRST`."""
     if not row["num_side"] or not row["num_other"]:
         return NOT_KNOWN
     if not row["num_shared"]:
@@ -91,8 +92,13 @@ def _status(row: dict[str, Any]) -> str:
 
 
 def _worst_first(row: dict[str, Any]) -> tuple[int, int, int, str, str]:
-    status = WORST_FIRST.index(_status(row))
-    return status, -row["num_utterances"], CHECKS.index(row["check"]), row["side"], row["other_side"]
+    return (
+        WORST_FIRST.index(status(row)),
+        -row["num_utterances"],
+        CHECKS.index(row["check"]),
+        row["side"],
+        row["other_side"],
+    )
 
 
 def _in_words(row: dict[str, Any]) -> Told:
@@ -101,7 +107,7 @@ def _in_words(row: dict[str, Any]) -> Told:
     if row["num_other_utterances"] is not None:
         touched += f", {row['num_other_utterances']} of {other}"
     return Told(
-        status=_status(row),
+        status=status(row),
         what=IN_WORDS[row["check"]],
         between=f"{side} and {other}",
         compared=f"{row['num_side']} with {row['num_other']}",

@@ -1,6 +1,6 @@
 """Lists of trials and of enrolment models as files: as other tools write them, and as they read ours.
 
-Forms of a list of trials, a trial a line, fields divided by one blank:
+Forms of a list of trials, a trial a line, fields divided by one blank; all are read, and VoxCeleb's is written:
 
     voxceleb    `1|0 enrol test`: https://www.robots.ox.ac.uk/~vgg/data/voxceleb, voxceleb_trainer, SpeechBrain's recipe
     kaldi       `enrol test target|nontarget`: Kaldi, WeSpeaker, 3D-Speaker
@@ -19,9 +19,8 @@ looks it up among the ids of its CSV: a name with another dot before that of its
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,28 +46,20 @@ BLANK = re.compile(r"\s")
 VOXCELEB, KALDI = "`1 enrol test` or `0 enrol test`", "`enrol test target` or `enrol test nontarget`"
 
 Names = Mapping[str, str]  # of utterances and models, what a list calls them
-Rows: TypeAlias = "pa.Table | Iterable[pa.RecordBatch]"  # with columns enrol_id, test_id, is_target
 
 
-def write_voxceleb(path: Path, trials: Rows, names: Names | None = None) -> None:
-    """`1|0 enrol test` a trial, in the order of the rows; ids stand for themselves where no names are given.
+def write_voxceleb(path: Path, trials: pa.Table, names: Names | None = None) -> None:
+    """`1|0 enrol test` a trial for the rows (enrol_id, test_id, is_target); ids are the names where none are given.
 
-    Batches are written as they come; of a table, nothing where the file holds it already. Raises ListError for a side
-    that has no name, or none that fits a line.
+    Nothing is written where the file holds it already. Raises ListError for a side that has no name, or none that fits
+    a line.
     """
-    _write_lines(path, _named(trials, names), lambda row: [pc.if_else(row["is_target"], "1", "0"), *_sides(row)])
-
-
-def write_kaldi(path: Path, trials: Rows, names: Names | None = None) -> None:
-    """`enrol test target|nontarget` a trial; otherwise as `write_voxceleb`."""
-    _write_lines(path, _named(trials, names), lambda row: [*_sides(row), pc.if_else(row["is_target"], *KEYS)])
-
-
-def write_parquet(path: Path, trials: Rows, names: Names | None = None) -> None:
-    """Columns enrol, test, is_target; otherwise as `write_voxceleb`, but that the file is always written anew."""
-    with whole.written(path) as file, pq.ParquetWriter(file, TRIALS, compression="zstd", store_schema=False) as writer:
-        for some in _named(trials, names):
-            writer.write_table(some.cast(TRIALS))
+    named = _with_words(trials, names)
+    if _holds(path, _texts(named)):
+        return
+    with whole.written(path) as file:
+        for text in _texts(named):
+            file.write(text)
 
 
 def write_models(path: Path, models: pa.Table, names: Names | None = None) -> None:
@@ -134,14 +125,8 @@ def list_names(utterances: pa.Table, models: pa.Table | None = None) -> dict[str
 # ------------------------------------------------------------------------------------------------------------ writing
 
 
-def _named(trials: Rows, names: Names | None) -> Iterable[pa.Table]:
-    """(enrol, test, is_target) with names as dictionaries: of a table all in one, else batch by batch."""
-    if isinstance(trials, pa.Table):
-        return [_with_words(trials, names)]
-    return (_with_words(pa.Table.from_batches([batch]), names) for batch in trials)
-
-
 def _with_words(trials: pa.Table, names: Names | None) -> pa.Table:
+    """(enrol, test, is_target) with names as dictionaries."""
     columns = {}
     for side, column in (("enrol", "enrol_id"), ("test", "test_id")):
         ids = trials[column]
@@ -162,24 +147,13 @@ def _words(ids: list[str], names: Names | None) -> list[str]:
     return words
 
 
-def _sides(batch: pa.RecordBatch) -> list[pa.Array]:
-    return [batch[side].cast(pa.string()) for side in ("enrol", "test")]
-
-
-def _write_lines(path: Path, trials: Iterable[pa.Table], fields: Callable[[pa.RecordBatch], list[pa.Array]]) -> None:
-    if isinstance(trials, list) and _holds(path, _texts(trials, fields)):
-        return
-    with whole.written(path) as file:
-        for text in _texts(trials, fields):
-            file.write(text)
-
-
-def _texts(trials: Iterable[pa.Table], fields: Callable[[pa.RecordBatch], list[pa.Array]]) -> Iterator[bytes]:
+def _texts(trials: pa.Table) -> Iterator[bytes]:
     """The lines of some trials at a time: of one column of text all values, which lie one after another."""
-    for some in trials:
-        for batch in some.to_batches(max_chunksize=ROWS_AT_ONCE):
-            lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*fields(batch), " "), "\n", "")
-            yield lines.buffers()[2].to_pybytes()
+    for batch in trials.to_batches(max_chunksize=ROWS_AT_ONCE):
+        enrol, test = (batch[side].cast(pa.string()) for side in ("enrol", "test"))
+        said = pc.binary_join_element_wise(pc.if_else(batch["is_target"], "1", "0"), enrol, test, " ")
+        lines = pc.binary_join_element_wise(said, "\n", "")
+        yield lines.buffers()[2].to_pybytes()
 
 
 def _holds(path: Path, texts: Iterable[bytes]) -> bool:

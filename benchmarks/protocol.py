@@ -41,6 +41,10 @@ class Source:
         if not self.readers and not self.corpora:
             raise ValueError(f"source {self.name}: of no corpus; expected `readers` or `corpora`")
 
+    def holds(self, corpus: str, reader: str) -> bool:
+        """Whether a corpus of the catalog is one that the source may be of."""
+        return corpus in self.corpora or reader in self.readers
+
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Filters:

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.leakage import CHECKS, NAMED
-from benchmarks.leakage_report import IN_WORDS
-from benchmarks.protocol import Protocol, Source, in_words
+from benchmarks.leakage_report import ALLOWED, IN_WORDS, LEAK, NOT_KNOWN, status
+from benchmarks.protocol import Protocol, in_words
+from benchmarks.sexes import agreed_sexes
 from curate.publish import SIZES, figure, filled
 
 STAGES = ("source", "filter", "split", "trials", "targets", "nontargets")
@@ -59,7 +60,7 @@ def protocol_card(
         "sides": _sides(leaks),
         "named": [row | {"cell": _cell(row)} for row in _in_order(leaks) if row["check"] == NAMED],
         "shared": [row | {"what": IN_WORDS[row["check"]]} for row in _in_order(leaks) if row["num_shared"]],
-        "num_leaks": sum(bool(row["num_shared"]) and not row["is_allowed"] for row in leaks.to_pylist()),
+        "num_leaks": sum(status(row) == LEAK for row in leaks.to_pylist()),
         "figures": _figures(protocol, results),
         "conventions": _conventions(results),
         "citations": _citations(corpora, used),
@@ -87,7 +88,7 @@ def _corpus(row: dict[str, Any], protocol: Protocol, utterances: pa.Table, used:
     mine = used.filter(pc.equal(used["corpus"], row["corpus"]))
     terms = sorted(set(mine["licence"].unique().to_pylist()) - {None}) or [row["licence"] or "not stated"]
     return row | {
-        "sources": [source.name for source in protocol.sources if is_of(source, row["corpus"], row["reader"])],
+        "sources": [source.name for source in protocol.sources if source.holds(row["corpus"], row["reader"])],
         "num_left": pc.sum(pc.equal(utterances["corpus"], row["corpus"])).as_py() or 0,
         "num_used": len(mine),
         "hours_used": _hours(mine),
@@ -95,17 +96,12 @@ def _corpus(row: dict[str, Any], protocol: Protocol, utterances: pa.Table, used:
     }
 
 
-def is_of(source: Source, corpus: str, reader: str) -> bool:
-    """Whether a corpus of the catalog is one that the source may be of."""
-    return corpus in source.corpora or reader in source.readers
-
-
 def _lacking(protocol: Protocol, corpora: pa.Table) -> list[str]:
     rows = corpora.to_pylist()
     return [
         source.name
         for source in protocol.sources
-        if not any(is_of(source, row["corpus"], row["reader"]) for row in rows)
+        if not any(source.holds(row["corpus"], row["reader"]) for row in rows)
     ]
 
 
@@ -130,14 +126,11 @@ def _remarks(removals: pa.Table) -> list[str]:
 
 def _split(name: str, used: pa.Table) -> dict[str, Any]:
     rows = used.filter(pc.equal(used["split"], name))
-    said: dict[str, set[str]] = {}
-    for person, sex in zip(rows["identity_id"].to_pylist(), rows["sex"].to_pylist(), strict=True):
-        said.setdefault(person, set()).update({sex} - {None})
-    sexes = [min(of_person) if len(of_person) == 1 else None for of_person in said.values()]
+    sexes = list(agreed_sexes(rows["identity_id"].to_pylist(), rows["sex"].to_pylist()).values())
     return {
         "name": name,
         "num_utterances": len(rows),
-        "num_people": len(said),
+        "num_people": len(sexes),
         "num_female": sexes.count("female"),
         "num_male": sexes.count("male"),
         "num_unknown": sexes.count(None),
@@ -194,11 +187,11 @@ def _sides(leaks: pa.Table) -> list[tuple[str, str, list[str]]]:
 
 def _cell(row: dict[str, Any]) -> str:
     """How much is shared, and of how many utterances nothing is known."""
-    if not row["num_side"] or not row["num_other"]:
-        return "not known"
-    shared = str(row["num_shared"])
-    if row["num_shared"]:
-        shared = f"{shared}, allowed" if row["is_allowed"] else f"**{shared}**"
+    found = status(row)
+    if found == NOT_KNOWN:
+        return found
+    num = row["num_shared"]
+    shared = {LEAK: f"**{num}**", ALLOWED: f"{num}, allowed"}.get(found, str(num))
     return f"{shared}; {row['num_unknown']} unknown" if row["num_unknown"] else shared
 
 

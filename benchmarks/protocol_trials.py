@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from benchmarks.account import Account
 from benchmarks.apart import Heard
+from benchmarks.division import key_of
 from benchmarks.pairs import new_keys
 from benchmarks.protocol import Protocol, TrialList
-from benchmarks.splits import key_of
 from benchmarks.trial_rules import RECORDING, Enrolments, NoPairError, Utterances, made_models
 from benchmarks.trials import draw_kind, random_pairs
 from curate.errors import PipelineError

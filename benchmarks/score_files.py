@@ -94,7 +94,7 @@ def scores_of(
     return _matched(path, ids, asked, np.asarray(trials["is_target"]), pairs, scores, label)
 
 
-def trials_of(path: Path) -> pa.Table:
+def read_list(path: Path) -> pa.Table:
     """A list of trials as rows (enrol_id, test_id, is_target), whose names are held once."""
     place: dict[str, int] = {}
     codes: dict[str, list[NDArray[np.int32]]] = {"enrol": [], "test": []}

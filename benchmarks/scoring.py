@@ -93,7 +93,7 @@ class Finder:
 
     def places(self, column: pa.Array | pa.ChunkedArray) -> Places:
         """(T,) of a column of ids, dictionaries or not. Raises ValueError naming an id that is not of the side."""
-        coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        coded = whole_array(column)
         if not pa.types.is_dictionary(coded.type):
             coded = coded.dictionary_encode()
         if self._last is None or not coded.dictionary.equals(self._last):

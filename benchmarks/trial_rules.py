@@ -121,7 +121,7 @@ class Utterances:
         order = pc.sort_indices(rows["utterance_id"])
         self.rows = rows.take(order).combine_chunks()
         self.unit_ND = None if vectors is None else unit(vectors)[order.to_numpy()]
-        self.ids = _values(self.rows, "utterance_id")
+        self.ids = self.rows["utterance_id"].combine_chunks()
         if len(self.ids.unique()) < len(self.ids):
             twice = next(i for i, j in zip(self.ids[1:], self.ids[:-1], strict=True) if i == j)
             raise PipelineError(f"trials: utterance {twice} is in the test twice; expected each once")
@@ -152,12 +152,12 @@ class Utterances:
 
     def number(self, column: str) -> Scores:
         """(N,) nan where there is none."""
-        values = pc.cast(_values(self.rows, column), pa.float64())
+        values = pc.cast(self.rows[column].combine_chunks(), pa.float64())
         return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
     def told(self, column: str) -> Indices:
         """(N,) the same of what each row says itself."""
-        indices = _values(self.rows, column).dictionary_encode().indices
+        indices = self.rows[column].combine_chunks().dictionary_encode().indices
         return np.asarray(indices.fill_null(UNKNOWN), np.int64)
 
     def _agreed(self, code: Indices) -> Indices:
@@ -183,11 +183,11 @@ class Enrolments:
             self.start = np.arange(len(utterances) + 1)
         else:
             models = models.sort_by([("model_id", "ascending"), ("utterance_id", "ascending")])
-            found = pc.index_in(_values(models, "utterance_id"), utterances.ids)
+            found = pc.index_in(models["utterance_id"].combine_chunks(), utterances.ids)
             if found.null_count:
-                absent = _values(models, "utterance_id").filter(found.is_null())[0]
+                absent = models["utterance_id"].combine_chunks().filter(found.is_null())[0]
                 raise PipelineError(f"trials: no utterance {absent} of a model is in the test; expected all of them")
-            encoded = _values(models, "model_id").dictionary_encode()
+            encoded = models["model_id"].combine_chunks().dictionary_encode()
             self.ids, self.member = encoded.dictionary, np.asarray(found, np.int64)
             self.start = np.searchsorted(np.asarray(encoded.indices), np.arange(len(self.ids) + 1))
         self._utterances = utterances
@@ -294,9 +294,3 @@ def num_equal(enrolled: Indices, tested: Indices, *, is_enrolled: Flags, is_test
 def subsets(columns: list[str]) -> Iterator[tuple[str, ...]]:
     """All of them, also the empty one."""
     return (chosen for size in range(len(columns) + 1) for chosen in combinations(columns, size))
-
-
-def _values(rows: pa.Table, column: str) -> pa.Array:
-    """In one piece."""
-    values = rows[column].combine_chunks()
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from jiwer import AlignmentChunk
 
 Counts = NDArray[np.int64]
-NORMALISATION = "capitals; letters, marks, digits and apostrophes; all else divides words"
-WER_CONVENTIONS = f"all edits over all reference words ({NORMALISATION}); jiwer"
-CER_CONVENTIONS = f"all edits over all reference characters, blanks between words among them ({NORMALISATION}); jiwer"
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07", "'"))  # typographic, of Unicode's letters, wide
 
 

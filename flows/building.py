@@ -20,7 +20,7 @@ from benchmarks.building import build
 from benchmarks.leakage import allowed_by
 from benchmarks.list_files import list_names, write_models, write_voxceleb
 from benchmarks.protocol import Protocol
-from benchmarks.protocol_card import REMARK, is_of, protocol_card
+from benchmarks.protocol_card import REMARK, protocol_card
 from curate import whole
 from curate.ages import label_ages
 from curate.catalog import Catalog, canonical_json, rows_of, write_text
@@ -96,7 +96,7 @@ def require_sources(protocol: Protocol, catalog: Catalog) -> None:
     """Raises CatalogError where there is no catalog, or no corpus for a source that is required."""
     readers = readers_of(catalog)
     for source in protocol.sources:
-        if source.required and not any(is_of(source, name, reader) for name, reader in readers.items()):
+        if source.required and not any(source.holds(name, reader) for name, reader in readers.items()):
             told = [f"read by {' or '.join(source.readers)}"] if source.readers else []
             told += [f"called {' or '.join(source.corpora)}"] if source.corpora else []
             there = ", ".join(sorted(f"{name} ({reader})" for name, reader in readers.items()))

@@ -8,8 +8,8 @@ from curate.runs import code_fingerprint
 
 FIGURES = ("comparison.py", "evaluation.py", "intervals.py", "metrics.py", "protocol.py", "trial_rules.py")
 LISTS = (
-    *("account.py", "balance.py", "drawing.py", "hard_pairs.py", "pair_kernels.py", "pairs.py", "protocol.py"),
-    *("splits.py", "trial_rules.py", "trials.py"),
+    *("balance.py", "drawing.py", "hard_pairs.py", "pair_kernels.py", "pairs.py", "protocol.py", "sexes.py"),
+    *("trial_rules.py", "trials.py"),
 )
 LEAKS = ("alike.py", "leakage.py", "protocol.py", "trial_rules.py")
 SCORES = ("calibration.py", "scoring.py", "scoring_kernels.py")
@@ -17,12 +17,12 @@ SCORES = ("calibration.py", "scoring.py", "scoring_kernels.py")
 # What a module of flows/ comes to, of benchmarks/ and of flows/; all of them come to all of curate/.
 FILES = {
     "steps": (
-        {*LISTS, *SCORES, *FIGURES},
+        {*LISTS, *SCORES, *FIGURES, "splits.py"},
         {"reading.py", "embedding.py", "judging.py", "seeds.py", "steps.py"},
     ),
     "leaking": ({*LEAKS}, {"leaking.py"}),  # of one step alone, which is made anew without the others
     "building": (
-        {*LISTS, *LEAKS, "apart.py", "building.py", "protocol_trials.py"},
+        {*LISTS, *LEAKS, "account.py", "apart.py", "building.py", "division.py", "protocol_trials.py"},
         {"building.py", "leaking.py"},
     ),
     "scoring": (

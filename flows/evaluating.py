@@ -75,7 +75,7 @@ def evaluated(
     if listed.person is None:
         remarks.append("no intervals: who speaks is not known; expected --people, or --catalog")
     else:
-        remarks += evaluation.told_without_interval(rows[0], scores, listed.trials, listed.person)
+        remarks += evaluation.told_of_intervals(rows[0], scores, listed.trials, listed.person)
     for column in by:
         rng = np.random.default_rng([seed, seeds.INTERVALS, *column.encode()])
         found = evaluation.rows_by_group(

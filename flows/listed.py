@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks import comparison, evaluation
 from benchmarks.list_files import list_names
-from benchmarks.score_files import scores_of, trials_of
-from benchmarks.scoring import trials_of as trials_in
+from benchmarks.score_files import read_list, scores_of
+from benchmarks.scoring import trials_of
 from curate import whole
 from curate.catalog import Catalog, read_parquet
 from curate.errors import CatalogError, ListError
@@ -165,7 +165,7 @@ def listed(
     """The list in a file, or `BENCHMARK/LIST` of the catalog; of a benchmark with one list its name is enough."""
     if Path(where).is_file():
         path = Path(where)
-        trials = trials_of(path)
+        trials = read_list(path)
         found = Listed(
             trials=trials,
             benchmark=benchmark or path.stem,
@@ -186,7 +186,7 @@ def listed(
     name = asked or (lists[0] if len(lists) == 1 else "")
     if name not in lists:
         raise CatalogError(f"{where}: no such list; expected {benchmark}/ and one of {', '.join(lists)}")
-    trials = pa.Table.from_batches(trials_in(path, name)).unify_dictionaries()
+    trials = pa.Table.from_batches(trials_of(path, name)).unify_dictionaries()
     return Listed(trials=trials, benchmark=benchmark, name=name, place=where, catalog=catalog)
 
 

@@ -160,9 +160,23 @@ def test_whoever_stays_is_less_similar_to_all_of_the_other_side_than_the_thresho
     assert found == stay
 
 
+@pytest.mark.parametrize("tile", [1, 2, 512])
+def test_the_nearest_is_told_and_of_equals_the_first_whatever_the_tiles(monkeypatch, tile):
+    monkeypatch.setattr("benchmarks.alike.PEOPLE_PER_TILE", tile)
+    heard = {"toy/a": (0, 1), "toy/b": (1, 0.1), "toy/c": (1, -0.1), "other/x": (1, 0), "other/y": (0.2, 1)}
+    rows = catalog(*({"utterance": one[-1], "speaker": one[-1], "corpus": one[:-2]} for one in heard))
+    kept = (KeptApart(split="train", other=("test",), min_similarity=0.0),)
+    asked = protocol(*SPLITS, sources=[TOY, OTHER], keep_apart=kept)
+    made = built(asked, rows, vectors=(list(heard), np.array(list(heard.values()), np.float32)))
+    assert made.remarks[:2] == (
+        "split train: other/x sounds like toy/b (mean cosine 0.9950) and was taken away",
+        "split train: other/y sounds like toy/a (mean cosine 0.9806) and was taken away",
+    )
+
+
 def test_whom_reviewers_keep_apart_may_sound_alike(monkeypatch):
     """Ann and bob are kept apart from tom, their nearest: bob sounds like tim as well, ann does not."""
-    monkeypatch.setattr("benchmarks.apart.PEOPLE_AT_ONCE", 1)
+    monkeypatch.setattr("benchmarks.alike.PEOPLE_PER_TILE", 1)
     told = {"toy/tom": (1, 0), "toy/tim": (1, 0.3), "other/ann": (1, -0.2), "other/bob": (1, 0.1), "other/eve": (0, 1)}
     cut = [one.split("/") for one in told]
     rows = catalog(*({"utterance": name, "speaker": name, "corpus": corpus} for corpus, name in cut))

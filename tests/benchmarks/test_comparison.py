@@ -1,4 +1,4 @@
-"""What `benchmarks.comparison` promises: both systems weighed by the same people; groups that say what they lack."""
+"""What `benchmarks.comparison` promises: both systems weighed by the same people; groups of trials, each on its own."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.classes import accuracy
-from benchmarks.comparison import MIN_PEOPLE, binned, breakdown, compared, of_both_sides
+from benchmarks.comparison import binned, compared, each_group, of_both_sides
 from benchmarks.intervals import estimate, weights
 from benchmarks.metrics import equal_error_rate
 
@@ -112,68 +112,18 @@ def test_where_draws_hardly_ever_define_the_figures_their_difference_has_no_inte
         np.testing.assert_equal(found.one_better, share)
 
 
-def test_groups_worked_by_hand():
-    """Twelve people of f, all told rightly, whom no draw parts; two of m, one wrongly; of one nobody knows."""
-    truth = np.array(["x"] * 12 + ["x", "y"] + ["y"])
-    said = np.array(["x"] * 12 + ["y", "y"] + ["y"])
-    groups = np.array(["f"] * 12 + ["m"] * 2 + [None], dtype=object)
-    people = [np.arange(15)]
-    female, male, unknown = breakdown(groups, accuracy, said, truth, people, rng=np.random.default_rng(1))
-    assert [one.name for one in (female, male, unknown)] == ["f", "m", "unknown"]
-    assert (female.figure.value, female.remark) == (1, "not defined in most draws of its people, or the same in all")
-    assert np.isnan([female.figure.low, female.figure.high]).all()
-    assert (female.counts, female.num_people) == ({"x": 12}, 12)
-    assert (male.figure.value, male.counts, male.num_people) == (0.5, {"x": 1, "y": 1}, 2)
-    assert np.isnan([male.figure.low, male.figure.high]).all()
-    assert male.remark == f"2 people; an interval takes {MIN_PEOPLE}"
-    assert unknown.counts == {"y": 1}
+def test_the_groups_are_told_by_name_and_who_is_in_none_comes_last():
+    groups = np.array(["m", None, "f", "m", float("nan")], dtype=object)
+    found = [(name, rows.tolist()) for name, rows, _ in each_group(groups, rng=np.random.default_rng(1))]
+    assert found == [("f", [2]), ("m", [0, 3]), ("unknown", [1, 4])]
 
 
-def test_a_group_of_one_kind_of_trial_has_no_figure_and_says_why():
-    scores, is_target, sides = trials_of(12)
-    groups = np.where(is_target, "a", "b")
-    groups[-1] = "a"
-    both, only = breakdown(groups, equal_error_rate, scores, is_target, sides, rng=np.random.default_rng(1))
-    assert (both.name, both.counts, both.remark) == (
-        "a",
-        {"False": 1, "True": 24},
-        "not defined in most draws of its people, or the same in all",
-    )
-    assert np.isfinite(both.figure.value)
-    assert np.isnan(both.figure.low)
-    assert (only.counts, only.num_people) == ({"False": 65}, 12)
-    assert np.isnan(only.figure.value)
-    assert only.remark == "0 targets among 65 trials; expected both kinds"
-
-
-def test_what_is_wrong_with_all_rows_is_no_remark_but_an_error():
-    with pytest.raises(ValueError, match="3 targets among 3 trials"):
-        breakdown(
-            np.array(["a", "a", "b"]),
-            equal_error_rate,
-            np.ones(3),
-            np.ones(3, dtype=bool),
-            [np.arange(3)],
-            rng=np.random.default_rng(1),
-        )
-
-
-def test_a_group_is_figured_as_if_it_were_alone():
-    scores, is_target, sides = trials_of(24)
-    half = np.where(sides[0] < 12, "low", "high")
-    alone = half == "low"
-    together = breakdown(half, equal_error_rate, scores, is_target, sides, rng=np.random.default_rng(4))
-    own = breakdown(
-        half[alone],
-        equal_error_rate,
-        scores[alone],
-        is_target[alone],
-        [side[alone] for side in sides],
-        rng=np.random.default_rng(4),
-    )
-    assert together[1] == own[0]
-    assert own[0].figure.value == equal_error_rate(scores[alone], is_target[alone])
-    assert own[0].figure.low < own[0].figure.value < own[0].figure.high
+def test_the_draws_of_a_group_are_those_of_it_alone():
+    groups = np.array(["a", "b", "c", "b"])
+    together = {name: own.integers(1 << 40) for name, _, own in each_group(groups, rng=np.random.default_rng(4))}
+    ((_, _, alone),) = each_group(groups[groups == "b"], rng=np.random.default_rng(4))
+    assert together["b"] == alone.integers(1 << 40)
+    assert len(set(together.values())) == 3
 
 
 def test_both_sides_make_a_group_in_either_order():

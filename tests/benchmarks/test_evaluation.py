@@ -18,6 +18,7 @@ from benchmarks.evaluation import (
     people_of,
     result_rows,
     rows_by_group,
+    told_of_intervals,
     values_by_weight,
     values_of,
 )
@@ -201,7 +202,9 @@ def test_groups_are_figured_as_if_each_were_alone_and_what_they_lack_is_told():
     told = [(row["subset"], row["metric"]) for row in found.rows.to_pylist()]
     assert told == [(f"sex = {name}", metric) for name in "fm" for metric in ("eer", "min_dcf")]
     assert found.remarks == [
+        "sex = f: min_dcf: interval from 12 people, likely too narrow; expected 40 or more",
         f"sex = f/m: 0 targets among {36 * 36} trials; a figure takes both kinds",
+        "sex = m: min_dcf: interval from 12 people, likely too narrow; expected 40 or more",
         "sex = unknown: 1 targets among 1 trials; a figure takes both kinds",
     ]
     for at, name in enumerate("fm"):
@@ -236,6 +239,38 @@ def test_a_group_whose_draws_are_all_alike_says_of_which_metric():
     found = by_group(scores, trials, person, groups, column="corpus", metrics=metrics, rng=np.random.default_rng(1))
     told = "corpus = all: no interval of act_dcf: every draw of people comes to the same figure"
     assert found.remarks == [told]
+
+
+def test_an_interval_of_a_cost_from_fewer_than_forty_people_is_told_to_be_too_narrow():
+    """The kind of trial counts that has fewer people: here targets, of all but one or two of 41."""
+    scores, trials, person = made(41)
+    rows = result(scores, trials, person, metrics=EVERY, rng=np.random.default_rng(1))
+    who, is_target = people_of(trials, person)[0], trials["is_target"].to_numpy()
+    for num_people, told in (
+        (40, []),
+        (39, ["min_dcf p=0.01, min_dcf p=0.001, act_dcf: interval from 39 people, likely "]),
+    ):
+        some = ~is_target | (who < num_people)
+        found = told_of_intervals(rows, scores[some], trials.filter(pa.array(some)), person)
+        assert found == [line + "too narrow; expected 40 or more" for line in told]
+
+
+def test_the_exact_interval_of_a_list_without_a_mistake_is_not_told_to_be_too_narrow():
+    scores, trials, person = made(12, apart=100.0)
+    rows = result(scores, trials, person, metrics=EVERY[:2], rng=np.random.default_rng(1))
+    assert rows["value"].to_pylist() == [0, 0]
+    assert rows["lower"].null_count == 0
+    assert told_of_intervals(rows, scores, trials, person) == []
+
+
+def test_what_lacks_an_interval_and_what_has_too_narrow_a_one_are_both_told():
+    scores, trials, person = made(14)
+    metrics = [Metric(name="act_dcf", p_target=1e-6), Metric(name="min_dcf")]
+    rows = result(scores, trials, person, metrics=metrics, rng=np.random.default_rng(1))
+    assert told_of_intervals(rows, scores, trials, person) == [
+        "no interval of act_dcf: every draw of people comes to the same figure",
+        "min_dcf: interval from 14 people, likely too narrow; expected 40 or more",
+    ]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1), st.booleans())

@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 
 from benchmarks import list_files
 from benchmarks.list_files import (
+    TRIALS,
     list_names,
     read_models,
     read_trials,
     trials_in,
-    write_kaldi,
     write_models,
-    write_parquet,
     write_voxceleb,
 )
 from curate.errors import ListError
 
-WRITERS = {".txt": write_voxceleb, ".kaldi": write_kaldi, ".parquet": write_parquet}
+every_form = pytest.mark.parametrize("suffix", [".txt", ".kaldi", ".parquet"])
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=12).filter(
     lambda word: word.split() == [word] and word not in ("target", "nontarget")
 )
@@ -42,68 +41,70 @@ def told(path):
     return [tuple(row.values()) for row in read_trials(path).to_pylist()]
 
 
-def test_by_hand_a_list_has_the_form_of_voxceleb_or_of_kaldi(tmp_path):
+def write_by_hand(path, trials):
+    """What a plain loop writes, in the form that the suffix says."""
+    if path.suffix == ".parquet":
+        columns = zip(*trials, strict=True) if trials else ([], [], [])
+        pq.write_table(pa.table(dict(zip(TRIALS.names, columns, strict=True)), TRIALS), path)
+        return
+    lines = (
+        f"{int(is_target)} {enrol} {test}\n"
+        if path.suffix == ".txt"
+        else f"{enrol} {test} {'target' if is_target else 'nontarget'}\n"
+        for enrol, test, is_target in trials
+    )
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def test_by_hand_a_list_has_the_form_of_voxceleb(tmp_path):
     trials = rows(("toy/a/1", "toy/a/2", True), ("toy/a/1", "toy/b/3", False))
     names = {"toy/a/1": "a/1.wav", "toy/a/2": "a/2.flac", "toy/b/3": "b/3.wav", "toy/c/4": "c/4.wav"}
     write_voxceleb(tmp_path / "veri.txt", trials, names)
     assert (tmp_path / "veri.txt").read_bytes() == b"1 a/1.wav a/2.flac\n0 a/1.wav b/3.wav\n"
-    write_kaldi(tmp_path / "trials", trials)
-    assert (tmp_path / "trials").read_bytes() == b"toy/a/1 toy/a/2 target\ntoy/a/1 toy/b/3 nontarget\n"
-    write_parquet(tmp_path / "t.parquet", trials, names)
-    assert pq.read_table(tmp_path / "t.parquet").to_pydict() == {
-        "enrol": ["a/1.wav", "a/1.wav"],
-        "test": ["a/2.flac", "b/3.wav"],
-        "is_target": [True, False],
-    }
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(trials=st.lists(st.tuples(WORDS, WORDS, st.booleans()), min_size=1), at_once=st.integers(1, 4))
-def test_a_list_is_read_back_as_it_was_written(tmp_path, suffix, trials, at_once):
+@given(trials=st.lists(st.tuples(WORDS, WORDS, st.booleans()), min_size=1))
+def test_a_list_is_read_back_as_it_was_written(tmp_path, trials):
     composed = [(nfc(enrol), nfc(test), is_target) for enrol, test, is_target in trials]
-    path = tmp_path / f"list{suffix}"
-    for given_as in (rows(*composed), rows(*composed).to_batches(max_chunksize=at_once)):
-        path.unlink(missing_ok=True)
-        WRITERS[suffix](path, given_as)
-        assert told(path) == composed
-        if suffix != ".parquet":
-            assert path.read_text(encoding="utf-8") == "".join(lines_by_hand(suffix, composed))
+    write_by_hand(tmp_path / "hand.txt", composed)
+    write_voxceleb(tmp_path / "list.txt", rows(*composed))
+    assert (tmp_path / "list.txt").read_bytes() == (tmp_path / "hand.txt").read_bytes()
+    assert told(tmp_path / "list.txt") == composed
+
+
+@every_form
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(trials=st.lists(st.tuples(WORDS, WORDS, st.booleans()), min_size=1))
+def test_every_form_is_read(tmp_path, suffix, trials):
+    composed = [(nfc(enrol), nfc(test), is_target) for enrol, test, is_target in trials]
+    write_by_hand(tmp_path / f"list{suffix}", composed)
+    assert told(tmp_path / f"list{suffix}") == composed
 
 
 def nfc(text):
     return unicodedata.normalize("NFC", text)
 
 
-def lines_by_hand(suffix, trials):
-    """What a plain loop writes."""
-    for enrol, test, is_target in trials:
-        key = "target" if is_target else "nontarget"
-        yield f"{int(is_target)} {enrol} {test}\n" if suffix == ".txt" else f"{enrol} {test} {key}\n"
+def test_a_list_of_nothing_can_be_written_but_text_of_nothing_is_no_list(tmp_path):
+    write_voxceleb(tmp_path / "list.txt", rows())
+    assert (tmp_path / "list.txt").read_bytes() == b""
+    with pytest.raises(ListError, match=r"empty.*expected"):
+        read_trials(tmp_path / "list.txt")
+    write_by_hand(tmp_path / "list.parquet", [])
+    assert told(tmp_path / "list.parquet") == []
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_a_list_of_nothing_can_be_written_but_text_of_nothing_is_no_list(tmp_path, suffix):
-    path = tmp_path / f"list{suffix}"
-    WRITERS[suffix](path, rows())
-    if suffix == ".parquet":
-        assert told(path) == []
-    else:
-        assert path.read_bytes() == b""
-        with pytest.raises(ListError, match=r"empty.*expected"):
-            read_trials(path)
-
-
-def test_names_that_begin_with_a_hyphen_or_hold_many_dots_are_names(tmp_path):
+@every_form
+def test_names_that_begin_with_a_hyphen_or_hold_many_dots_are_names(tmp_path, suffix):
     trials = [
         ("id1/-Ab_c/00001.wav", "_x/--/1.2.3", True),
         ("1", "0", False),
         ("0", "1", True),
         ("xin·chào", "é", False),
     ]
-    for suffix, write in WRITERS.items():
-        write(tmp_path / f"list{suffix}", rows(*trials))
-        assert told(tmp_path / f"list{suffix}") == trials
+    write_by_hand(tmp_path / f"list{suffix}", trials)
+    assert told(tmp_path / f"list{suffix}") == trials
 
 
 def test_ids_as_dictionaries_are_written_as_plain_ones(tmp_path):
@@ -113,7 +114,7 @@ def test_ids_as_dictionaries_are_written_as_plain_ones(tmp_path):
         at = coded.column_names.index(column)
         chunks = [chunk.dictionary_encode() for chunk in coded[column].chunks]  # each with its own
         coded = coded.set_column(at, column, pa.chunked_array(chunks))
-    write_kaldi(tmp_path / "t", coded)
+    write_voxceleb(tmp_path / "t", coded)
     assert told(tmp_path / "t") == [("a", "b", True), ("a", "c", False), ("a", "c", False), ("a", "b", True)]
 
 
@@ -177,11 +178,10 @@ def test_what_is_no_list_at_all_is_an_error_too(tmp_path):
 
 @pytest.mark.parametrize("name", ["a b", "a\u00a0b", " a", "a\n", "a\x1f", "", "target", "nontarget"])
 def test_a_name_that_would_not_be_one_word_of_a_line_is_refused(tmp_path, name):
-    for write in WRITERS.values():
-        with pytest.raises(ListError, match=r"^u1: called '.*' in the list; expected one word"):
-            write(tmp_path / "t", rows(("u2", "u1", True)), {"u1": name, "u2": "x"})
-        with pytest.raises(ListError, match=r"^u3: called ''"):
-            write(tmp_path / "t", rows(("u3", "u1", True)), {"u1": "y"})
+    with pytest.raises(ListError, match=r"^u1: called '.*' in the list; expected one word"):
+        write_voxceleb(tmp_path / "t", rows(("u2", "u1", True)), {"u1": name, "u2": "x"})
+    with pytest.raises(ListError, match=r"^u3: called ''"):
+        write_voxceleb(tmp_path / "t", rows(("u3", "u1", True)), {"u1": "y"})
     assert not (tmp_path / "t").exists()
 
 
@@ -222,14 +222,6 @@ def test_speechbrain_finds_every_side_among_the_ids_of_its_csv(tmp_path):
     read = list(as_the_recipe_of_speechbrain_reads(tmp_path / "veri.txt"))
     assert read == trials
     assert all(side in known for trial in read for side in trial[:2])
-
-
-def test_our_readers_of_corpora_take_the_lists_as_published_trials(tmp_path):
-    from curate.corpora.kaldi_files import trials_in as kaldi_trials
-
-    trials = [("-a/1", "b/2", True), ("-a/1", "é/3", False)]
-    write_kaldi(tmp_path / "trials", rows(*trials))
-    assert [trial[1:] for trial in kaldi_trials(tmp_path / "trials")] == trials
 
 
 # ------------------------------------------------------------------------------------------------- models and names

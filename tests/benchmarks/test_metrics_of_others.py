@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from sklearn.metrics import det_curve, roc_curve
 
 from benchmarks.metrics import Costs, equal_error_rate, error_rates, min_dcf
-from benchmarks.score_files import scores_of, trials_of
+from benchmarks.score_files import read_list, scores_of
 from tests.benchmarks.scores_made import costs, gaussian, names_of, trials, under, write_scores
 
 
@@ -160,7 +160,7 @@ def test_on_one_file_of_scores_the_figures_are_those_of_the_tools_that_read_it(f
     path, listed = tmp_path / "scores", tmp_path / "list"
     path.write_text(write_scores(form, pairs, scores, is_target))
     listed.write_text("".join(f"{int(one)} {a} {b}\n" for one, (a, b) in zip(is_target, pairs, strict=True)))
-    trials_ = trials_of(listed)
+    trials_ = read_list(listed)
     ours = scores_of(trials_, path), np.asarray(trials_["is_target"])
     words = [line.split() for line in path.read_text().splitlines()]
     column = {"speechbrain": 3, "voxceleb_trainer": 0}.get(form, 2)

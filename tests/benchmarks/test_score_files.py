@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import score_files
-from benchmarks.score_files import form_of, scores_of, trials_of
+from benchmarks.score_files import form_of, read_list, scores_of
 from curate.errors import ListError
 from tests.benchmarks.scores_made import gaussian, names_of, write_scores
 
@@ -69,7 +69,7 @@ def test_a_list_is_read_with_its_names_held_once_and_its_scores_found(tmp_path):
     path = tmp_path / "scores"
     path.write_text(write_scores("kaldi", pairs, scores, is_target))
     for one in (as_voxceleb, as_kaldi):
-        asked = trials_of(one)
+        asked = read_list(one)
         assert asked.cast(trials().schema).to_pylist() == trials(pairs, is_target).to_pylist()
         np.testing.assert_array_equal(scores_of(asked, path), scores)
 
@@ -222,7 +222,7 @@ def test_any_list_comes_back_from_any_order(data, tmp_path_factory):
 def test_names_are_the_same_in_any_form_of_unicode(of_list, of_scores, file, tmp_path):
     (tmp_path / "list.txt").write_text(f"1 {of_list} b\n0 b {of_list}\n")
     path = file([f"b {of_scores} 0.25", f"{of_scores} b 0.5"])
-    for asked in (trials_of(tmp_path / "list.txt"), trials([(of_list, "b"), ("b", of_list)], [True, False])):
+    for asked in (read_list(tmp_path / "list.txt"), trials([(of_list, "b"), ("b", of_list)], [True, False])):
         assert scores_of(asked, path).tolist() == [0.5, 0.25]
 
 

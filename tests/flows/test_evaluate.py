@@ -157,7 +157,8 @@ def test_the_metrics_that_are_asked_at_every_p_target_are_told_with_intervals_as
     assert (other["metric"], other["value"]) == ("min_dcf p=0.001", min_dcf(scores, target(), p_target=0.001))
     assert (cllr["metric"], one["system"], one["benchmark"], one["list"]) == ("min_cllr", "good", "list", "list")
     assert all(row["lower"] < row["value"] < row["upper"] for row in (one, cllr))
-    assert told["remarks"] == []
+    narrow = "min_dcf p=0.01, min_dcf p=0.001: interval from 23 people, likely too narrow; expected 40 or more"
+    assert told["remarks"] == [narrow]
     again = json.loads(say("evaluate", "list.txt", "good.txt", "--people", "utt2spk", *asked, "--json"))
     assert again == told
     other_seed = json.loads(

@@ -1,8 +1,10 @@
-"""What every test shares: where the real speech lies, fixed threads and examples, and a server that speaks S3."""
+"""What every test shares: where the real speech lies, fixed threads and examples, what is made once, a server of S3."""
 
+import fcntl
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,26 @@ def corpora() -> Path:
     """The real speech. Where it is missing, tests that need it fail: a pass would say nothing."""
     assert (CORPORA / "LibriSpeech").is_dir(), f"no real speech in {CORPORA}: set VOXCURATE_CORPORA"
     return CORPORA
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A folder of that name, filled once for all processes of this run of tests: the first that asks fills it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent  # xdist gives each process a folder in one that is shared
+
+    def filled(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, is_filled = shared / f"once-{name}", shared / f"once-{name}.filled"
+        with (shared / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a test that failed while it filled it
+                folder.mkdir()
+                fill(folder)
+                is_filled.touch()
+        return folder
+
+    return filled
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,6 @@
 
 import hashlib
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +9,10 @@ import soundfile
 
 from curate.catalog import Catalog, rows_of
 from curate.schema import DECISIONS, EMBEDDINGS, SOUND_PRINTS, UTTERANCES
+from tests.curate.killed_embedding import embed_until_killed
+from tests.forked import forks
 
 RATE_HZ, NUM_FILES, NUM_KILLS = 8_000, 96, 20
-SCRIPT = Path(__file__).with_name("killed_embedding.py")
 
 
 def prepare(folder):
@@ -33,15 +31,30 @@ def prepare(folder):
     return folder
 
 
-def embed(folder, number):
-    """Exit code, and the blocks that were told to be done."""
-    done = subprocess.run([sys.executable, SCRIPT, folder, str(number)], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode, done.stdout.split()
+@pytest.fixture(scope="module")
+def processes():
+    with forks("curate.embed", "curate.vectors", "duckdb") as context:
+        yield context
+
+
+@pytest.fixture
+def embed(processes):
+    """Embeds until the moment of that number; returns the exit code, and the blocks that were told to be done."""
+
+    def embedded(folder, number):
+        told = folder / "told"
+        told.write_text("")
+        process = processes.Process(target=embed_until_killed, args=(folder, number))
+        process.start()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode, told.read_text().split()
+
+    return embedded
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_twenty_kills_over_one_run_lose_nothing_and_repeat_nothing(tmp_path, seed):
+def test_twenty_kills_over_one_run_lose_nothing_and_repeat_nothing(embed, tmp_path, seed):
     rng = np.random.default_rng(seed)
     whole, killed = prepare(tmp_path / "whole"), prepare(tmp_path / "killed")
     assert embed(whole, 0)[0] == 0

@@ -17,19 +17,14 @@ from curate.catalog import Catalog, read_parquet, write_parquet
 from curate.errors import VoxcurateError
 from curate.schema import EMBEDDINGS, IDENTITIES, LEAKS, SOUND_PRINTS, SPLITS
 from flows.cli import app
+from tests.flows.pipelines_made import ONE
 
 pytestmark = pytest.mark.real
 
-PIPELINE = """
+PIPELINE = f"""
 name = "copied"
 catalog = "catalog"
-
-[[corpora]]
-name = "one"
-reader = "librispeech"
-root = "{libri}"
-include = ["test-other/1688/*[0-3].flac", "test-other/2033/*[0-3].flac", "test-other/1998/*[0-3].flac"]
-
+{ONE}
 [[corpora]]
 name = "two"
 reader = "folder"

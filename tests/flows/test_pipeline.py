@@ -1,12 +1,11 @@
 """The whole path: what a run promises of its tables, whatever happens to it."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -22,10 +21,11 @@ from curate.runs import last_done
 from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCE_SCORES, UTTERANCES
 from flows.pipeline import curate_corpora, run
 from flows.runners import at_most
+from tests.flows.killed_run import run_until_killed
+from tests.forked import forks
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
-KILLED_RUN = Path(__file__).with_name("killed_run.py")
 CORPUS = '[[corpora]]\nname = "{name}"\nreader = "librispeech"\nroot = "{root}"\ninclude = ["{include}"]\n'
 
 
@@ -50,18 +50,24 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, write_pipeline, prefect_server) -> Path:
+def processes(prefect_server) -> Iterator[ForkServerContext]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        with forks("flows.pipeline", "models.extractors.ge2e") as context:
+            yield context
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small_run) -> Path:
     """The catalog of a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run(write_pipeline(folder))
-    return folder / "catalog"
+    return small_run.with_name("catalog")
 
 
-def test_a_second_run_does_nothing_and_leaves_every_table_as_it_is(undisturbed, write_pipeline, contents):
-    before = contents(undisturbed)
-    done = run(write_pipeline(undisturbed.parent))
+def test_a_second_run_does_nothing_and_leaves_every_table_as_it_is(undisturbed, tmp_path, write_pipeline, contents):
+    shutil.copytree(undisturbed, tmp_path / "catalog")
+    done = run(write_pipeline(tmp_path))
     assert not any(step.changed for step in done)
-    assert contents(undisturbed) == before
+    assert contents(tmp_path / "catalog") == contents(undisturbed)
 
 
 def test_every_utterance_has_exactly_one_verdict(undisturbed):
@@ -105,8 +111,10 @@ def test_another_seed_gives_other_splits_and_trials_and_nothing_else(undisturbed
     assert all(step.changed for step in done)
 
 
-def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_embedding(tmp_path, write_pipeline):
-    run(write_pipeline(tmp_path))
+def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_embedding(
+    undisturbed, tmp_path, write_pipeline
+):
+    shutil.copytree(undisturbed, tmp_path / "catalog")
     blocks = {file: file.stat().st_mtime_ns for file in (tmp_path / "catalog" / "cache" / "embeddings").rglob("*")}
     done = run(write_pipeline(tmp_path, iqr_factor=0.5))
     changed = [step.step for step in done if step.changed]
@@ -133,15 +141,13 @@ def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_
     ],
 )
 def test_after_a_kill_the_next_run_ends_in_the_same_tables(
-    number, moment, undisturbed, tmp_path, write_pipeline, contents
+    number, moment, processes, undisturbed, tmp_path, write_pipeline, contents
 ):
     pipeline = write_pipeline(tmp_path)
-    killed = subprocess.run(
-        [sys.executable, KILLED_RUN, pipeline, str(number), moment],
-        capture_output=True,
-        env=os.environ | {"PREFECT_LOGGING_LEVEL": "CRITICAL"},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = processes.Process(target=run_until_killed, args=(pipeline, number, moment))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     run(pipeline)
     assert contents(tmp_path / "catalog", without=TIMED) == contents(undisturbed, without=TIMED)
     assert not any(step.changed for step in run(pipeline))

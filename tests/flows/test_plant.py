@@ -29,26 +29,15 @@ from flows.embedding import block_store, blocks_to_embed, embed, embedded, encod
 from flows.judging import clean, duplicates
 from flows.plant import plant
 from flows.reading import ingest, register, scan
+from tests.flows.pipelines_made import ONE_AND_TWO
 
 app = typer.Typer(rich_markup_mode=None)
 app.command()(plant)
 
-PIPELINE = """
+PIPELINE = f"""
 name = "small"
 catalog = "catalog"
-
-[[corpora]]
-name = "one"
-reader = "librispeech"
-root = "{libri}"
-include = ["test-other/1688/*[0-3].flac", "test-other/2033/*[0-3].flac", "test-other/1998/*[0-3].flac"]
-
-[[corpora]]
-name = "two"
-reader = "librispeech"
-root = "{libri}"
-include = ["test-other/1688/*[4-7].flac", "test-other/3005/*[4-7].flac", "test-other/3331/*[4-7].flac"]
-
+{ONE_AND_TWO}
 [splits]
 num_test_speakers = 4
 """
@@ -72,8 +61,6 @@ def fill(pipeline_file: Path) -> Catalog:
 
 @pytest.fixture(scope="module")
 def write(corpora):
-    """Five readers in two corpora, 24 utterances; one of them in both."""
-
     def written(folder: Path) -> Path:
         root = corpora / "LibriSpeech"
         (folder / "small.toml").write_text(PIPELINE.format(libri=root), encoding="utf-8")

@@ -43,16 +43,16 @@ def hashes(catalog):
     }
 
 
-def test_a_run_in_a_store_ends_in_the_tables_of_a_local_run(s3_server, tmp_path, write_pipeline, corpora, monkeypatch):
+def test_a_run_in_a_store_ends_in_the_tables_of_a_local_run(
+    s3_server, small_run, tmp_path, write_pipeline, corpora, monkeypatch
+):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     bucket = location("s3://curated")
     bucket.mkdir()
     upload(corpora, bucket)
-    local = write_pipeline(tmp_path)
-    run(local)
-    remote = elsewhere(local, corpora)
+    remote = elsewhere(write_pipeline(tmp_path), corpora)
     done = run(remote)
-    here, there = Catalog(tmp_path / "catalog"), Catalog(load_pipeline(remote).catalog)
+    here, there = Catalog(small_run.with_name("catalog")), Catalog(load_pipeline(remote).catalog)
     assert hashes(there) == hashes(here)
     assert all(step.changed for step in done)
     assert not any(step.changed for step in run(remote))

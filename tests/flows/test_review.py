@@ -21,19 +21,11 @@ from flows.pipeline import run
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, write_pipeline, prefect_server):
-    """The small pipeline, run once."""
-    file = write_pipeline(tmp_path_factory.mktemp("review"))
-    run(file)
-    return file
-
-
 @pytest.fixture
-def pipeline(undisturbed, tmp_path):
+def pipeline(small_run, tmp_path):
     """A copy of it, of which reviewers may speak."""
-    shutil.copytree(undisturbed.parent, tmp_path / "copy")
-    return tmp_path / "copy" / undisturbed.name
+    shutil.copytree(small_run.parent, tmp_path / "copy")
+    return tmp_path / "copy" / small_run.name
 
 
 @pytest.fixture

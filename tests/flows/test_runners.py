@@ -58,11 +58,9 @@ def with_one_worker(file: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def on_threads(tmp_path_factory, write_pipeline, prefect_server) -> Path:
+def on_threads(small_run) -> Path:
     """The catalog that every other runner must give."""
-    folder = tmp_path_factory.mktemp("threads")
-    run(write_pipeline(folder))
-    return folder / "catalog"
+    return small_run.with_name("catalog")
 
 
 class Cluster:

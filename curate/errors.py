@@ -12,6 +12,7 @@
     ├── ExportError           what is asked of an export      (also ValueError)
     ├── ListError             a list of trials, models, names or scores (also ValueError)
     ├── ScoringError          a system, or what it is to score (also ValueError)
+    ├── TrainingError         a recipe, its data or a run     (also RuntimeError)
     └── ExtractorError        a speaker encoder               (also RuntimeError)
 
 A message names the offender first and then what was expected, on one line.
@@ -56,6 +57,10 @@ class ListError(VoxcurateError, ValueError):
 
 class ScoringError(VoxcurateError, ValueError):
     """A system cannot be learnt, or cannot score what it is asked to."""
+
+
+class TrainingError(VoxcurateError, RuntimeError):
+    """A system cannot be trained so, on this, or any further."""
 
 
 class ExtractorError(VoxcurateError, RuntimeError):

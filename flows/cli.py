@@ -23,6 +23,7 @@ from flows.options import PLACE, CatalogOption
 from flows.plant import plant
 from flows.review import decide, reviews, undo
 from flows.score import score
+from flows.train import train
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
@@ -217,6 +218,7 @@ def export(
 
 app.command()(build)
 app.command()(score)
+app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(plant)

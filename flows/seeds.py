@@ -6,3 +6,4 @@ INTERVALS = 3  # of a list's figures
 INTERVALS_OF_PLANTING = 4
 AUDIT = 5
 COMPARISON = 6
+HELD_OUT = 7

@@ -24,15 +24,34 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from curate.errors import ExtractorError
+from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
 from models.common.ecapa import Ecapa, EcapaSettings
+from models.common.features import KaldiFbank, SpeechBrainFbank
+from models.common.log_mel import LogMel
+from models.common.mfcc import Mfcc
 from models.common.resnet import ResNet, ResNetSettings
+from models.multi_similarity.model import MfccResNet, MfccResNetSettings, XVector, XVectorSettings
 
 FORMAT: Literal[1] = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-SETTINGS: dict[str, type[EcapaSettings] | type[ResNetSettings]] = {"ecapa": EcapaSettings, "resnet": ResNetSettings}
 
-Network = Ecapa | ResNet
-Features = Literal["kaldi", "speechbrain"]
+Network = Ecapa | ResNet | HalfResNet | MfccResNet | XVector
+Settings = EcapaSettings | ResNetSettings | HalfResNetSettings | MfccResNetSettings | XVectorSettings
+Architecture = Literal["ecapa", "resnet", "half-resnet", "mfcc-resnet", "x-vector"]
+Features = Literal["kaldi", "speechbrain", "log-mel", "mfcc"]
+FEATURES: dict[Features, type[KaldiFbank] | type[SpeechBrainFbank] | type[LogMel] | type[Mfcc]] = {
+    "kaldi": KaldiFbank,
+    "speechbrain": SpeechBrainFbank,
+    "log-mel": LogMel,
+    "mfcc": Mfcc,
+}
+ARCHITECTURES: dict[Architecture, tuple[type[Any], type[Any]]] = {  # the network, and its settings
+    "ecapa": (Ecapa, EcapaSettings),
+    "resnet": (ResNet, ResNetSettings),
+    "half-resnet": (HalfResNet, HalfResNetSettings),
+    "mfcc-resnet": (MfccResNet, MfccResNetSettings),
+    "x-vector": (XVector, XVectorSettings),
+}
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -41,7 +60,7 @@ class Description:
     """What model.json says."""
 
     format: Literal[1]
-    architecture: Literal["ecapa", "resnet"]
+    architecture: Architecture
     settings: dict[str, Any]
     features: Features
     sample_rate_hz: Literal[16_000]
@@ -73,7 +92,7 @@ def save(
     weights = save_tensors({key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()})
     description = Description(
         format=FORMAT,
-        architecture="ecapa" if isinstance(network, Ecapa) else "resnet",
+        architecture=next(name for name, (kind, _) in ARCHITECTURES.items() if type(network) is kind),
         settings=asdict(network.settings),
         features=features,
         sample_rate_hz=16_000,
@@ -96,7 +115,7 @@ def load(folder: Path) -> Loaded:
     settings = _settings(folder / DESCRIPTION, description)
     state = _state(folder / WEIGHTS, description.weights_sha256)
     with torch.device("meta"):  # no memory before the sizes are known to be those of the weights
-        network = Ecapa(settings) if isinstance(settings, EcapaSettings) else ResNet(settings)
+        network: Network = ARCHITECTURES[description.architecture][0](settings)
     _check(folder / WEIGHTS, state, network.state_dict())
     network.load_state_dict(state, assign=True)
     return Loaded(network=network.eval().requires_grad_(False), description=description)
@@ -125,10 +144,10 @@ def _description(path: Path) -> Description:
     return description
 
 
-def _settings(path: Path, description: Description) -> EcapaSettings | ResNetSettings:
-    kind = SETTINGS[description.architecture]
+def _settings(path: Path, description: Description) -> Settings:
+    kind = ARCHITECTURES[description.architecture][1]
     try:
-        settings = TypeAdapter(kind).validate_json(json.dumps(description.settings))
+        settings: Settings = TypeAdapter(kind).validate_json(json.dumps(description.settings))
     except ValidationError as error:
         raise ExtractorError(_complaint(path, error, "settings")) from error
     if settings.dimension != description.dimension:

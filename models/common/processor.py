@@ -1,8 +1,10 @@
 """The form of a network that is fastest on a processor, and the type that it multiplies in."""
 
 import logging
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from models.common import onednn
 from models.common.ecapa import Ecapa
@@ -10,6 +12,7 @@ from models.common.ecapa_onednn import FastEcapa
 from models.common.resnet import ResNet
 from models.common.resnet_onednn import FastResNet
 
+N = TypeVar("N", bound=nn.Module)
 log = logging.getLogger("voxcurate")
 
 
@@ -22,6 +25,8 @@ def dtype_on(device: torch.device, precision: str) -> torch.dtype:
     return used
 
 
-def for_processor(network: Ecapa | ResNet, dtype: torch.dtype) -> FastEcapa | FastResNet:
-    """The network through oneDNN, its products in this type."""
-    return FastEcapa(network, dtype) if isinstance(network, Ecapa) else FastResNet(network, dtype)
+def for_processor(network: N, dtype: torch.dtype) -> N | FastEcapa | FastResNet:
+    """The network through oneDNN, its products in this type, where it has such a form; else as it is, in float32."""
+    if isinstance(network, Ecapa):
+        return FastEcapa(network, dtype)
+    return FastResNet(network, dtype) if isinstance(network, ResNet) else network

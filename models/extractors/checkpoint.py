@@ -17,19 +17,35 @@ from torch import Tensor
 
 from curate.hearing import Checkpoint, name_of
 from models import checkpoint
-from models.checkpoint import WEIGHTS, Network
-from models.common import ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn
+from models.checkpoint import FEATURES, WEIGHTS, Network
+from models.angular_prototypical import model as half_resnet
+from models.common import (
+    ecapa,
+    ecapa_onednn,
+    features,
+    log_mel,
+    mfcc,
+    onednn,
+    pooling,
+    processor,
+    resnet,
+    resnet_onednn,
+)
 from models.common.ecapa_onednn import FastEcapa
-from models.common.features import FEATURES, SAMPLE_RATE_HZ, batch
+from models.common.features import SAMPLE_RATE_HZ, batch
 from models.common.processor import dtype_on, for_processor
 from models.common.resnet_onednn import FastResNet
 from models.extractors import batches
 from models.extractors.batches import in_halves_when_full, of_like_length
 from models.extractors.device import device_of
 from models.extractors.fingerprint import fingerprint
+from models.multi_similarity import model as mfcc_networks
 
 BATCH_S_GPU = 240.0  # several make a block, so that one is decoded while another is heard
-CODE = (checkpoint, batches, ecapa, ecapa_onednn, features, onednn, processor, resnet, resnet_onednn)
+CODE = (
+    *(checkpoint, batches, ecapa, ecapa_onednn, features, half_resnet, log_mel, mfcc, mfcc_networks, onednn),
+    *(pooling, processor, resnet, resnet_onednn),
+)
 
 Waveform = NDArray[np.float32]
 

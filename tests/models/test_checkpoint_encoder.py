@@ -15,7 +15,7 @@ from curate.hearing import Checkpoint
 from models import checkpoint
 from models.common import onednn
 from models.common.ecapa import Ecapa, EcapaSettings
-from models.common.features import FEATURES
+from models.checkpoint import FEATURES
 from models.common.resnet import ResNet, ResNetSettings
 from models.extractors.batches import of_like_length
 from models.extractors.checkpoint import CheckpointEncoder

@@ -1,0 +1,1 @@
+"""H/ASP ResNet-34 with angular (margin) prototypical losses: VietSV's system (Vi, Pham and Nguyen, 2022)."""

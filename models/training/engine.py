@@ -1,0 +1,282 @@
+"""The loop: batches through a system, its gradients, an optimiser, validation, checkpoints.
+
+Written by hand for three reasons. SpeechBrain's `Brain` cannot train batch normalisation in two processes without
+GPUs; its checkpointer may take half a checkpoint for a whole one (`models.training.checkpoints`); and what it draws
+depends on what was drawn before, so that a run that was killed within an epoch goes on otherwise.
+
+All that a step draws comes from the seed, the epoch, the step and the process; nothing else is random. A run that goes
+on from a checkpoint gives the losses of one that was never stopped, step for step.
+"""
+
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from curate.errors import TrainingError
+from models.common.augment import Augmentation
+from models.data.samplers import Planned, Sampler, shares
+from models.data.speech import Integers, Speech
+from models.training import checkpoints
+from models.training.checkpoints import Checkpoint
+from models.training.processes import Processes
+from models.training.recipe import Recipe
+from models.training.run_folder import RunFolder
+from models.training.schedules import Moment
+from models.training.system import System
+
+BATCHES_AHEAD = 4  # that are read while one is learnt from
+
+
+class Reader(Protocol):
+    """Who reads crops of the training speech."""
+
+    def crops(self, utterances: Integers, num_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """(B, N) at 16 kHz."""
+
+
+class Validated(NamedTuple):
+    """What a validation found."""
+
+    eer: float
+    num_target: int
+    num_nontarget: int
+
+
+Validate = Callable[[System], Validated]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a system is trained on, and how a batch of it comes about."""
+
+    speech: Speech
+    sampler: Sampler
+    reader: Reader
+    augmentation: Augmentation
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where training stands, and what it remembers: kept with every checkpoint."""
+
+    epoch: int = 1
+    step: int = 0  # of the epoch, done
+    num_steps: int = 0  # of all epochs
+    best_eer: float | None = None
+    best_epoch: int = 0
+    first_eer: float | None = None  # before the first step
+    eers: list[float] = field(default_factory=list)  # of each validation after it
+    num_without_gain: int = 0  # validations since the best
+    is_best: bool = False  # here
+
+
+class Training:
+    """One run. Raises TrainingError as soon as it cannot go on; the last checkpoint stays as it is."""
+
+    def __init__(
+        self,
+        system: System,
+        recipe: Recipe,
+        heard: Heard,
+        *,
+        run: RunFolder,
+        processes: Processes,
+        validate: Validate | None = None,
+    ) -> None:
+        self._recipe, self._heard, self._run = recipe, heard, run
+        self._processes, self._validate = processes, validate
+        self._system = system.to(processes.device)
+        self._shared: nn.Module = self._system
+        if processes.num > 1:
+            self._shared = DistributedDataParallel(self._system)
+        self._optimizer = recipe.optimizer.made(self._system)
+        self.progress = Progress()
+        self._began, self._began_at = time.monotonic(), 0.0
+
+    def go_on(self) -> bool:
+        """From the last checkpoint of the run; whether there was one. Raises TrainingError where it does not fit."""
+        place = checkpoints.latest(self._run.checkpoints)
+        if place is None:
+            return False
+        kept = checkpoints.load(place)
+        try:
+            self._system.load_state_dict(kept.system)
+            self._optimizer.load_state_dict(kept.optimizer)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainingError(f"{place}: is of another system ({reason}); expected one of this recipe") from error
+        self.progress = Progress(**kept.state)
+        if self._processes.is_first:
+            self._run.forget_after(self.progress.epoch, self.progress.step)
+        return True
+
+    def train(self) -> Progress:
+        """Until the last epoch, or until as many validations as the recipe is patient for have gained nothing."""
+        at, recipe = self.progress, self._recipe
+        self._began, self._began_at = time.monotonic(), self._done(0.0)
+        if self._validate is not None and at.num_steps == 0:
+            self._take_first(self._agreed(self._validate))
+        while at.epoch <= recipe.epochs and at.num_without_gain < (recipe.patience or math.inf):
+            planned = self._plan(at.epoch)
+            self._train_epoch(planned)
+            is_due = at.epoch % recipe.validate_every == 0 or at.epoch == recipe.epochs
+            if self._validate is not None and is_due:
+                self._take_validation(self._agreed(self._validate))
+            at.epoch, at.step = at.epoch + 1, 0
+            if is_due:
+                self._keep()
+        return at
+
+    # ------------------------------------------------------------------------------------------------- one epoch
+
+    def _plan(self, epoch: int) -> list[Planned]:
+        """This process' part of every batch."""
+        planned = shares(self._heard.sampler.plan(epoch), self._processes.number, self._processes.num)
+        if not planned:
+            speech = self._heard.speech
+            raise TrainingError(
+                f"epoch {epoch}: {len(speech)} utterances of {len(speech.people)} people make no batch for each of "
+                f"{self._processes.num} processes; expected more of them, or smaller batches"
+            )
+        return planned
+
+    def _train_epoch(self, planned: Sequence[Planned]) -> None:
+        at, recipe = self.progress, self._recipe
+        self._shared.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        started, num_heard = time.monotonic(), 0
+        for wave, person in self._batches(planned, first=at.step):
+            group = at.step - at.step % recipe.accumulate
+            num_in_group = min(recipe.accumulate, len(planned) - group)
+            is_last = at.step == group + num_in_group - 1
+            lr = recipe.schedule.at(Moment(at.epoch, self._done(at.step / len(planned)), at.eers))
+            for parameters in self._optimizer.param_groups:
+                parameters["lr"] = lr
+            self._seed(at.epoch, at.step)
+            wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
+            parts = self._learn(wave, person, weight=1 / num_in_group, is_last=is_last)
+            at.step, at.num_steps, at.is_best = at.step + 1, at.num_steps + 1, False
+            num_heard += len(wave) * self._processes.num
+            if self._processes.is_first:
+                rate = num_heard / max(time.monotonic() - started, 1e-9)
+                left_s = self._left_s(at.step / len(planned))
+                self._run.note_step(at.epoch, at.step, len(planned), parts, lr=lr, rate=rate, left_s=left_s)
+            if is_last and self._is_to_keep(num_in_group) and at.step < len(planned):
+                self._keep()
+
+    def _learn(self, wave: Tensor, person: Tensor, *, weight: float, is_last: bool) -> dict[str, float]:
+        """One batch: its losses. The optimiser steps after the last batch of a group."""
+        shared = self._shared
+        with nullcontext() if is_last or not isinstance(shared, DistributedDataParallel) else shared.no_sync():
+            with torch.autocast(self._processes.device.type, torch.bfloat16, self._recipe.precision == "bfloat16"):
+                parts = self._shared(wave, person)
+            told = {name: float(part.detach()) for name, part in parts.items()}
+            if not all(map(math.isfinite, told.values())):
+                raise self._fault("the loss", told)
+            (parts["loss"] * weight).backward()
+        if is_last:
+            norm = nn.utils.clip_grad_norm_(self._system.parameters(), self._recipe.clip_norm or math.inf)
+            if not math.isfinite(norm):
+                raise self._fault("the gradient", told)
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+        return told
+
+    def _fault(self, what: str, told: dict[str, float]) -> TrainingError:
+        at, kept = self.progress, checkpoints.latest(self._run.checkpoints)
+        parts = ", ".join(f"{name} {value:g}" for name, value in told.items())
+        left = f"{kept} is as it was" if kept else "there is no checkpoint yet"
+        return TrainingError(
+            f"epoch {at.epoch}, step {at.step + 1}: {what} is not finite ({parts}); expected finite numbers, as a "
+            f"smaller learning rate or `clip_norm` may give; {left}"
+        )
+
+    def _seed(self, epoch: int, step: int) -> None:
+        drawn = np.random.SeedSequence([self._recipe.seed, epoch, step, self._processes.number]).generate_state(2)
+        torch.manual_seed(int(drawn[0]))
+        random.seed(int(drawn[1]))  # the augmentation draws files by it
+
+    def _batches(self, planned: Sequence[Planned], first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Crops and who speaks them, on the device, from batch `first` on; the next ones are read meanwhile."""
+        heard, device, epoch = self._heard, self._processes.device, self.progress.epoch
+
+        def read(step: int) -> tuple[NDArray[np.float32], Integers]:
+            one = planned[step]
+            rng = np.random.default_rng([self._recipe.seed, epoch, step, self._processes.number])
+            num_samples = heard.augmentation.num_samples_to_read(one.num_samples)
+            return heard.reader.crops(one.utterances, num_samples, rng), heard.speech.person[one.utterances]
+
+        waiting: deque[Future[tuple[NDArray[np.float32], Integers]]] = deque()
+        with ThreadPoolExecutor(self._recipe.readers) as threads:
+            try:
+                for step in range(first, len(planned)):
+                    while len(waiting) < min(BATCHES_AHEAD, len(planned) - step):
+                        waiting.append(threads.submit(read, step + len(waiting)))
+                    wave, person = waiting.popleft().result()
+                    yield torch.from_numpy(wave).to(device), torch.from_numpy(person).to(device)
+            finally:
+                for left in waiting:
+                    left.cancel()
+
+    # ---------------------------------------------------------------------------------------- between the epochs
+
+    def _done(self, of_epoch: float) -> float:
+        """The share of the run that is done."""
+        return (self.progress.epoch - 1 + of_epoch) / self._recipe.epochs
+
+    def _left_s(self, of_epoch: float) -> float:
+        done = self._done(of_epoch)
+        return (time.monotonic() - self._began) * (1 - done) / max(done - self._began_at, 1e-9)
+
+    def _is_to_keep(self, num_in_group: int) -> bool:
+        every, num = self._recipe.checkpoint_every, self.progress.num_steps
+        return every > 0 and num // every > (num - num_in_group) // every
+
+    def _agreed(self, validate: Validate) -> Validated:
+        """What the first process finds: the statistics of normalisation differ a little among processes."""
+        found = [validate(self._system) if self._processes.is_first else None]
+        if self._processes.num > 1:
+            distributed.broadcast_object_list(found)
+        assert found[0] is not None  # noqa: S101  # the first has sent it
+        return found[0]
+
+    def _take_first(self, found: Validated) -> None:
+        self.progress.first_eer = found.eer
+        if self._processes.is_first:
+            self._run.note_validation(0, found, is_best=False, num_steps=0)
+
+    def _take_validation(self, found: Validated) -> None:
+        at = self.progress
+        at.eers.append(found.eer)
+        at.is_best = at.best_eer is None or found.eer < at.best_eer
+        at.num_without_gain = 0 if at.is_best else at.num_without_gain + 1
+        if at.is_best:
+            at.best_eer, at.best_epoch = found.eer, at.epoch
+        if self._processes.is_first:
+            self._run.note_validation(at.epoch, found, is_best=at.is_best, num_steps=at.num_steps)
+
+    def _keep(self) -> None:
+        """A checkpoint; the last and the best one stay."""
+        if self._processes.is_first:
+            at = self.progress
+            kept = Checkpoint(
+                system=checkpoints.on_processor(self._system.state_dict()),
+                optimizer=self._optimizer.state_dict(),
+                state=vars(at).copy(),
+                epoch=at.epoch,
+                step=at.step,
+            )
+            self._run.keep_best_and(checkpoints.save(self._run.checkpoints, kept), is_best=at.is_best)
+        self._processes.wait()

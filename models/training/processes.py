@@ -1,0 +1,56 @@
+"""Processes that train one system together, as `torchrun` starts them; without it there is one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+from curate.errors import TrainingError
+from models.extractors.device import device_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Which one this is, of how many, and where it computes."""
+
+    number: int
+    num: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """It alone writes files and says what happens."""
+        return self.number == 0
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.num > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def together(device: str) -> Iterator[Processes]:
+    """Join the others, which torchrun tells of by the environment. Raises TrainingError for a device that is not there.
+
+    Gradients go by NCCL between GPUs, a process each, and by gloo between processors.
+    """
+    num = int(os.environ.get("WORLD_SIZE", "1"))
+    number, on_machine = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    computes_on = device_of(device)
+    if computes_on.type == "cuda" and num > 1:
+        if on_machine >= torch.cuda.device_count():
+            raise TrainingError(
+                f"process {on_machine}: {torch.cuda.device_count()} GPUs on this machine; expected one for each process"
+            )
+        computes_on = torch.device("cuda", on_machine)
+        torch.cuda.set_device(computes_on)
+    if num > 1:
+        distributed.init_process_group("nccl" if computes_on.type == "cuda" else "gloo")
+    try:
+        yield Processes(number=number, num=num, device=computes_on)
+    finally:
+        if num > 1:
+            distributed.destroy_process_group()

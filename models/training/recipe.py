@@ -1,0 +1,68 @@
+"""How a system is trained: everything that a paper says of it, and what a user may set otherwise."""
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import nn
+
+from curate.corpora.described import STRICT
+from models.common.augment import AugmentationSettings
+from models.training.schedules import Schedule
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Optimizer:
+    """Adam (PyTorch's, with its own decays) or SGD."""
+
+    kind: Literal["adam", "sgd"]
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of SGD
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # L2
+
+    def made(self, system: nn.Module) -> torch.optim.Optimizer:
+        """Of all parameters that learn; the schedule gives the rate before each step."""
+        parameters = [parameter for parameter in system.parameters() if parameter.requires_grad]
+        if self.kind == "adam":
+            return torch.optim.Adam(parameters, weight_decay=self.weight_decay)
+        return torch.optim.SGD(parameters, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Batches:
+    """What makes a batch: so many people with so many utterances of each, cut to one length."""
+
+    speakers: int = Field(ge=2)
+    utterances_each: int = Field(ge=1)
+    crop_s: tuple[Seconds, Seconds]  # shortest and longest; drawn anew for each batch
+    passes: int = Field(default=1, ge=1)  # through all people, in an epoch
+    skip_short_speakers: bool = False  # leave out who has too few utterances; else an error names him
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Recipe:
+    """One row of a paper's table, or one of a user's own."""
+
+    name: str
+    system: str  # the folder of models/
+    settings: dict[str, Any]  # of the system: its own module checks them
+    source: str  # which row of which paper, and what the paper reports of it
+    begins_with: str | None = None  # whose weights the paper fine-tunes
+    batches: Batches
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: int = Field(ge=1)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    accumulate: int = Field(default=1, ge=1)  # batches to a step of the optimiser
+    clip_norm: Positive | None = None  # of the gradient
+    precision: Literal["float32", "bfloat16"] = "float32"
+    patience: int | None = Field(default=None, ge=1)  # validations without a better one, after which training ends
+    validate_every: int = Field(default=1, ge=1)  # epochs
+    validate_s: Seconds = 4.0  # that are heard of an utterance; figures at the end hear 20 s
+    checkpoint_every: int = Field(default=0, ge=0)  # steps within an epoch; 0: at its end alone
+    readers: int = Field(default=2, ge=1)  # threads that read crops
+    seed: int = Field(default=1, ge=0)

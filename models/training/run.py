@@ -1,0 +1,201 @@
+"""A run from its first line to its last: a recipe and speech go in, a trained network and its figures come out."""
+
+import dataclasses
+import logging
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from benchmarks.evaluation import result_rows
+from benchmarks.protocol import Metric
+from curate.catalog import write_parquet
+from curate.errors import TrainingError
+from curate.explain import counted
+from models.common.augment import Augmentation
+from models.data import pcm_cache
+from models.data.crops import FileReader, Reader
+from models.data.samplers import BalancedSampler, BatchShape, Sampler
+from models.data.speech import Speech
+from models.training import checkpoints
+from models.training.engine import Heard, Progress, Training
+from models.training.processes import Processes, together
+from models.training.recipe import Batches, Recipe
+from models.training.run_folder import RunFolder
+from models.training.system import System
+from models.training.systems import module_of
+from models.training.validation import Validation
+
+log = logging.getLogger("voxcurate")  # the command line shows it
+
+RATE_HZ = 16_000
+LONGEST_S = 20.0  # of an utterance, at the end: GPUs have so much memory
+VERSIONS = ("voxcurate", "torch", "torchaudio", "numpy", "pyarrow")
+METRICS = (Metric(name="eer"), Metric(name="min_dcf", p_target=0.01), Metric(name="min_dcf", p_target=0.001))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Whom a system is validated on."""
+
+    benchmark: str
+    list_name: str
+    trials: pa.Table  # enrol_id, test_id, is_target
+    speech: Speech  # all utterances of the trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of a run."""
+
+    progress: Progress
+    encoder: Path | None  # of the first process alone
+    results: pa.Table | None  # rows of RESULTS; None where nobody was held out
+
+
+def train(
+    recipe: Recipe,
+    speech: Speech,
+    folder: Path,
+    *,
+    of: str,
+    held_out: HeldOut | None = None,
+    initial: Path | None = None,
+    cache: bool = False,
+    device: str = "auto",
+) -> Trained:
+    """Train, or go on where the run of this folder stands; `of` says in words what the speech is.
+
+    Raises TrainingError for a recipe that does not fit the speech, the folder of another run, and where training cannot
+    go on; CorpusError for audio that cannot be read.
+    """
+    run = RunFolder(folder)
+    with together(device) as processes:
+        augmentation = Augmentation(recipe.augmentation, len(speech.people))
+        sampler = _sampler(recipe.batches, speech, recipe.seed)
+        if processes.is_first:
+            run.begin(_description(recipe, speech, of, held_out, processes))
+            hours = float(speech.duration_s.sum()) / 3600
+            people = counted(len(speech.people), "person", "people")
+            log.info(
+                f"train: {recipe.name} on {counted(len(speech), 'utterance')} of {people}, {hours:.2f} h ({of}), on "
+                f"{processes.device}"
+            )
+        processes.wait()
+        system = _system(recipe, augmentation.num_classes, initial)
+        training = Training(
+            system,
+            recipe,
+            Heard(
+                speech=speech,
+                sampler=sampler,
+                reader=_reader(speech, run, processes, cache=cache, num_threads=recipe.readers),
+                augmentation=augmentation,
+            ),
+            run=run,
+            processes=processes,
+            validate=None if held_out is None else _validation(held_out, recipe.validate_s),
+        )
+        if training.go_on() and processes.is_first:
+            log.info(f"train: goes on in epoch {training.progress.epoch} after step {training.progress.step}")
+        progress = training.train()
+        run.close()
+        if not processes.is_first:
+            return Trained(progress=progress, encoder=None, results=None)
+        return _finish(run, system, recipe, progress, held_out)
+
+
+def _finish(run: RunFolder, system: System, recipe: Recipe, progress: Progress, held_out: HeldOut | None) -> Trained:
+    """The best network as an encoder, and its figures."""
+    place = run.best()
+    if place is not None:
+        system.load_state_dict(checkpoints.load(place).system)
+    encoder = run.root / "encoder"
+    module_of(recipe.system).save_encoder(encoder, system)
+    results = None if held_out is None else _results(system, recipe, held_out)
+    if results is not None:
+        write_parquet(run.root / "results.parquet", results)
+    return Trained(progress=progress, encoder=encoder, results=results)
+
+
+def _results(system: System, recipe: Recipe, held_out: HeldOut) -> pa.Table:
+    speech = held_out.speech
+    people = [speech.people[code] for code in speech.person]
+    return result_rows(
+        _validation(held_out, LONGEST_S).scores(system),
+        held_out.trials,
+        dict(zip(speech.utterance_ids.to_pylist(), people, strict=True)),
+        benchmark=held_out.benchmark,
+        list_name=held_out.list_name,
+        system=recipe.name,
+        metrics=METRICS,
+        rng=np.random.default_rng([recipe.seed, 0]),
+    )
+
+
+def _description(
+    recipe: Recipe, speech: Speech, of: str, held_out: HeldOut | None, processes: Processes
+) -> dict[str, object]:
+    heard: dict[str, object] = {"of": of, "utterances": len(speech), "people": len(speech.people)}
+    validation = None
+    if held_out is not None:
+        where = {"benchmark": held_out.benchmark, "list": held_out.list_name, "trials": len(held_out.trials)}
+        validation = where | {"fingerprint": held_out.speech.fingerprint}
+    return {
+        "recipe": dataclasses.asdict(recipe),
+        "speech": heard | {"fingerprint": speech.fingerprint},
+        "validation": validation,
+        "processes": processes.num,
+        "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
+    }
+
+
+def _sampler(batches: Batches, speech: Speech, seed: int) -> Sampler:
+    shortest, longest = (round(seconds * RATE_HZ) for seconds in batches.crop_s)
+    shape = BatchShape(
+        num_speakers=batches.speakers,
+        num_per_speaker=batches.utterances_each,
+        min_samples=shortest,
+        max_samples=longest,
+    )
+    return BalancedSampler(
+        speech.person,
+        speech.people,
+        shape,
+        seed=seed,
+        passes=batches.passes,
+        skip_short_speakers=batches.skip_short_speakers,
+    )
+
+
+def _system(recipe: Recipe, num_people: int, initial: Path | None) -> System:
+    module = module_of(recipe.system)
+    torch.manual_seed(recipe.seed)  # the weights are drawn by it
+    try:
+        system = module.made(recipe.settings, num_people=num_people, spec_augment=recipe.augmentation.spec_augment)
+    except ValueError as error:
+        raise TrainingError(f"{recipe.name}: settings: {error}") from error
+    if initial is None and recipe.begins_with is not None:
+        log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
+    if initial is not None:
+        for line in module.begin_with(system, initial):
+            log.info(f"train: {line}")
+    return system
+
+
+def _reader(speech: Speech, run: RunFolder, processes: Processes, *, cache: bool, num_threads: int) -> Reader:
+    if not cache:
+        return FileReader(speech)
+    folder = run.root / "cache"
+    if processes.is_first:
+        pcm_cache.write(speech, folder, num_threads=num_threads)
+    processes.wait()
+    return pcm_cache.MappedReader(speech, folder)
+
+
+def _validation(held_out: HeldOut, longest_s: float) -> Validation:
+    return Validation(trials=held_out.trials, reader=FileReader(held_out.speech), longest_s=longest_s)

@@ -1,0 +1,56 @@
+"""Two processes that train together by gloo: one system, whose run goes on step for step when it was stopped."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from curate.errors import TrainingError
+from models.training.processes import Processes
+from tests.models.training.runs_made import recipe, spoken, training
+from tests.models.training.test_engine import same_weights, states, steps
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("together")
+    for name in ("whole", "died"):
+        (root / name).mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.models.training.two_processes", str(root)]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | told | {"RANK": str(number), "LOCAL_RANK": str(number)})
+        for number in range(2)
+    ]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    return root
+
+
+def test_a_run_that_died_goes_on_step_for_step(run):
+    assert len(steps(run / "whole")) == 6
+    assert steps(run / "died") == steps(run / "whole")
+    one, other = states(run / "died"), states(run / "whole")
+    assert same_weights(one.system, other.system)
+    assert one.state == other.state
+
+
+def test_both_processes_have_the_same_weights(run):
+    assert same_weights(*(torch.load(run / f"{number}.pt", weights_only=True) for number in range(2)))
+
+
+def test_batches_that_cannot_be_shared_are_told(tmp_path):
+    three = Processes(number=0, num=3, device=torch.device("cpu"))
+    alone = training(recipe(), tmp_path)
+    alone._processes = three
+    with pytest.raises(TrainingError, match="make no batch for each of 3 processes"):
+        alone._plan(1)
+    assert len(spoken().people) == 6

@@ -76,7 +76,8 @@ def train_on_split(
         if both:
             people = counted(len(both), "person", "people")
             raise TrainingError(
-                f"--trials {trials}: {both[0]}: {people} of the list are in the split {split!r}; expected a list of others"
+                f"--trials {trials}: {both[0]}: {people} of the list are in the split {split!r}; expected a list of "
+                "others"
             )
     folder = out or Path("runs") / recipe.name
     of = f"{benchmark}, split {split}"
@@ -183,7 +184,7 @@ def on_list(catalog: Catalog, benchmark: str, name: str) -> HeldOut:
     chosen = splits.filter(pc.is_in(splits["utterance_id"], value_set=asked)).select(["utterance_id", "identity_id"])
     if len(chosen) < len(asked):
         raise CatalogError(
-            f"{benchmark}/{name}: {len(asked) - len(chosen)} of its sides are no utterances of the splits; expected a list "
-            "of utterances, not of models"
+            f"{benchmark}/{name}: {len(asked) - len(chosen)} of its sides are no utterances of the splits; expected a "
+            "list of utterances, not of models"
         )
     return HeldOut(benchmark=benchmark, list_name=name, trials=trials, speech=of_utterances(catalog, chosen))

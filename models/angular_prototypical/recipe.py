@@ -1,8 +1,8 @@
 """How VietSV's systems are trained: every row of table 3 that trains its ResNet (Vi, Pham and Nguyen 2022).
 
-Section 5.1.3: batches of 200, epochs that are one pass through the speakers, 2,000 of them, a rate of 0.005 that loses a
-quarter every 50. What it leaves out: M, the utterances of each speaker (2, as in voxceleb_trainer), the momentum of SGD
-(none is named, none is taken) and weight decay (none).
+Section 5.1.3: batches of 200, epochs that are one pass through the speakers, 2,000 of them, a rate of 0.005 that loses
+a quarter every 50. What it leaves out: M, the utterances of each speaker (2, as in voxceleb_trainer), the momentum of
+SGD (none is named, none is taken) and weight decay (none).
 """
 
 from collections.abc import Mapping

@@ -204,8 +204,6 @@ def _placed(speaker: Integers, first: Integers, num_per_speaker: int, num_speake
     while True:
         batch = num_placed // num_speakers
         end = num_placed + num_speakers
-        if end > len(speaker):
-            return start[:num_placed]
         at = num_placed
         for _ in range(min(line_length, num_speakers)):
             who = line[line_begin]

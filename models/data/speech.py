@@ -94,8 +94,8 @@ def of_utterances(catalog: Catalog, chosen: pa.Table) -> Speech:
     rows = chosen.join(catalog.read(UTTERANCES), "utterance_id", join_type="inner").sort_by("utterance_id")
     if len(rows) < len(chosen):
         raise TrainingError(
-            f"{catalog.root}: {len(chosen) - len(rows)} utterances are not in its tables; expected a catalog whose last "
-            "`curate run` was completed"
+            f"{catalog.root}: {len(chosen) - len(rows)} utterances are not in its tables; expected a catalog whose "
+            "last `curate run` was completed"
         )
     corpora = catalog.read(CORPORA)
     roots = dict(zip(corpora["corpus"].to_pylist(), map(location, corpora["root"].to_pylist()), strict=True))

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from curate.hearing import Checkpoint, name_of
 from models import checkpoint
-from models.checkpoint import FEATURES, WEIGHTS, Network
 from models.angular_prototypical import model as half_resnet
+from models.checkpoint import FEATURES, WEIGHTS, Network
 from models.common import (
     ecapa,
     ecapa_onednn,

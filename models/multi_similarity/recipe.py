@@ -103,9 +103,8 @@ def begin_with(system: System, place: Path) -> list[str]:
     if loaded.network.settings != system.network.settings:
         raise ExtractorError(f"{place}: {loaded.network.settings}; expected {system.network.settings}")
     system.network.load_state_dict(loaded.network.state_dict())
-    return [
-        f"{place}: {len(loaded.network.state_dict())} tensors of the network matched, all; the softmax layer begins anew"
-    ]
+    num = len(loaded.network.state_dict())
+    return [f"{place}: {num} tensors of the network matched, all; the softmax layer begins anew"]
 
 
 def save_encoder(folder: Path, system: System) -> None:

@@ -94,7 +94,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _lay_over(whole: dict[str, Any], told: Mapping[str, Any], where: str, *, is_free: bool = False) -> None:
-    """Sections key by key; one that says another `schedule` is taken as it is. What `settings` has, its system checks."""
+    """Sections key by key; another `schedule` is taken as it is. Keys of `settings` are for its system to check."""
     for key, value in told.items():
         if key not in whole and not is_free:
             raise TrainingError(f"{where}: no key {key!r}; expected one of {', '.join(whole)}")

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from curate import audio
 from models import checkpoint
-from models.common.ecapa import Ecapa, EcapaSettings
 from models.checkpoint import FEATURES
+from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.resnet import ResNet, ResNetSettings
 
 SPEECH = (

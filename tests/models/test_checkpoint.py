@@ -76,8 +76,12 @@ def test_what_is_kept_is_never_written_again(folder):
     ("key", "value", "says"),
     [
         ("format", 2, "format: Input should be 1"),
-        ("architecture", "rawnet", "architecture: Input should be 'ecapa' or 'resnet'"),
-        ("features", "mfcc", "features: Input should be 'kaldi' or 'speechbrain'"),
+        (
+            "architecture",
+            "rawnet",
+            "architecture: Input should be 'ecapa', 'resnet', 'half-resnet', 'mfcc-resnet' or 'x-vector'",
+        ),
+        ("features", "plp", "features: Input should be 'kaldi', 'speechbrain', 'log-mel' or 'mfcc'"),
         ("sample_rate_hz", 8000, "sample_rate_hz: Input should be 16000"),
         ("dimension", "12", "dimension: Input should be a valid integer"),
         ("dimension", 13, "dimension 13; expected that of the settings, 12"),

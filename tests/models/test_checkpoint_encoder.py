@@ -13,9 +13,9 @@ from curate import audio
 from curate.errors import ExtractorError
 from curate.hearing import Checkpoint
 from models import checkpoint
+from models.checkpoint import FEATURES
 from models.common import onednn
 from models.common.ecapa import Ecapa, EcapaSettings
-from models.checkpoint import FEATURES
 from models.common.resnet import ResNet, ResNetSettings
 from models.extractors.batches import of_like_length
 from models.extractors.checkpoint import CheckpointEncoder

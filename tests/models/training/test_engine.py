@@ -37,7 +37,7 @@ def test_a_run_learns_to_tell_tones_apart(tmp_path):
     assert len(at.eers) == 4
 
 
-class Stopped(Exception):
+class DiedError(Exception):
     pass
 
 
@@ -47,12 +47,12 @@ def stopped_after(run, num_steps):
 
     def learn_or_die(*args, **kwargs):
         if len(done) == num_steps:
-            raise Stopped
+            raise DiedError
         done.append(None)
         return learn(*args, **kwargs)
 
     run._learn = learn_or_die
-    with pytest.raises(Stopped):
+    with pytest.raises(DiedError):
         run.train()
 
 
@@ -142,7 +142,9 @@ def test_what_is_not_finite_stops_the_run_and_the_last_checkpoint_stays(tmp_path
         return parts
 
     run._system.losses = diverging
-    with pytest.raises(TrainingError, match=rf"^epoch 1, step 3: the {what} is not finite \(.*000001-00000002 is as it was"):
+    with pytest.raises(
+        TrainingError, match=rf"^epoch 1, step 3: the {what} is not finite \(.*000001-00000002 is as it was"
+    ):
         run.train()
     assert states(tmp_path / "run").step == 2
 
@@ -170,7 +172,9 @@ def test_audio_that_cannot_be_read_in_the_middle_stops_the_run_with_its_own_line
     class Damaged(Tones):
         def read_into(self, row, first, out):
             if row == 7:
-                raise DamagedAudioError("p1/3: x.wav: cannot be decoded at sample 0; expected the file that was scanned")
+                raise DamagedAudioError(
+                    "p1/3: x.wav: cannot be decoded at sample 0; expected the file that was scanned"
+                )
             super().read_into(row, first, out)
 
     (tmp_path / "run").mkdir()

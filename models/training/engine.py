@@ -129,6 +129,8 @@ class Training:
         if self._validate is not None and at.num_steps == 0:
             self._take_first(self._agreed(self._validate))
         while at.epoch <= recipe.epochs and at.num_without_gain < (recipe.patience or math.inf):
+            if at.step == 0:
+                self._system.begin_epoch()
             planned = self._plan(at.epoch)
             self._train_epoch(planned)
             is_due = at.epoch % recipe.validate_every == 0 or at.epoch == recipe.epochs

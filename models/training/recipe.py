@@ -40,6 +40,7 @@ class Batches:
     utterances_each: int = Field(ge=1)
     crop_s: tuple[Seconds, Seconds]  # shortest and longest; drawn anew for each batch
     passes: int = Field(default=1, ge=1)  # through all people, in an epoch
+    hard: int = Field(default=0, ge=0)  # people whom the system takes for one who is drawn come with him, so many
     skip_short_speakers: bool = False  # leave out who has too few utterances; else an error names him
 
 

@@ -19,7 +19,7 @@ from curate.explain import counted
 from models.common.augment import Augmentation
 from models.data import pcm_cache
 from models.data.crops import FileReader, Reader
-from models.data.samplers import BalancedSampler, BatchShape, Sampler
+from models.data.samplers import BalancedSampler, BatchShape, HardPrototypeSampler, Sampler
 from models.data.speech import Speech
 from models.training import checkpoints
 from models.training.engine import Heard, Progress, Training
@@ -76,8 +76,9 @@ def train(
     run = RunFolder(folder)
     with together(device) as processes:
         augmentation = Augmentation(recipe.augmentation, len(speech.people))
-        sampler = _sampler(recipe.batches, speech, recipe.seed)
-        if processes.is_first:
+        system = _system(recipe, augmentation.num_classes, initial)
+        sampler = _sampler(recipe.batches, speech, system, recipe.seed)
+        if processes.is_first:  # now that the recipe is known to fit
             run.begin(_description(recipe, speech, of, held_out, processes))
             hours = float(speech.duration_s.sum()) / 3600
             people = counted(len(speech.people), "person", "people")
@@ -86,7 +87,6 @@ def train(
                 f"{processes.device}"
             )
         processes.wait()
-        system = _system(recipe, augmentation.num_classes, initial)
         training = Training(
             system,
             recipe,
@@ -115,7 +115,8 @@ def _finish(run: RunFolder, system: System, recipe: Recipe, progress: Progress, 
     if place is not None:
         system.load_state_dict(checkpoints.load(place).system)
     encoder = run.root / "encoder"
-    module_of(recipe.system).save_encoder(encoder, system)
+    if not encoder.exists():  # else the run had ended before
+        module_of(recipe.system).save_encoder(encoder, system)
     results = None if held_out is None else _results(system, recipe, held_out)
     if results is not None:
         write_parquet(run.root / "results.parquet", results)
@@ -154,7 +155,7 @@ def _description(
     }
 
 
-def _sampler(batches: Batches, speech: Speech, seed: int) -> Sampler:
+def _sampler(batches: Batches, speech: Speech, system: System, seed: int) -> Sampler:
     shortest, longest = (round(seconds * RATE_HZ) for seconds in batches.crop_s)
     shape = BatchShape(
         num_speakers=batches.speakers,
@@ -162,6 +163,15 @@ def _sampler(batches: Batches, speech: Speech, seed: int) -> Sampler:
         min_samples=shortest,
         max_samples=longest,
     )
+    if batches.hard:
+        return HardPrototypeSampler(
+            speech.person,
+            speech.people,
+            shape,
+            lambda people: system.similar(people, batches.hard),
+            seed=seed,
+            skip_short_speakers=batches.skip_short_speakers,
+        )
     return BalancedSampler(
         speech.person,
         speech.people,

@@ -4,6 +4,8 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from models.data.speech import Integers
+
 Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
 
 
@@ -17,6 +19,17 @@ class System(nn.Module):
     @abstractmethod
     def embed(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
         """(B, D) in float32, not normalised; of each waveform so many samples are valid, all of them where None."""
+
+    def begin_epoch(self) -> None:
+        """Called before the batches of an epoch are planned, and not again where a run goes on within it."""
+
+    def similar(self, people: Integers, num: int) -> Integers:
+        """(S, num): for each of these people the others whom the system takes him for, the most similar first.
+
+        By what it was when the epoch began, which a checkpoint holds: the batches of an epoch are planned once more
+        where a run goes on within it. Raises NotImplementedError for a system that knows no such people.
+        """
+        raise NotImplementedError
 
     def forward(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
         """As `losses`: what shares gradients among processes calls this."""

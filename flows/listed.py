@@ -184,6 +184,8 @@ def listed(
     path = catalog.path(TRIALS, benchmark)
     lists = sorted(read_parquet(path, ["list"])["list"].unique().to_pylist())
     name = asked or (lists[0] if len(lists) == 1 else "")
+    if not lists:
+        raise CatalogError(f"{where}: has no lists of trials; expected a benchmark that has some")
     if name not in lists:
         raise CatalogError(f"{where}: no such list; expected {benchmark}/ and one of {', '.join(lists)}")
     trials = pa.Table.from_batches(trials_of(path, name)).unify_dictionaries()

@@ -81,6 +81,7 @@ def catalog(tmp_path_factory):
         for take in (0, 1)
     ]
     publish(MODELS, models, "toy")
+    publish(TRIALS, [], "ages")
     of_models = [
         {"enrol_id": f"m{model:02}", "test_id": utterance(person, 2), "is_target": model == person}
         for model in range(12, 24)
@@ -303,6 +304,7 @@ def test_published_figures_are_put_side_by_side_where_they_are_of_one_kind(say, 
         (("none.txt", "good.txt"), "none.txt: no such file; expected a list of trials, or `--catalog`"),
         (("none/test", "good.txt", "-c", "CATALOG"), "none/test: no such file, and no such benchmark in "),
         (("toy", "good.txt", "-c", "CATALOG"), "toy: no such list; expected toy/ and one of models, test"),
+        (("ages", "good.txt", "-c", "CATALOG"), "ages: has no lists of trials; expected a benchmark that has some"),
         (("toy/none", "good.txt", "-c", "CATALOG"), "toy/none: no such list; expected toy/ and one of models, test"),
         (("list.txt", "good.txt", "--metric", "wer"), "metric 'wer'; expected any of eer, min_dcf, act_dcf, cllr"),
         (("list.txt", "good.txt", "--metric", "eer", "--metric", "eer"), "metric eer p=0.01: asked twice; expected"),

@@ -216,7 +216,8 @@ def people_of(trials: pa.Table, person: Mapping[str, str]) -> tuple[Codes, Codes
 def names_in(trials: pa.Table) -> list[str]:
     """Every id of the trials (enrol_id, test_id), once."""
     sides = [_as_one(trials[side]) for side in ("enrol_id", "test_id")]
-    names: list[str] = pa.concat_arrays([side.dictionary.cast(pa.string()) for side in sides]).unique().to_pylist()
+    used = [side.dictionary.take(pa.array(np.unique(side.indices))).cast(pa.string()) for side in sides]
+    names: list[str] = pa.concat_arrays(used).unique().to_pylist()  # dictionaries may hold ids of other lists
     return names
 
 

@@ -61,17 +61,24 @@ def run(
 def demo(
     root: Annotated[Path, typer.Argument(help="Where to put the demo; made if it is missing.")] = Path("build/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Another seed speaks other corpora.")] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, as in `curate train`.")
+    ] = None,
 ) -> None:
-    """Speak three small Vietnamese corpora with planted faults, curate them, and say what was found and what missed.
+    """Speak three small Vietnamese corpora with planted faults, curate them, say what was found and missed, and train.
+
+    What is trained is a small system on the split of what was kept, in less than a minute on two cores, by the recipe
+    benchmarks/demo/recipe.toml; the EER before and after is on the test list, of people whom it was not trained on.
 
     Example: curate demo build/demo
     """
-    from flows.demo import report, speak
+    from flows.demo import report, speak, train
 
     show_progress()
     speak(root, seed=seed)
     typer.echo(curate_file(root / "demo.toml"))
-    typer.echo(report(root))
+    signal.signal(signal.SIGINT, end_at_once)
+    typer.echo(report(root, trained_s=train(root, settings or [])))
 
 
 @app.command()

@@ -15,10 +15,12 @@ def train(
     ] = None,
     catalog: CatalogOption = Path("catalog"),
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
-    split: Annotated[str, typer.Option(help="What is trained on.")] = "train",
+    split: Annotated[str | None, typer.Option(help="What is trained on; else `train`.")] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Train on a manifest (SpeechBrain, NeMo) in the place of a catalog.", metavar="FILE"),
+        typer.Option(
+            help="Train on a manifest (SpeechBrain, NeMo) in the place of a catalog.", parser=location, metavar="FILE"
+        ),
     ] = None,
     trials: Annotated[
         str | None,
@@ -60,26 +62,35 @@ def train(
     from curate.catalog import Catalog
     from flows.cli import show_progress
 
-    if manifest is not None and (trials is not None or benchmark is not None):
-        raise typer.BadParameter("--benchmark and --trials go with a catalog; expected neither beside --manifest")
+    if manifest is not None and (trials, benchmark, split) != (None, None, None):
+        raise typer.BadParameter(
+            "--benchmark, --split and --trials go with a catalog; expected none of them beside --manifest"
+        )
+    if trials is not None and hold_out is not None:
+        raise typer.BadParameter("--trials and --hold-out say both whom to validate on; expected one of them")
     show_progress()
     changes, hold = settings or [], hold_out
-    if manifest is None:
-        told = train_on_split(
-            recipe,
-            changes,
-            Catalog(catalog),
-            benchmark=benchmark,
-            split=split,
-            trials=trials,
-            hold_out=hold,
-            out=out,
-            initial=initial,
-            cache=cache,
-            device=device,
-        )
-    else:
-        told = train_on_manifest(
-            recipe, changes, manifest, hold_out=hold, out=out, initial=initial, cache=cache, device=device
-        )
-    typer.echo(told)
+    try:
+        if manifest is not None:
+            told = train_on_manifest(
+                recipe, changes, manifest, hold_out=hold, out=out, initial=initial, cache=cache, device=device
+            )
+        else:
+            told = train_on_split(
+                recipe,
+                changes,
+                Catalog(catalog),
+                benchmark=benchmark,
+                split=split or "train",
+                trials=trials,
+                hold_out=hold,
+                out=out,
+                initial=initial,
+                cache=cache,
+                device=device,
+            )
+    except KeyboardInterrupt:
+        typer.echo("\ncurate: interrupted; run it again, and it goes on from its last checkpoint", err=True)
+        raise typer.Exit(130) from None
+    if told:  # all but the first of several processes have nothing to say
+        typer.echo(told)

@@ -1,6 +1,5 @@
 """`curate train`: which recipe, on which split, and who is held out."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from curate.schema import SPLITS, TRIALS, UTTERANCES
 from flows import seeds
 from models.data.speech import Speech, of_manifest, of_split, of_utterances
 from models.training.run import HeldOut, Trained, train
-from models.training.systems import recipe_of, recipes
+from models.training.systems import in_toml, recipe_of, recipes
 
 SHARE_HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT = 0.05, 4, 200  # people
 MOST_TRIALS = 20_000  # of each kind, among people held out
@@ -34,18 +33,7 @@ def listed() -> str:
 
 def described(name: str, settings: Sequence[str]) -> str:
     """A recipe in full, key by key, as `--set` or a file of one's own may change it."""
-    recipe = recipe_of(name, settings)
-    return "\n".join([f"{recipe.name}: {recipe.source}", "", *_lines(dataclasses.asdict(recipe), "")])
-
-
-def _lines(told: dict[str, object], before: str) -> list[str]:
-    lines = []
-    for key, value in told.items():
-        if isinstance(value, dict):
-            lines += _lines(value, f"{before}{key}.")
-        elif before or key not in ("name", "source"):
-            lines.append(f"{before}{key} = {value}")
-    return lines
+    return in_toml(name, settings)
 
 
 def train_on_split(
@@ -155,10 +143,10 @@ def without_held_out(
     out = speech.take(np.flatnonzero(is_out))
     among = rows.filter(pc.is_in(rows["utterance_id"], value_set=out.utterance_ids))
     rng = np.random.default_rng([seed, seeds.HELD_OUT, 1])
-    has_sessions = "session_id" in among.column_names and among["session_id"].null_count == 0
+    has_sessions = "session_id" in among.column_names
     asked = Rules(max_trials=MOST_TRIALS, not_same=("session_id",) if has_sessions else ())
     any_two = Rules(max_trials=MOST_TRIALS)
-    for targets in dict.fromkeys((asked, any_two, Rules(max_trials=MOST_TRIALS, same_recording=True))):
+    for targets in (asked, any_two, Rules(max_trials=MOST_TRIALS, same_recording=True)):
         try:
             drawn_trials = draw_trials(
                 among, benchmark=benchmark, name=HELD_OUT, targets=targets, nontargets=any_two, rng=rng
@@ -172,14 +160,20 @@ def without_held_out(
 
 def on_list(catalog: Catalog, benchmark: str, name: str) -> HeldOut:
     """A list of the benchmark. Raises CatalogError where it has none of this name, or one of models."""
-    if benchmark not in catalog.parts(TRIALS):
-        raise CatalogError(f"{benchmark}: has no lists of trials; expected --hold-out instead of --trials")
     path = catalog.path(TRIALS, benchmark)
-    there = sorted(read_parquet(path, ["list"])["list"].unique().to_pylist())
+    has_part = benchmark in catalog.parts(TRIALS)
+    there = sorted(read_parquet(path, ["list"])["list"].unique().to_pylist()) if has_part else []
+    if not there:
+        raise CatalogError(f"{benchmark}: has no lists of trials; expected --hold-out instead of --trials")
     if name not in there:
         raise CatalogError(f"{benchmark}: no list {name!r}; expected {', '.join(there)}")
-    trials = pa.Table.from_batches(trials_of(path, name)).unify_dictionaries()
-    asked = pa.chunked_array([*trials["enrol_id"].chunks, *trials["test_id"].chunks]).unique().dictionary_decode()
+    read = pa.Table.from_batches(trials_of(path, name)).unify_dictionaries()
+    sides = {side: _of_this_list(read[side].combine_chunks()) for side in ("enrol_id", "test_id")}
+    trials = pa.table(sides | {"is_target": read["is_target"]})
+    num_target = pc.sum(trials["is_target"]).as_py()
+    if num_target in (0, len(trials)):
+        raise CatalogError(f"{benchmark}/{name}: {num_target} targets of {len(trials)} trials; expected both kinds")
+    asked = pa.concat_arrays([side.dictionary for side in sides.values()]).unique()
     splits = catalog.read(SPLITS, benchmark)
     chosen = splits.filter(pc.is_in(splits["utterance_id"], value_set=asked)).select(["utterance_id", "identity_id"])
     if len(chosen) < len(asked):
@@ -188,3 +182,10 @@ def on_list(catalog: Catalog, benchmark: str, name: str) -> HeldOut:
             "list of utterances, not of models"
         )
     return HeldOut(benchmark=benchmark, list_name=name, trials=trials, speech=of_utterances(catalog, chosen))
+
+
+def _of_this_list(side: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same ids, without those of the other lists of the file, which its dictionaries name."""
+    names = side.unique().dictionary_decode()
+    place = pc.index_in(side.dictionary, value_set=names)
+    return pa.DictionaryArray.from_arrays(place.take(side.indices), names)

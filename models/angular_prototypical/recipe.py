@@ -6,13 +6,16 @@ SGD (none is named, none is taken) and weight decay (none).
 """
 
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
+from curate.corpora.described import STRICT
 from curate.errors import ExtractorError
 from models import checkpoint
 from models.angular_prototypical.key_map import read_voxceleb_trainer
@@ -25,21 +28,31 @@ from models.training.schedules import Step
 from models.training.system import Parts, System
 
 MARGINS = (0.1, 0.2, 0.3, 0.4, 0.5)
+FEATURES: checkpoint.Features = "log-mel"
 SECONDS = 31_999 / 16_000  # 200 frames: "roughly 2s"
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Settings:
+    """What a recipe says of the system."""
+
+    loss: Kind
+    margin: float = 0.0  # m of eq. 4 or 5
+    network: HalfResNetSettings = field(default_factory=HalfResNetSettings)  # its sizes, where not the paper's
 
 
 @final
 class AngularPrototypicalSystem(System):
     """Log-mel bands, the half-channel ResNet-34 and a loss over the prototypes of a batch."""
 
-    def __init__(
-        self, network: HalfResNetSettings, *, kind: Kind, margin: float, spec_augment: SpecAugmentSettings
-    ) -> None:
+    network: HalfResNet
+
+    def __init__(self, settings: Settings, *, spec_augment: SpecAugmentSettings) -> None:
         super().__init__()
-        self.features = LogMel(network.num_bands)
+        self.features = LogMel(settings.network.num_bands)
         self.masks = SpecAugment(spec_augment)
-        self.network = HalfResNet(network)
-        self.loss = AngularPrototypical(kind, margin=margin)
+        self.network = HalfResNet(settings.network)
+        self.loss = AngularPrototypical(settings.loss, margin=settings.margin)
 
     def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
         """Of batches in which the utterances of a person lie side by side, of each as many.
@@ -70,31 +83,26 @@ def at_least(wave_BN: Tensor, num_samples: int) -> Tensor:
 def made(
     settings: Mapping[str, Any], *, num_people: int, spec_augment: SpecAugmentSettings
 ) -> AngularPrototypicalSystem:
-    """Of `loss`, `margin` and `network`. Raises ValueError; how many people there are does not matter to it."""
-    told = dict(settings)
-    network = _network(told.pop("network", {}))
-    kind, margin = told.pop("loss", None), told.pop("margin", 0.0)
-    if told:
-        raise ValueError(f"{next(iter(told))}: expected `loss`, `margin` and `network`")
-    return AngularPrototypicalSystem(network, kind=kind, margin=margin, spec_augment=spec_augment)
-
-
-def _network(told: Mapping[str, Any]) -> HalfResNetSettings:
+    """See `Settings`. Raises ValueError; how many people there are does not matter to it."""
     try:
-        return TypeAdapter(HalfResNetSettings).validate_json(TypeAdapter(Any).dump_json(told))
+        told = TypeAdapter(Settings).validate_json(TypeAdapter(Any).dump_json(settings))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(f"network.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return AngularPrototypicalSystem(told, spec_augment=spec_augment)
 
 
 def begin_with(system: System, place: Path) -> list[str]:
     """Weights of ours (a folder), or voxceleb_trainer's (a file). Raises ExtractorError for those of other sizes."""
     assert isinstance(system, AngularPrototypicalSystem)  # noqa: S101  # `made` made it
     ours = system.network.settings
+    if not place.exists():
+        raise ExtractorError(f"{place}: is not there; expected a folder of ours, or a file of voxceleb_trainer")
     if place.is_dir():
         loaded = checkpoint.load(place)
-        if loaded.network.settings != ours:
-            raise ExtractorError(f"{place}: {loaded.network.settings}; expected {ours}")
+        if (loaded.network.settings, loaded.description.features) != (ours, FEATURES):
+            found = f"{loaded.network.settings} on {loaded.description.features}"
+            raise ExtractorError(f"{place}: {found}; expected {ours} on {FEATURES}")
         system.network.load_state_dict(loaded.network.state_dict())
         return [
             f"{place}: {len(loaded.network.state_dict())} tensors of the network matched, all; the loss begins anew"
@@ -114,7 +122,7 @@ def begin_with(system: System, place: Path) -> list[str]:
 def save_encoder(folder: Path, system: System) -> None:
     """Its network."""
     assert isinstance(system, AngularPrototypicalSystem)  # noqa: S101  # `made` made it
-    checkpoint.save(folder, system.network, features="log-mel")
+    checkpoint.save(folder, system.network, features=FEATURES)
 
 
 def _recipe(name: str, source: str, optimizer: str, loss: str, margin: float = 0.0) -> Recipe:

@@ -211,7 +211,7 @@ def mirrored(x_BCT: Tensor, reach: int, length_B: Tensor | None) -> Tensor:
     """Each utterance continued by `reach` frames at its ends as in a mirror that stands in its last frame."""
     if reach == 0:
         return x_BCT
-    padded_BCT = F.pad(x_BCT, (reach, reach), mode="reflect")
+    padded_BCT = F.pad(x_BCT, (reach, reach), mode="reflect").to(x_BCT.dtype)  # autocast pads in float32
     if length_B is None:
         return padded_BCT
     row_B1 = torch.arange(len(length_B), device=x_BCT.device)[:, None]
@@ -226,8 +226,8 @@ def ecapa_from_speechbrain(state: Mapping[str, Tensor], *, dilations: tuple[int,
 
     Sizes are read off the weights. Raises ExtractorError for weights of another network.
     """
-    ours = {_our_key(key): tensor for key, tensor in state.items()}
     try:
+        ours = {_our_key(key): tensor for key, tensor in state.items()}
         network = Ecapa(_settings_of(ours, dilations))
         network.load_state_dict(ours)
     except (KeyError, ValueError, RuntimeError, IndexError) as error:

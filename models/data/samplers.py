@@ -329,12 +329,11 @@ def share(planned: Planned, process: int, num_processes: int) -> Planned:
 def shares(plan: Sequence[Planned], process: int, num_processes: int) -> list[Planned]:
     """The plan of one of several processes, as long as that of every other.
 
-    A batch is dropped for all of them where each would get nothing, or where speakers are told apart by several
-    utterances each, fewer than two speakers.
+    A batch is dropped for all of them where each would get nothing or, of crops, fewer than two speakers.
     """
     shared = (share(planned, process, num_processes) for planned in plan)
-    return [one for one in shared if len(one.utterances) >= _min_utterances(one.num_per_speaker)]
+    return [one for one in shared if len(one.utterances) >= _min_utterances(one)]
 
 
-def _min_utterances(num_per_speaker: int) -> int:
-    return MIN_SPEAKERS * num_per_speaker if num_per_speaker > 1 else 1
+def _min_utterances(planned: Planned) -> int:
+    return MIN_SPEAKERS * planned.num_per_speaker if planned.num_samples else 1  # whole utterances: of anybody

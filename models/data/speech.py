@@ -1,8 +1,9 @@
 """The utterances that a system is trained or validated on: a split of a catalog, or a manifest that was exported."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.audio import probe_header
+from curate.audio import Probe, probe_header
 from curate.catalog import Catalog
 from curate.corpora import READERS
 from curate.corpora.described import Described
-from curate.errors import TrainingError
+from curate.corpora.nemo import ROUNDED_S
+from curate.errors import CorpusError, TrainingError
 from curate.schema import CORPORA, SPLITS, UTTERANCES
-from curate.storage import location
+from curate.storage import is_local, location, opened, why
 
 Integers = NDArray[np.int64]
-MANIFESTS = {".json": ("speechbrain", "nemo"), ".csv": ("speechbrain",)}  # by what a manifest's suffix may mean
+MANIFESTS = (".csv", ".json", ".jsonl")
+NEEDED = ("duration_s", "sample_rate_hz", "content_sha256")  # which the catalog has of every sound file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,23 +93,32 @@ def of_split(catalog: Catalog, benchmark: str, split: str) -> Speech:
 
 
 def of_utterances(catalog: Catalog, chosen: pa.Table) -> Speech:
-    """Those of `chosen` (utterance_id, identity_id), as the catalog describes them."""
+    """Those of `chosen` (utterance_id, identity_id), as the catalog describes them. Raises TrainingError."""
     rows = chosen.join(catalog.read(UTTERANCES), "utterance_id", join_type="inner").sort_by("utterance_id")
     if len(rows) < len(chosen):
         raise TrainingError(
             f"{catalog.root}: {len(chosen) - len(rows)} utterances are not in its tables; expected a catalog whose "
             "last `curate run` was completed"
         )
+    for column in NEEDED:
+        if len(lost := rows.filter(rows[column].is_null())):
+            name, damage = lost["utterance_id"][0].as_py(), lost["damage"][0].as_py() or "not looked at"
+            raise TrainingError(f"{name}: no {column} is known ({damage}); expected a file that can be read")
     corpora = catalog.read(CORPORA)
+    unknown = sorted({*rows["corpus"].unique().to_pylist()} - {*corpora["corpus"].to_pylist()})
+    if unknown:
+        raise TrainingError(f"{catalog.root}: {unknown[0]}: no such corpus; expected a completed `curate run`")
     roots = dict(zip(corpora["corpus"].to_pylist(), map(location, corpora["root"].to_pylist()), strict=True))
     named = zip(rows["corpus"].to_pylist(), rows["path"].to_pylist(), strict=True)
     rate = rows["sample_rate_hz"].to_numpy().astype(np.int64)
+    start = np.rint(rows["start_s"].to_numpy() * rate).astype(np.int64)
+    ends = rows["num_samples"].fill_null(np.iinfo(np.int64).max).to_numpy()  # two halves of a sample may round beyond
     people = sorted(rows["identity_id"].unique().to_pylist())
     return Speech(
         utterance_ids=rows["utterance_id"].combine_chunks(),
         files=[roots[corpus] / path for corpus, path in named],
-        start=np.rint(rows["start_s"].to_numpy() * rate).astype(np.int64),
-        num_samples=np.rint(rows["duration_s"].to_numpy() * rate).astype(np.int64),
+        start=start,
+        num_samples=np.minimum(np.rint(rows["duration_s"].to_numpy() * rate).astype(np.int64), ends - start),
         sample_rate_hz=rate,
         channel=rows["channel"].cast(pa.int64()).fill_null(-1).to_numpy(),
         person=pc.index_in(rows["identity_id"], value_set=pa.array(people)).to_numpy().astype(np.int64),
@@ -116,55 +128,84 @@ def of_utterances(catalog: Catalog, chosen: pa.Table) -> Speech:
 
 
 def of_manifest(path: Path) -> Speech:
-    """The utterances of a manifest of SpeechBrain (CSV, JSON) or NeMo (JSON lines), its paths relative to its folder.
+    """The utterances of a manifest of SpeechBrain (CSV, JSON) or NeMo (JSON lines), also of one that was exported.
 
-    Every file's header is read for its rate and its length. Raises TrainingError for what is no such manifest, or names
-    nothing; CorpusError for a line that is no utterance or a file that is not there.
+    Relative paths are taken from its folder. Every file's header is read for its rate and its length. Raises
+    TrainingError for what is no such manifest, or names an utterance twice or beyond the end of its file; CorpusError
+    for a line that is no utterance or a file that is not there.
     """
-    described = list(_described(path))
-    if not described:
-        raise TrainingError(f"{path}: names no utterance; expected one a line")
-    told = [_told(path.parent / one.path, one) for one in described]
+    root, described = _described(path)
+    described.sort(key=lambda one: one.utterance)
+    for one, following in pairwise(described):
+        if one.utterance == following.utterance:
+            raise TrainingError(f"{path}: {one.utterance}: twice; expected every utterance once")
+    files = [root / one.path for one in described]
+    found = {file: _sound(file) for file in dict.fromkeys(files)}
+    rates = np.array([found[file].sample_rate_hz for file in files], np.int64)
+    stretches = [_stretch(path, one, found[file]) for one, file in zip(described, files, strict=True)]
+    start, num_samples = np.array(stretches, np.int64).T
     people = sorted({one.speaker for one in described})
     code = {name: at for at, name in enumerate(people)}
-    order = sorted(range(len(described)), key=lambda row: described[row].utterance)
-    columns = [np.array([told[row][column] for row in order], np.int64) for column in range(3)]
     return Speech(
-        utterance_ids=pa.array([described[row].utterance for row in order]),
-        files=[path.parent / described[row].path for row in order],
-        start=columns[0],
-        num_samples=columns[1],
-        sample_rate_hz=columns[2],
-        channel=np.array([-1 if (c := described[row].channel) is None else c for row in order], np.int64),
-        person=np.array([code[described[row].speaker] for row in order], np.int64),
+        utterance_ids=pa.array([one.utterance for one in described], pa.string()),
+        files=files,
+        start=np.ascontiguousarray(start),
+        num_samples=np.ascontiguousarray(num_samples),
+        sample_rate_hz=rates,
+        channel=np.array([-1 if one.channel is None else one.channel for one in described], np.int64),
+        person=np.array([code[one.speaker] for one in described], np.int64),
         people=people,
-        content_sha256=[told[row][3] for row in order],
+        content_sha256=[str(found[file].content_sha256) for file in files],
     )
 
 
-def _described(path: Path) -> Iterator[Described]:
+def _described(path: Path) -> tuple[Path, list[Described]]:
+    """What the paths of a manifest are relative to, and its rows, one at least.
+
+    That is its folder; where a path leads out of it, as absolute ones of an export do, the root of the file system.
+    """
     if path.suffix not in MANIFESTS:
-        raise TrainingError(f"{path}: expected a manifest of SpeechBrain (.csv, .json) or NeMo (.json)")
-    names = MANIFESTS[path.suffix]
-    with path.open(encoding="utf-8") as file:
-        is_lines = file.readline().rstrip().endswith("}")  # NeMo writes an object a line, SpeechBrain one over many
-    reader = READERS[names[-1] if is_lines else names[0]]
-    settings = reader.Settings(
-        reader=reader.__name__.rsplit(".", 1)[-1], name="manifest", root=path.parent, manifest=Path(path.name)
-    )
-    return iter(reader.rows(path.parent, settings))
+        raise TrainingError(f"{path}: expected a manifest of SpeechBrain (.csv, .json) or NeMo (.json, .jsonl)")
+    try:
+        with opened(path) as file:
+            beginning = file.readline(1 << 16)
+    except OSError as error:
+        raise TrainingError(f"{path}: {why(error)}; expected a manifest of SpeechBrain or NeMo") from error
+    names_audio = b'"audio_filepath"' in beginning or b'"audio_filename"' in beginning
+    is_nemo = path.suffix == ".jsonl" or (path.suffix == ".json" and names_audio)
+    path = path.absolute()
+    try:
+        return path.parent, _rows("nemo" if is_nemo else "speechbrain", path, path.parent)
+    except CorpusError:
+        root = Path(path.anchor)
+        if not is_local(path) or path.parent == root:
+            raise
+        return root, _rows("nemo" if is_nemo else "speechbrain", path, root)
 
 
-def _told(file: Path, one: Described) -> tuple[int, int, int, str]:
-    """First sample, samples, rate and hash."""
+def _rows(form: str, path: Path, root: Path) -> list[Described]:
+    reader = READERS[form]
+    settings = reader.Settings(reader=form, name="manifest", root=root, manifest=path, links="anywhere")
+    return list(reader.rows(root, settings))
+
+
+def _sound(file: Path) -> Probe:
     found = probe_header(file)
     if found.damage or not found.sample_rate_hz or not found.num_samples:
         raise TrainingError(f"{file}: {found.detail or found.damage}; expected a sound file")
-    rate = found.sample_rate_hz
+    return found
+
+
+def _stretch(manifest: Path, one: Described, found: Probe) -> tuple[int, int]:
+    """First sample, and how many."""
+    rate, whole = found.sample_rate_hz or 0, found.num_samples or 0
     start = round((one.start_s or 0.0) * rate)
-    num = found.num_samples - start if one.duration_s is None else round(one.duration_s * rate)
-    if start + num > found.num_samples:
+    num = whole - start if one.duration_s is None else round(one.duration_s * rate)
+    if num - round(ROUNDED_S * rate) <= whole - start < num:
+        num = whole - start
+    if not 0 < num <= whole - start:
         raise TrainingError(
-            f"{file}: {one.utterance} ends after {found.num_samples} samples; expected it within the file"
+            f"{manifest}: {one.utterance}: samples {start} to {start + num} of {one.path}, which has {whole}; expected "
+            "them within the file"
         )
-    return start, num, rate, str(found.content_sha256)
+    return start, num

@@ -8,7 +8,7 @@ rest name a user's own noises and rooms, without which its rows are those of tab
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
@@ -25,6 +25,9 @@ from models.multi_similarity.model import MfccResNet, MfccResNetSettings, Speake
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Exponential
 from models.training.system import Parts, System
+
+FEATURES: checkpoint.Features = "mfcc"
+T = TypeVar("T")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -45,13 +48,15 @@ class Settings:
 class MultiSimilaritySystem(System):
     """Cepstra of speech, a network, and cross-entropy with the multi-similarity loss."""
 
+    network: MfccResNet | XVector
+
     def __init__(self, settings: Settings, *, num_people: int, spec_augment: SpecAugmentSettings) -> None:
         super().__init__()
         network: MfccResNet | XVector
         if settings.network == "resnet":
-            network = MfccResNet(TypeAdapter(MfccResNetSettings).validate_python(settings.sizes))
+            network = MfccResNet(_checked(MfccResNetSettings, settings.sizes, "sizes"))
         else:
-            network = XVector(TypeAdapter(XVectorSettings).validate_python(settings.sizes))
+            network = XVector(_checked(XVectorSettings, settings.sizes, "sizes"))
         self.settings = settings
         self.features = Mfcc(network.settings.num_bands)
         self.masks = SpecAugment(spec_augment)
@@ -88,20 +93,25 @@ class MultiSimilaritySystem(System):
 
 def made(settings: Mapping[str, Any], *, num_people: int, spec_augment: SpecAugmentSettings) -> MultiSimilaritySystem:
     """See `Settings`. Raises ValueError."""
+    return MultiSimilaritySystem(_checked(Settings, settings), num_people=num_people, spec_augment=spec_augment)
+
+
+def _checked(kind: type[T], told: Mapping[str, Any], *within: str) -> T:
+    """What is told, as JSON has it: a list is good for a tuple."""
     try:
-        told = TypeAdapter(Settings).validate_json(TypeAdapter(Any).dump_json(settings))
-        return MultiSimilaritySystem(told, num_people=num_people, spec_augment=spec_augment)
+        return TypeAdapter(kind).validate_json(TypeAdapter(Any).dump_json(told))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ValueError(f"{'.'.join(map(str, (*within, *first['loc'])))}: {first['msg']}") from error
 
 
 def begin_with(system: System, place: Path) -> list[str]:
     """Weights of ours (a folder); the softmax layer begins anew. Raises ExtractorError for those of other sizes."""
     assert isinstance(system, MultiSimilaritySystem)  # noqa: S101  # `made` made it
     loaded = checkpoint.load(place)
-    if loaded.network.settings != system.network.settings:
-        raise ExtractorError(f"{place}: {loaded.network.settings}; expected {system.network.settings}")
+    if (loaded.network.settings, loaded.description.features) != (system.network.settings, FEATURES):
+        found = f"{loaded.network.settings} on {loaded.description.features}"
+        raise ExtractorError(f"{place}: {found}; expected {system.network.settings} on {FEATURES}")
     system.network.load_state_dict(loaded.network.state_dict())
     num = len(loaded.network.state_dict())
     return [f"{place}: {num} tensors of the network matched, all; the softmax layer begins anew"]
@@ -110,7 +120,7 @@ def begin_with(system: System, place: Path) -> list[str]:
 def save_encoder(folder: Path, system: System) -> None:
     """Its network: the embedding is the first of the two 512 layers."""
     assert isinstance(system, MultiSimilaritySystem)  # noqa: S101  # `made` made it
-    checkpoint.save(folder, system.network, features="mfcc")
+    checkpoint.save(folder, system.network, features=FEATURES)
 
 
 def _recipe(name: str, source: str, network: str, eta: float) -> Recipe:

@@ -11,8 +11,9 @@ short may be taken for the best.
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from curate.errors import TrainingError
 
 SYSTEM, OPTIMIZER, STATE = "system.safetensors", "optimizer.safetensors", "state.json"
 UNFINISHED = ".unfinished"
+_NAME = re.compile(r"[0-9]{6,}-[0-9]{8,}")  # of a checkpoint; whatever else lies there is not ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,23 +66,22 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
 
 def latest(folder: Path) -> Path | None:
     """The last one that was kept."""
-    there = sorted(place for place in _kept(folder))
-    return there[-1] if there else None
+    there = [place for place in _ours(folder) if not place.name.endswith(UNFINISHED)]
+    return max(there, key=_when, default=None)
 
 
 def keep_only(folder: Path, places: set[Path]) -> None:
     """Remove all others, and what runs that died began."""
-    if folder.is_dir():
-        for place in folder.iterdir():
-            if place not in places:
-                shutil.rmtree(place)
+    for place in _ours(folder):
+        if place not in places:
+            shutil.rmtree(place)
 
 
 def load(place: Path) -> Checkpoint:
     """What was kept there. Raises TrainingError where it cannot be read."""
     try:
         told = json.loads((place / STATE).read_text())
-        epoch, step = map(int, place.name.split("-"))
+        epoch, step = _when(place)
         return Checkpoint(
             system=load_file(place / SYSTEM),
             optimizer=_together(load_file(place / OPTIMIZER), told["optimizer"]),
@@ -88,14 +89,21 @@ def load(place: Path) -> Checkpoint:
             epoch=epoch,
             step=step,
         )
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise TrainingError(f"{place}: cannot be read ({reason}); expected a checkpoint of a run") from error
 
 
-def _kept(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (place for place in folder.iterdir() if not place.name.endswith(UNFINISHED))
+def _ours(folder: Path) -> list[Path]:
+    """All checkpoints, also half of one that a run began when it died."""
+    if not folder.is_dir():
+        return []
+    return [place for place in folder.iterdir() if _NAME.fullmatch(place.name.removesuffix(UNFINISHED))]
+
+
+def _when(place: Path) -> tuple[int, int]:
+    epoch, step = map(int, place.name.split("-"))
+    return epoch, step
 
 
 def _sync(path: Path) -> None:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from curate.errors import TrainingError
+from curate.explain import counted
 from models.common.augment import Augmentation
+from models.data.crops import RATE_HZ
 from models.data.samplers import Planned, Sampler, shares
 from models.data.speech import Integers, Speech
 from models.training import checkpoints
@@ -74,12 +76,24 @@ class Progress:
     epoch: int = 1
     step: int = 0  # of the epoch, done
     num_steps: int = 0  # of all epochs
+    num_kept: int = 0  # of these, at the last checkpoint
     best_eer: float | None = None
     best_epoch: int = 0
     first_eer: float | None = None  # before the first step
     eers: list[float] = field(default_factory=list)  # of each validation after it
     num_without_gain: int = 0  # validations since the best
     is_best: bool = False  # here
+
+    def why_over(self, recipe: Recipe) -> str | None:
+        """Why there is nothing left to train, in words; None where there is."""
+        if self.epoch > recipe.epochs:
+            return f"all of its {counted(recipe.epochs, 'epoch')}"
+        if recipe.patience and self.num_without_gain >= recipe.patience:
+            validations = counted(self.num_without_gain, "validation")
+            return (
+                f"{self.epoch - 1} of {recipe.epochs} epochs: {validations} gained nothing on epoch {self.best_epoch}"
+            )
+        return None
 
 
 class Training:
@@ -98,37 +112,41 @@ class Training:
         self._recipe, self._heard, self._run = recipe, heard, run
         self._processes, self._validate = processes, validate
         self._system = system.to(processes.device)
+        if recipe.compiled:
+            self._system.network.compile()
         self._shared: nn.Module = self._system
         if processes.num > 1:
             self._shared = DistributedDataParallel(self._system)
         self._optimizer = recipe.optimizer.made(self._system)
         self.progress = Progress()
-        self._began, self._began_at = time.monotonic(), 0.0
+        self._began, self._began_at = 0.0, -1.0  # when this process took its first step, and how much was done then
 
     def go_on(self) -> bool:
         """From the last checkpoint of the run; whether there was one. Raises TrainingError where it does not fit."""
         place = checkpoints.latest(self._run.checkpoints)
         if place is None:
+            if self._processes.is_first:
+                self._run.forget_after(0, 0)
             return False
         kept = checkpoints.load(place)
         try:
             self._system.load_state_dict(kept.system)
             self._optimizer.load_state_dict(kept.optimizer)
-        except (RuntimeError, ValueError, KeyError) as error:
+            self.progress = Progress(**kept.state)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(f"{place}: is of another system ({reason}); expected one of this recipe") from error
-        self.progress = Progress(**kept.state)
         if self._processes.is_first:
             self._run.forget_after(self.progress.epoch, self.progress.step)
+            self._run.keep_best_and(place, is_best=self.progress.is_best)  # who was killed may not have come to say it
         return True
 
     def train(self) -> Progress:
         """Until the last epoch, or until as many validations as the recipe is patient for have gained nothing."""
         at, recipe = self.progress, self._recipe
-        self._began, self._began_at = time.monotonic(), self._done(0.0)
         if self._validate is not None and at.num_steps == 0:
             self._take_first(self._agreed(self._validate))
-        while at.epoch <= recipe.epochs and at.num_without_gain < (recipe.patience or math.inf):
+        while at.why_over(recipe) is None:
             if at.step == 0:
                 self._system.begin_epoch()
             planned = self._plan(at.epoch)
@@ -137,7 +155,7 @@ class Training:
             if self._validate is not None and is_due:
                 self._take_validation(self._agreed(self._validate))
             at.epoch, at.step = at.epoch + 1, 0
-            if is_due:
+            if is_due or self._is_to_keep:
                 self._keep()
         return at
 
@@ -159,6 +177,8 @@ class Training:
         self._shared.train()
         self._optimizer.zero_grad(set_to_none=True)
         started, num_heard = time.monotonic(), 0
+        if self._began_at < 0:
+            self._began, self._began_at = started, self._done(at.step / len(planned))
         for wave, person in self._batches(planned, first=at.step):
             group = at.step - at.step % recipe.accumulate
             num_in_group = min(recipe.accumulate, len(planned) - group)
@@ -167,15 +187,16 @@ class Training:
             for parameters in self._optimizer.param_groups:
                 parameters["lr"] = lr
             self._seed(at.epoch, at.step)
-            wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
-            parts = self._learn(wave, person, weight=1 / num_in_group, is_last=is_last)
+            with self._fitting(wave):
+                wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
+                parts = self._learn(wave, person, weight=1 / num_in_group, is_last=is_last)
             at.step, at.num_steps, at.is_best = at.step + 1, at.num_steps + 1, False
             num_heard += len(wave) * self._processes.num
             if self._processes.is_first:
-                rate = num_heard / max(time.monotonic() - started, 1e-9)
+                rate = num_heard / max(time.monotonic() - started, 1e-6)
                 left_s = self._left_s(at.step / len(planned))
-                self._run.note_step(at.epoch, at.step, len(planned), parts, lr=lr, rate=rate, left_s=left_s)
-            if is_last and self._is_to_keep(num_in_group) and at.step < len(planned):
+                self._run.note_step(at, len(planned), parts, lr=lr, rate=rate, left_s=left_s)
+            if is_last and self._is_to_keep and at.step < len(planned):
                 self._keep()
 
     def _learn(self, wave: Tensor, person: Tensor, *, weight: float, is_last: bool) -> dict[str, float]:
@@ -183,18 +204,41 @@ class Training:
         shared = self._shared
         with nullcontext() if is_last or not isinstance(shared, DistributedDataParallel) else shared.no_sync():
             with torch.autocast(self._processes.device.type, torch.bfloat16, self._recipe.precision == "bfloat16"):
-                parts = self._shared(wave, person)
-            told = {name: float(part.detach()) for name, part in parts.items()}
-            if not all(map(math.isfinite, told.values())):
-                raise self._fault("the loss", told)
+                parts = shared(wave, person)
             (parts["loss"] * weight).backward()
+        numbers = [part.detach() for part in parts.values()]
         if is_last:
-            norm = nn.utils.clip_grad_norm_(self._system.parameters(), self._recipe.clip_norm or math.inf)
-            if not math.isfinite(norm):
+            numbers.append(
+                nn.utils.clip_grad_norm_(self._system.parameters(), self._recipe.clip_norm or math.inf).detach()
+            )
+        read = torch.stack(numbers).tolist()  # at once: each look at a GPU waits for it
+        told = dict(zip(parts, read, strict=False))
+        if not all(map(math.isfinite, told.values())):
+            raise self._fault("the loss", told)
+        if is_last:
+            if not math.isfinite(read[-1]):
                 raise self._fault("the gradient", told)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
         return told
+
+    @contextmanager
+    def _fitting(self, wave: Tensor) -> Iterator[None]:
+        """Turn what a batch cannot give, or memory cannot hold, into a TrainingError that says what to change."""
+        at, (num, num_samples) = self.progress, wave.shape
+        batch = f"epoch {at.epoch}, step {at.step + 1}: {num} crops of {num_samples / RATE_HZ:g} s"
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise TrainingError(
+                f"{batch} do not fit into the memory of {self._processes.device}; expected fewer "
+                "(`batches.speakers`, `batches.utterances_each`) or shorter ones (`batches.crop_s`), or "
+                '`precision = "bfloat16"`'
+            ) from error
+        except ValueError as error:
+            raise TrainingError(
+                f"{batch}: {' '.join(str(error).split())}; expected other `batches` or other `settings` of the system"
+            ) from error
 
     def _fault(self, what: str, told: dict[str, float]) -> TrainingError:
         at, kept = self.progress, checkpoints.latest(self._run.checkpoints)
@@ -239,12 +283,14 @@ class Training:
         return (self.progress.epoch - 1 + of_epoch) / self._recipe.epochs
 
     def _left_s(self, of_epoch: float) -> float:
+        """How long the rest takes if it goes as fast as what this process did."""
         done = self._done(of_epoch)
-        return (time.monotonic() - self._began) * (1 - done) / max(done - self._began_at, 1e-9)
+        return (time.monotonic() - self._began) * (1 - done) / (done - self._began_at)
 
-    def _is_to_keep(self, num_in_group: int) -> bool:
-        every, num = self._recipe.checkpoint_every, self.progress.num_steps
-        return every > 0 and num // every > (num - num_in_group) // every
+    @property
+    def _is_to_keep(self) -> bool:
+        every, at = self._recipe.checkpoint_every, self.progress
+        return every > 0 and at.num_steps // every > at.num_kept // every
 
     def _agreed(self, validate: Validate) -> Validated:
         """What the first process finds: the statistics of normalisation differ a little among processes."""
@@ -271,6 +317,7 @@ class Training:
 
     def _keep(self) -> None:
         """A checkpoint; the last and the best one stay."""
+        self.progress.num_kept = self.progress.num_steps
         if self._processes.is_first:
             at = self.progress
             kept = Checkpoint(

@@ -4,7 +4,7 @@ from dataclasses import field
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
 from torch import nn
 
@@ -48,7 +48,7 @@ class Batches:
 class Recipe:
     """One row of a paper's table, or one of a user's own."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # a folder of runs/ is named by it
     system: str  # the folder of models/
     settings: dict[str, Any]  # of the system: its own module checks them
     source: str  # which row of which paper, and what the paper reports of it
@@ -61,9 +61,15 @@ class Recipe:
     accumulate: int = Field(default=1, ge=1)  # batches to a step of the optimiser
     clip_norm: Positive | None = None  # of the gradient
     precision: Literal["float32", "bfloat16"] = "float32"
+    compiled: bool = False  # the network, by torch.compile: faster on a GPU after a minute or two
     patience: int | None = Field(default=None, ge=1)  # validations without a better one, after which training ends
     validate_every: int = Field(default=1, ge=1)  # epochs
     validate_s: Seconds = 4.0  # that are heard of an utterance; figures at the end hear 20 s
-    checkpoint_every: int = Field(default=0, ge=0)  # steps within an epoch; 0: at its end alone
+    checkpoint_every: int = Field(default=0, ge=0)  # steps; 0: where it is validated alone
     readers: int = Field(default=2, ge=1)  # threads that read crops
     seed: int = Field(default=1, ge=0)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON and TOML can hold it."""
+        told: dict[str, Any] = TypeAdapter(Recipe).dump_python(self, mode="json")
+        return told

@@ -1,8 +1,9 @@
 """A run from its first line to its last: a recipe and speech go in, a trained network and its figures come out."""
 
-import dataclasses
+import hashlib
 import logging
 import platform
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 
 from benchmarks.evaluation import result_rows
 from benchmarks.protocol import Metric
-from curate.catalog import write_parquet
+from curate.audio import sha256_of
+from curate.catalog import read_parquet, write_parquet
 from curate.errors import TrainingError
 from curate.explain import counted
 from models.common.augment import Augmentation
@@ -35,6 +37,7 @@ log = logging.getLogger("voxcurate")  # the command line shows it
 RATE_HZ = 16_000
 LONGEST_S = 20.0  # of an utterance, at the end: GPUs have so much memory
 VERSIONS = ("voxcurate", "torch", "torchaudio", "numpy", "pyarrow")
+ENCODER, RESULTS = "encoder", "results.parquet"
 METRICS = (Metric(name="eer"), Metric(name="min_dcf", p_target=0.01), Metric(name="min_dcf", p_target=0.001))
 
 
@@ -70,57 +73,67 @@ def train(
 ) -> Trained:
     """Train, or go on where the run of this folder stands; `of` says in words what the speech is.
 
-    Raises TrainingError for a recipe that does not fit the speech, the folder of another run, and where training cannot
-    go on; CorpusError for audio that cannot be read.
+    A run that is complete is only told of. Raises TrainingError for a recipe that does not fit the speech, the folder
+    of another run, and where training cannot go on; CorpusError for audio that cannot be read.
     """
     run = RunFolder(folder)
-    with together(device) as processes:
+    with together(device) as processes, closing(run):
+        goes_on = checkpoints.latest(run.checkpoints) is not None
         augmentation = Augmentation(recipe.augmentation, len(speech.people))
-        system = _system(recipe, augmentation.num_classes, initial)
+        system = _system(recipe, augmentation.num_classes, None if goes_on else initial)
         sampler = _sampler(recipe.batches, speech, system, recipe.seed)
+        if not goes_on:
+            _require_batches(sampler, recipe)
+        validate = None if held_out is None else _validation(held_out, recipe.validate_s)
+        reader: Reader = FileReader(speech)
         if processes.is_first:  # now that the recipe is known to fit
-            run.begin(_description(recipe, speech, of, held_out, processes))
-            hours = float(speech.duration_s.sum()) / 3600
-            people = counted(len(speech.people), "person", "people")
-            log.info(
-                f"train: {recipe.name} on {counted(len(speech), 'utterance')} of {people}, {hours:.2f} h ({of}), on "
-                f"{processes.device}"
-            )
+            run.begin(_description(recipe, speech, of, held_out, initial, processes))
         processes.wait()
-        training = Training(
-            system,
-            recipe,
-            Heard(
-                speech=speech,
-                sampler=sampler,
-                reader=_reader(speech, run, processes, cache=cache, num_threads=recipe.readers),
-                augmentation=augmentation,
-            ),
-            run=run,
-            processes=processes,
-            validate=None if held_out is None else _validation(held_out, recipe.validate_s),
+        if (run.root / ENCODER).exists():
+            return _ended(run, recipe, held_out, processes)
+        hours = float(speech.duration_s.sum()) / 3600
+        people = counted(len(speech.people), "person", "people")
+        log.info(
+            f"train: {recipe.name} on {counted(len(speech), 'utterance')} of {people}, {hours:.2f} h ({of}), on "
+            f"{processes.device}"
         )
-        if training.go_on() and processes.is_first:
+        if recipe.begins_with is not None and initial is None and not goes_on:
+            log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
+        if cache:
+            reader = _mapped(speech, run, processes, num_threads=recipe.readers)
+        heard = Heard(speech=speech, sampler=sampler, reader=reader, augmentation=augmentation)
+        training = Training(system, recipe, heard, run=run, processes=processes, validate=validate)
+        if training.go_on():
             log.info(f"train: goes on in epoch {training.progress.epoch} after step {training.progress.step}")
         progress = training.train()
-        run.close()
         if not processes.is_first:
             return Trained(progress=progress, encoder=None, results=None)
         return _finish(run, system, recipe, progress, held_out)
 
 
 def _finish(run: RunFolder, system: System, recipe: Recipe, progress: Progress, held_out: HeldOut | None) -> Trained:
-    """The best network as an encoder, and its figures."""
+    """The best network's figures, and last itself as an encoder: what has one is complete."""
     place = run.best()
     if place is not None:
         system.load_state_dict(checkpoints.load(place).system)
-    encoder = run.root / "encoder"
-    if not encoder.exists():  # else the run had ended before
-        module_of(recipe.system).save_encoder(encoder, system)
     results = None if held_out is None else _results(system, recipe, held_out)
     if results is not None:
-        write_parquet(run.root / "results.parquet", results)
-    return Trained(progress=progress, encoder=encoder, results=results)
+        write_parquet(run.root / RESULTS, results)
+    module_of(recipe.system).save_encoder(run.root / ENCODER, system)
+    return Trained(progress=progress, encoder=run.root / ENCODER, results=results)
+
+
+def _ended(run: RunFolder, recipe: Recipe, held_out: HeldOut | None, processes: Processes) -> Trained:
+    """What came of a run that is complete."""
+    place = checkpoints.latest(run.checkpoints)
+    if place is None:
+        raise TrainingError(f"{run.root}: has an encoder and no checkpoint; expected the folder as a run left it")
+    progress = Progress(**checkpoints.load(place).state)
+    log.info(f"train: {run.root} is complete after {progress.why_over(recipe)}; nothing to do")
+    if not processes.is_first:
+        return Trained(progress=progress, encoder=None, results=None)
+    results = None if held_out is None else read_parquet(run.root / RESULTS)
+    return Trained(progress=progress, encoder=run.root / ENCODER, results=results)
 
 
 def _results(system: System, recipe: Recipe, held_out: HeldOut) -> pa.Table:
@@ -139,7 +152,7 @@ def _results(system: System, recipe: Recipe, held_out: HeldOut) -> pa.Table:
 
 
 def _description(
-    recipe: Recipe, speech: Speech, of: str, held_out: HeldOut | None, processes: Processes
+    recipe: Recipe, speech: Speech, of: str, held_out: HeldOut | None, initial: Path | None, processes: Processes
 ) -> dict[str, object]:
     heard: dict[str, object] = {"of": of, "utterances": len(speech), "people": len(speech.people)}
     validation = None
@@ -147,12 +160,19 @@ def _description(
         where = {"benchmark": held_out.benchmark, "list": held_out.list_name, "trials": len(held_out.trials)}
         validation = where | {"fingerprint": held_out.speech.fingerprint}
     return {
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.plain(),
         "speech": heard | {"fingerprint": speech.fingerprint},
         "validation": validation,
+        "weights": None if initial is None else {"of": str(initial), "sha256": _sha256_of(initial)},
         "processes": processes.num,
         "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     }
+
+
+def _sha256_of(initial: Path) -> str:
+    """Of a file of weights, or of all files of a folder."""
+    files = sorted(path for path in initial.iterdir() if path.is_file()) if initial.is_dir() else [initial]
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def _sampler(batches: Batches, speech: Speech, system: System, seed: int) -> Sampler:
@@ -182,6 +202,16 @@ def _sampler(batches: Batches, speech: Speech, system: System, seed: int) -> Sam
     )
 
 
+def _require_batches(sampler: Sampler, recipe: Recipe) -> None:
+    """Raises TrainingError where it cannot plan them, before anything is begun."""
+    try:
+        sampler.plan(1)
+    except NotImplementedError as error:
+        raise TrainingError(
+            f"batches.hard {recipe.batches.hard}: {recipe.system} does not know whom it takes for whom; expected 0"
+        ) from error
+
+
 def _system(recipe: Recipe, num_people: int, initial: Path | None) -> System:
     module = module_of(recipe.system)
     torch.manual_seed(recipe.seed)  # the weights are drawn by it
@@ -189,17 +219,13 @@ def _system(recipe: Recipe, num_people: int, initial: Path | None) -> System:
         system = module.made(recipe.settings, num_people=num_people, spec_augment=recipe.augmentation.spec_augment)
     except ValueError as error:
         raise TrainingError(f"{recipe.name}: settings: {error}") from error
-    if initial is None and recipe.begins_with is not None:
-        log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
     if initial is not None:
         for line in module.begin_with(system, initial):
             log.info(f"train: {line}")
     return system
 
 
-def _reader(speech: Speech, run: RunFolder, processes: Processes, *, cache: bool, num_threads: int) -> Reader:
-    if not cache:
-        return FileReader(speech)
+def _mapped(speech: Speech, run: RunFolder, processes: Processes, *, num_threads: int) -> Reader:
     folder = run.root / "cache"
     if processes.is_first:
         pcm_cache.write(speech, folder, num_threads=num_threads)

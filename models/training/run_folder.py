@@ -1,39 +1,49 @@
 """What a run leaves behind.
 
-    <run>/run.json          the recipe, what it is trained on, versions, when it began
+    <run>/run.json          the recipe, what it is trained on, versions
     <run>/steps.csv         a row a step: its losses, the learning rate, utterances a second
     <run>/validations.csv   a row a validation
     <run>/tensorboard/      the same for TensorBoard
     <run>/checkpoints/      where it stands, and where it was best
     <run>/best.json         which checkpoint that is
     <run>/encoder/          the best network, for `[embedding] extractor = "checkpoint"` of a pipeline file
+    <run>/results.parquet   its figures on the trials of the validation, as `curate evaluate` has them
 
 A run that goes on from a checkpoint first forgets what was noted after it, so that its tables are those of a run that
 was never stopped; rates differ, and TensorBoard is told from which step on it is told anew.
 """
 
 import csv
+import fcntl
 import io
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import TrainingError
+from curate.storage import is_local
 from curate.whole import write_text
 from models.training import checkpoints
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from models.training.engine import Validated
+    from models.training.engine import Progress, Validated
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
 DESCRIPTION, STEPS, VALIDATIONS, BEST = "run.json", "steps.csv", "validations.csv", "best.json"
 SECONDS_BETWEEN_LINES = 10.0
+SAME = {  # of a run that is called again
+    "recipe": "another recipe",
+    "speech": "other speech",
+    "validation": "another validation",
+    "weights": "other weights to begin with (--from)",
+}
 
 
 class RunFolder:
@@ -44,31 +54,56 @@ class RunFolder:
         self.checkpoints = root / "checkpoints"
         self._said = time.monotonic()
         self._writer: SummaryWriter | None = None
+        self._lock: int | None = None
+        self._columns: dict[Path, list[str]] = {}  # of the tables that this process wrote
 
     # ----------------------------------------------------------------------------------------------- what it is
 
     def begin(self, description: Mapping[str, Any]) -> None:
-        """Say what the run is. Raises TrainingError where the folder holds a run of another recipe or other data."""
-        path = self.root / DESCRIPTION
-        if path.exists():
-            before = json.loads(path.read_text())
-            for key in ("recipe", "speech", "validation"):
-                if before.get(key) != json.loads(json.dumps(description[key])):
-                    raise TrainingError(
-                        f"{self.root}: holds a run with another {key}; expected the same, or another folder"
-                    )
-            return
-        if self.root.exists() and any(self.root.iterdir()):
+        """Say what the run is; from here to `close` no other process may. A run that took no step may be another now.
+
+        Raises TrainingError where another process trains here, and where the folder holds anything else: a run of
+        another recipe, on other data or from other weights, or what is no run. It may be called without the weights
+        that it began with where it goes on from a checkpoint.
+        """
+        if not is_local(self.root):
+            raise TrainingError(f"{self.root}: lies elsewhere; expected a folder of this machine for a run")
+        is_new = not (self.root / DESCRIPTION).exists()
+        if is_new and self.root.exists() and any(self.root.iterdir()):
             raise TrainingError(f"{self.root}: is not empty and no run; expected a folder that is not there")
         self.root.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+        self._take()
+        if not is_new and ((self.root / STEPS).exists() or checkpoints.latest(self.checkpoints)):
+            self._require_same(description)
+            return
+        write_text(self.root / DESCRIPTION, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+
+    def _take(self) -> None:
+        """Be the only process that trains here; the lock of one that dies is gone with it."""
+        self._lock = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(f"{self.root}: another process trains here; expected to be alone") from error
+
+    def _require_same(self, description: Mapping[str, Any]) -> None:
+        path = self.root / DESCRIPTION
+        try:
+            before = {key: _compared(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
+        except (ValueError, AttributeError) as error:
+            raise TrainingError(f"{path}: cannot be read ({error}); expected what a run wrote there") from error
+        now = {key: _compared(value) for key, value in json.loads(json.dumps(description)).items()}
+        if now.get("weights") is None and checkpoints.latest(self.checkpoints) is not None:
+            before.pop("weights", None)
+        for key, other in SAME.items():
+            if before.get(key) != now.get(key):
+                raise TrainingError(f"{self.root}: holds a run with {other}; expected the same, or another folder")
 
     # --------------------------------------------------------------------------------------------- what happens
 
     def note_step(
         self,
-        epoch: int,
-        step: int,
+        at: "Progress",
         num_steps: int,
         parts: Mapping[str, float],
         *,
@@ -76,31 +111,46 @@ class RunFolder:
         rate: float,
         left_s: float,
     ) -> None:
-        """One step: a row, and a line every ten seconds."""
-        row = {"epoch": epoch, "step": step, **parts, "lr": lr, "utterances_per_s": round(rate, 1)}
-        _append(self.root / STEPS, row)
-        self._tell_tensorboard((epoch - 1) * num_steps + step, {**parts, "lr": lr, "utterances_per_s": rate})
+        """One step, of so many of its epoch: a row, and a line every ten seconds."""
+        epoch, step = at.epoch, at.step
+        row = {"epoch": epoch, "step": step, **parts, "lr": lr, "utterances_per_s": float(f"{rate:.4g}")}
+        self._append(self.root / STEPS, row)
+        self._tell_tensorboard(at.num_steps, {**parts, "lr": lr, "utterances_per_s": rate})
         now = time.monotonic()
         if now - self._said >= SECONDS_BETWEEN_LINES or step == num_steps:
             self._said = now
             told = ", ".join(f"{name} {value:.4f}" for name, value in parts.items())
             log.info(
-                f"train: epoch {epoch}, step {step} of {num_steps}: {told}; lr {lr:.2g}, {rate:.0f} utterances/s, "
+                f"train: epoch {epoch}, step {step} of {num_steps}: {told}; lr {lr:.2g}, {_shown(rate)} utterances/s, "
                 f"{duration(left_s)} left"
             )
 
     def note_validation(self, epoch: int, found: "Validated", *, is_best: bool, num_steps: int) -> None:
         """One validation: a row and a line."""
         counts = {"num_target": found.num_target, "num_nontarget": found.num_nontarget}
-        _append(self.root / VALIDATIONS, {"epoch": epoch, "eer": found.eer, **counts, "is_best": is_best})
+        self._append(self.root / VALIDATIONS, {"epoch": epoch, "eer": found.eer, **counts, "is_best": is_best})
         self._tell_tensorboard(num_steps, {"eer": found.eer})
         best = ", the best yet" if is_best else ""
         log.info(f"train: epoch {epoch}: EER {100 * found.eer:.2f} % of the validation{best}")
 
     def forget_after(self, epoch: int, step: int) -> None:
-        """Rows of steps that are not in the checkpoint that training goes on from."""
+        """Rows of steps that are not in the checkpoint that training goes on from; of all, where both are 0."""
         _keep(self.root / STEPS, lambda row: (int(row["epoch"]), int(row["step"])) <= (epoch, step))
         _keep(self.root / VALIDATIONS, lambda row: int(row["epoch"]) < epoch)
+
+    def _append(self, path: Path, row: Mapping[str, Any]) -> None:
+        """One row; what it has and those above have not becomes a column, empty for them."""
+        try:
+            if path not in self._columns:
+                self._columns[path] = _columns(path)
+            names = self._columns[path]
+            if new := [name for name in row if name not in names]:
+                self._columns[path] = names = names + new
+                _rewrite(path, names, _rows(path))
+            with path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, names, restval="").writerow(row)
+        except OSError as error:
+            raise TrainingError(f"{path}: cannot be written ({error.strerror}); expected room for a row") from error
 
     def _tell_tensorboard(self, step: int, values: Mapping[str, float]) -> None:
         if self._writer is None:
@@ -111,15 +161,20 @@ class RunFolder:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is still held."""
+        """Write what is still held, and let others train here."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
     def keep_best_and(self, last: Path, *, is_best: bool) -> None:
         """Of all checkpoints only the last and the best."""
+        if self._writer is not None:
+            self._writer.flush()  # else what came before a checkpoint would never be told
         if is_best:
             write_text(self.root / BEST, json.dumps({"checkpoint": last.name}) + "\n")
         checkpoints.keep_only(self.checkpoints, {last, *filter(None, [self.best()])})
@@ -135,34 +190,51 @@ class RunFolder:
 
 def duration(seconds: float) -> str:
     """`2 h 5 min`, `3 min`, `20 s`."""
-    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    hours, minutes = divmod(int(seconds + 30) // 60, 60)  # to the nearest minute
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    is_new = not path.exists()
-    try:
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be written ({error.strerror}); expected room for a row") from error
+def _shown(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def _compared(told: Any) -> Any:
+    """Of what is heard, not the words for it: a manifest may be named by another path."""
+    return {key: value for key, value in told.items() if key != "of"} if isinstance(told, dict) else told
+
+
+def _columns(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """All whole rows: a last one without its end is half of what a run wrote when it died."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    return list(csv.DictReader(lines))
 
 
 def _keep(path: Path, is_kept: Callable[[dict[str, str]], bool]) -> None:
-    """Only those rows; also a last one that was not written to its end is dropped."""
+    """Only those rows. Raises TrainingError for a table that no run wrote."""
     if not path.exists():
         return
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = [row for row in reader if None not in row.values() and is_kept(row)]
-        names = list(reader.fieldnames or [])
+    try:
+        _rewrite(path, _columns(path), [row for row in _rows(path) if is_kept(row)])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: {error}; expected a table of this run, as it was written") from error
+
+
+def _rewrite(path: Path, names: list[str], rows: Iterable[Mapping[str, Any]]) -> None:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names)
+    writer = csv.DictWriter(text, names, restval="")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -12,6 +12,8 @@ Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
 class System(nn.Module):
     """Features, network and loss of one paper, all on one device."""
 
+    network: nn.Module  # from features to vectors
+
     @abstractmethod
     def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
         """Of crops at 16 kHz, all of one length, and the codes of who speaks them: `loss`, and its parts by name."""
@@ -24,7 +26,7 @@ class System(nn.Module):
         """Called before the batches of an epoch are planned, and not again where a run goes on within it."""
 
     def similar(self, people: Integers, num: int) -> Integers:
-        """(S, num): for each of these people the others whom the system takes him for, the most similar first.
+        """(S, num): for each of these people the others of them whom the system takes him for, the most alike first.
 
         By what it was when the epoch began, which a checkpoint holds: the batches of an epoch are planned once more
         where a run goes on within it. Raises NotImplementedError for a system that knows no such people.

@@ -1,6 +1,6 @@
 """How well a system tells people apart whom it was not trained on: the EER of cosines on a list of trials."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from models.extractors.batches import of_like_length
 from models.training.engine import Validated
 from models.training.system import System
 
-BATCH_S = 120.0  # of audio, padded, on a GPU; a processor hears one utterance at a time
+BATCH_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class Validation:
     trials: pa.Table
     reader: Reader
     longest_s: float  # that is heard of an utterance
+    batch_s: float | None = None  # of audio, padded; else BATCH_S on a GPU, and on a processor an utterance at a time
 
     def __call__(self, system: System) -> Validated:
         """Raises TrainingError where the system gives a vector that is not finite."""
@@ -43,7 +44,7 @@ class Validation:
         was_training = system.training
         system.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.compiler.set_stance("force_eager"):  # lengths differ
                 heard = [(rows, vectors) for rows, vectors in self._heard(system)]
         finally:
             system.train(was_training)
@@ -57,13 +58,36 @@ class Validation:
         return vectors
 
     def _heard(self, system: System) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Rows and their vectors, batch by batch; one that does not fit into memory in halves."""
         device = next(system.parameters()).device
         lengths = np.minimum(self.reader.num_samples, round(self.longest_s * RATE_HZ)).tolist()
-        at_once = round(BATCH_S * RATE_HZ) if device.type == "cuda" else 0
-        for rows in of_like_length(lengths, at_once):
-            num_samples = torch.tensor([lengths[row] for row in rows])
-            wave_BN = np.zeros((len(rows), int(num_samples.max())), np.float32)
-            for row, wave_N in zip(rows, wave_BN, strict=True):
-                self.reader.read_into(row, 0, wave_N[: lengths[row]])
-            samples = None if len(set(num_samples.tolist())) == 1 else num_samples.to(device)
-            yield rows, system.embed(torch.from_numpy(wave_BN).to(device), samples).float().cpu().numpy()
+        batch_s = (BATCH_S if device.type == "cuda" else 0.0) if self.batch_s is None else self.batch_s
+        waiting = of_like_length(lengths, round(batch_s * RATE_HZ))[::-1]
+        while waiting:
+            rows = waiting.pop()
+            vectors = self._of_batch(system, rows, [lengths[row] for row in rows], device)
+            if vectors is not None:
+                yield rows, vectors
+                continue
+            if len(rows) == 1:
+                raise TrainingError(
+                    f"{self.reader.speech.utterance_ids[rows[0]]}: {lengths[rows[0]] / RATE_HZ:.1f} s do not fit into "
+                    f"the memory of {device} beside training; expected a shorter `validate_s`"
+                )
+            waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+
+    def _of_batch(
+        self, system: System, rows: Sequence[int], lengths: Sequence[int], device: torch.device
+    ) -> NDArray[np.float32] | None:
+        """(B, D); None where memory does not do. The error would hold the tensors of the try."""
+        wave_BN = np.zeros((len(rows), max(lengths)), np.float32)
+        for row, length, wave_N in zip(rows, lengths, wave_BN, strict=True):
+            self.reader.read_into(row, 0, wave_N[:length])
+        try:
+            samples_B = None if len(set(lengths)) == 1 else torch.tensor(lengths).to(device)
+            vectors: NDArray[np.float32] = (
+                system.embed(torch.from_numpy(wave_BN).to(device), samples_B).float().cpu().numpy()
+            )
+        except torch.OutOfMemoryError:
+            return None
+        return vectors

@@ -1,4 +1,4 @@
-"""Real speech as GE2E hears it, heard once for all tests of a process."""
+"""Real speech as GE2E hears it, heard once for all tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,23 +20,25 @@ class Heard:
     session: list[str | None]
 
 
-def heard(files: list[Path], speaker: list[str], session: list[str | None]) -> Heard:
+def vectors_of(files: list[Path], folder: Path) -> None:
     from models.extractors import extractor
 
     encoder = extractor(Ge2e())
     rows = [encoder.embed([audio.decode(file, sample_rate_hz=encoder.sample_rate_hz)])[0] for file in files]
-    return Heard(unit(np.float32(rows)), speaker, session)
+    np.save(folder / "vectors.npy", unit(np.float32(rows)))
 
 
 @pytest.fixture(scope="session")
-def librispeech(corpora: Path) -> Heard:
+def librispeech(corpora: Path, once) -> Heard:
     """13 readers, three of them in two chapters."""
     files = sorted((corpora / "LibriSpeech").glob("*/*/*/*.flac"))
-    return heard(files, [file.parts[-3] for file in files], [file.parts[-2] for file in files])
+    vectors = np.load(once("librispeech", lambda folder: vectors_of(files, folder)) / "vectors.npy")
+    return Heard(vectors, [file.parts[-3] for file in files], [file.parts[-2] for file in files])
 
 
 @pytest.fixture(scope="session")
-def emodb(corpora: Path) -> Heard:
+def emodb(corpora: Path, once) -> Heard:
     """Ten actors in seven feelings."""
     files = sorted((corpora / "emodb/wav").glob("*.wav"))
-    return heard(files, [file.name[:2] for file in files], [None] * len(files))
+    vectors = np.load(once("emodb", lambda folder: vectors_of(files, folder)) / "vectors.npy")
+    return Heard(vectors, [file.name[:2] for file in files], [None] * len(files))

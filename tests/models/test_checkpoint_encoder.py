@@ -13,12 +13,14 @@ from curate import audio
 from curate.errors import ExtractorError
 from curate.hearing import Checkpoint
 from models import checkpoint
+from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
 from models.checkpoint import FEATURES
 from models.common import onednn
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.resnet import ResNet, ResNetSettings
 from models.extractors.batches import of_like_length
 from models.extractors.checkpoint import CheckpointEncoder
+from models.multi_similarity.model import MfccResNet, MfccResNetSettings, XVector, XVectorSettings
 from tests.models.made import cosines, noise
 
 FILES = (
@@ -33,6 +35,11 @@ MADE = {
         Ecapa, EcapaSettings(channels=64, pooled_channels=96, attention_channels=16, se_channels=16), "speechbrain",
     ),
     "resnet-of-kaldi": (ResNet, ResNetSettings(num_bands=40, channels=8, blocks=(1, 1, 1, 1), dimension=64), "kaldi"),
+    "half-resnet-of-log-mel": (
+        HalfResNet, HalfResNetSettings(num_bands=40, channels=8, blocks=(1, 1, 1, 1), dimension=64), "log-mel",
+    ),
+    "resnet-of-mfcc": (MfccResNet, MfccResNetSettings(channels=8, blocks=(1, 1, 1, 1), dimension=64), "mfcc"),
+    "x-vector-of-mfcc": (XVector, XVectorSettings(channels=32, pooled_channels=48, dimension=64), "mfcc"),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("which", sorted(MADE))
 
@@ -90,13 +97,24 @@ def test_vectors_are_the_same_in_any_order_in_batches_and_in_threads(which, fold
 @EACH
 def test_a_waveform_too_short_is_repeated(which, folders):
     found = encoder(folders[which])
-    for num_samples in (1, 7, 399):
+    for num_samples in (1, 7, found._min_samples - 1):
         waveform = noise(num_samples, num_samples)
         vector = found.embed([waveform])
         assert np.isfinite(vector).all()
         np.testing.assert_array_equal(vector, found.embed([np.resize(waveform, found._min_samples)]))
     together = in_batches(encoder(folders[which]), folders[which]).embed([noise(1, 1), noise(2, 5000)])
     assert cosines(together, found.embed([noise(1, 1), noise(2, 5000)])).min() >= 0.99999
+
+
+@EACH
+def test_silence_has_a_vector_alone_and_beside_speech(which, folders):
+    found = encoder(folders[which])
+    half = np.concatenate([noise(0, 8_000), np.zeros(8_000, np.float32)])
+    waveforms = [np.zeros(1, np.float32), np.zeros(3_000, np.float32), half, np.full(16_000, 0.5, np.float32)]
+    alone = np.concatenate([found.embed([waveform]) for waveform in waveforms])
+    assert np.isfinite(alone).all()
+    together = in_batches(encoder(folders[which]), folders[which]).embed([*waveforms, noise(1, 20_000)])
+    assert cosines(together[:-1], alone).min() >= 0.99999
 
 
 @EACH
@@ -113,11 +131,11 @@ def test_its_fingerprint_follows_weights_and_the_precision_that_it_computes_in(f
     if not onednn.has_bfloat16():
         assert without == encoder(folders["resnet-of-kaldi"]).fingerprint  # the same vectors are not computed twice
     monkeypatch.setattr(onednn, "fastest", lambda dtype: dtype)  # as on a processor that has it
-    one, other = (encoder(folder).fingerprint for folder in folders.values())
+    usual = {name: encoder(folder).fingerprint for name, folder in folders.items()}
     lowered = encoder(folders["resnet-of-kaldi"], precision="bfloat16").fingerprint
-    assert len({one, other, lowered}) == 3
-    assert all(found.startswith("checkpoint-") for found in (one, other, lowered))
-    assert encoder(folders["resnet-of-kaldi"]).fingerprint == other
+    assert len({*usual.values(), lowered}) == len(MADE) + 1
+    assert all(found.startswith("checkpoint-") for found in (*usual.values(), lowered))
+    assert encoder(folders["resnet-of-kaldi"]).fingerprint == usual["resnet-of-kaldi"]
 
 
 @EACH

@@ -1,0 +1,209 @@
+"""How ECAPA-TDNN is fine-tuned with hard prototype mining: the reference rows of VietSV's table 3 (Vi et al. 2022).
+
+They are VietSV's "self-implemented version" of Thienpondt, Desplanques and Demuynck 2020 (arXiv:2007.07689), from the
+ECAPA weights "available on Hugging Face", which are SpeechBrain's. From each source is taken:
+
+- VietSV, section 5.1.3, which speaks of all its models: batches of 200, a random 2 s of each speaker, 2,000 epochs, a
+  rate of 0.005 that loses a quarter every 50 of them; table 3: Adam, or SGD.
+- Thienpondt et al.: whom a batch holds, by the prototypes of AAM-softmax.
+- SpeechBrain's spkrec-ecapa-voxceleb: features, network (C = 1024, embedding of 192), margin 0.2 and scale 30.
+
+Neither paper at hand says how many similar people come with one who is drawn: 7 here, 8 with him. No momentum and no
+weight decay is named, none is taken, as in `models.angular_prototypical`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from curate.corpora.described import STRICT
+from curate.errors import ExtractorError, TrainingError
+from models import checkpoint
+from models.common.augment import SpecAugment, SpecAugmentSettings
+from models.common.classification import AdditiveAngularMargin, hard_speakers
+from models.common.ecapa import Ecapa, EcapaSettings, ecapa_from_speechbrain
+from models.common.features import SpeechBrainFbank
+from models.data.speech import Integers
+from models.extractors.speechbrain_ecapa import DEFAULT_DILATIONS, own_ecapa
+from models.extractors.speechbrain_modules import EXAMPLE, HYPERPARAMS, described, tensors
+from models.training.recipe import Batches, Optimizer, Recipe
+from models.training.schedules import Step
+from models.training.system import Parts, System
+
+FEATURES: checkpoint.Features = "speechbrain"
+WEIGHTS = "embedding_model.ckpt"  # SpeechBrain's name for the network's
+NUM_SIMILAR = 7
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Settings:
+    """What a recipe says of the system."""
+
+    network: EcapaSettings = EcapaSettings()
+    margin_rad: float = Field(default=0.2, ge=0)
+    scale: float = Field(default=30.0, gt=0)
+
+
+@final
+class HardPrototypeSystem(System):
+    """SpeechBrain's filter banks, ECAPA-TDNN and AAM-softmax, whose prototypes say who is like whom."""
+
+    network: Ecapa
+    prototypes_at_start: Tensor  # (P, D), of the epoch: a run that goes on within it plans the same batches by them
+
+    def __init__(self, settings: Settings, *, num_people: int, spec_augment: SpecAugmentSettings) -> None:
+        super().__init__()
+        self.features = SpeechBrainFbank(settings.network.num_bands)
+        self.masks = SpecAugment(spec_augment)
+        self.network = Ecapa(settings.network)
+        self.loss = AdditiveAngularMargin(
+            settings.network.dimension, num_people, margin_rad=settings.margin_rad, scale=settings.scale
+        )
+        self.register_buffer("prototypes_at_start", self.loss.prototypes.detach().clone())
+
+    def begin_epoch(self) -> None:
+        """Note the prototypes, by which the batches of the epoch are planned."""
+        self.prototypes_at_start.copy_(self.loss.prototypes.detach())
+
+    def similar(self, people: Integers, num: int) -> Integers:
+        """(S, num): for each of these people those of the others among them whose prototypes are the most similar.
+
+        Among them, as not every prototype is of somebody who may come into a batch: a voice at another speed may have
+        one of its own. Raises TrainingError where they are too few.
+        """
+        among = np.unique(people)
+        if num >= len(among):
+            raise TrainingError(
+                f"batches.hard {num}: similar people of {len(among)}; expected {len(among) - 1} at most, all the others"
+            )
+        prototypes_PD = self.prototypes_at_start[torch.from_numpy(among).to(self.prototypes_at_start.device)]
+        places = hard_speakers(prototypes_PD.cpu().numpy(), np.searchsorted(among, people), num_alike=num + 1)
+        others: Integers = among[places[:, 1:]]  # the first is the person
+        return others
+
+    def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
+        """AAM-softmax over all people; features are in float32 under autocast too."""
+        with torch.autocast(wave_BN.device.type, enabled=False):
+            feats_BTM, _ = self.features(wave_BN.float())
+        return {"loss": self.loss(self.network(self.masks(feats_BTM)), person_B)}
+
+    def embed(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
+        """(B, D)."""
+        least = self.features.min_samples(self.network.settings.min_frames)
+        vector_BD: Tensor = self.network(*self.features(*long_enough(wave_BN, samples_B, least)))
+        return vector_BD
+
+
+def long_enough(wave_BN: Tensor, samples_B: Tensor | None, least: int) -> tuple[Tensor, Tensor | None]:
+    """Waveforms that have fewer valid samples are repeated up to so many; zeros follow them."""
+    length_B = torch.full((len(wave_BN),), wave_BN.shape[1], device=wave_BN.device) if samples_B is None else samples_B
+    if int(length_B.min()) >= least:
+        return wave_BN, samples_B
+    place_N = torch.arange(max(least, wave_BN.shape[1]), device=wave_BN.device)
+    longer_B = length_B.clamp(min=least)
+    return wave_BN.gather(1, place_N % length_B[:, None]) * (place_N < longer_B[:, None]), longer_B
+
+
+def made(settings: Mapping[str, Any], *, num_people: int, spec_augment: SpecAugmentSettings) -> HardPrototypeSystem:
+    """See `Settings`. Raises ValueError."""
+    try:
+        told = TypeAdapter(Settings).validate_json(TypeAdapter(Any).dump_json(settings))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return HardPrototypeSystem(told, num_people=num_people, spec_augment=spec_augment)
+
+
+# ------------------------------------------------------------------------------------------------ weights to begin with
+
+
+def begin_with(system: System, place: Path) -> list[str]:
+    """Weights of ours (a folder), or SpeechBrain's: a folder as it is published, or its `embedding_model.ckpt`.
+
+    The softmax layer begins anew. Raises ExtractorError for weights of other sizes, or of a network on other features.
+    """
+    assert isinstance(system, HardPrototypeSystem)  # noqa: S101  # `made` made it
+    network, left = _network_at(place, system.network.settings.dilations)
+    if network.settings != system.network.settings:
+        raise ExtractorError(f"{place}: {network.settings}; expected {system.network.settings}")
+    state = network.state_dict()
+    system.network.load_state_dict(state)
+    return [
+        f"{place}: {len(state)} tensors of the network matched, all; left: {', '.join(left) or 'none'}; the softmax "
+        "layer begins anew"
+    ]
+
+
+def _network_at(place: Path, dilations: tuple[int, ...]) -> tuple[Ecapa, list[str]]:
+    """The network, and what else of the place is not loaded."""
+    if (place / checkpoint.DESCRIPTION).is_file():
+        loaded = checkpoint.load(place)
+        if not isinstance(loaded.network, Ecapa) or loaded.description.features != FEATURES:
+            found = f"{loaded.description.architecture} on {loaded.description.features} features"
+            raise ExtractorError(f"{place}: {found}; expected ecapa on {FEATURES} features")
+        return loaded.network, []
+    if (place / HYPERPARAMS).is_file():
+        return _published(place)
+    if place.is_file():
+        return _ecapa_of(place, dilations), []  # which weights alone do not tell
+    raise ExtractorError(
+        f"{place}: holds no weights; expected a folder with {checkpoint.DESCRIPTION} (ours) or {HYPERPARAMS} "
+        f"(SpeechBrain's), or a file such as {WEIGHTS}"
+    )
+
+
+def _published(folder: Path) -> tuple[Ecapa, list[str]]:
+    """SpeechBrain's, where its settings are those that our features and network have."""
+    description = described(str(folder))
+    file = description.weights_of("embedding_model")
+    if file is None:
+        raise ExtractorError(f"{folder}: no file has the weights of embedding_model alone; expected {WEIGHTS}")
+    dilations = description.roles["embedding_model"].kwargs.get("dilations", DEFAULT_DILATIONS)
+    network = _ecapa_of(file, tuple(dilations))
+    if own_ecapa(description, torch.device("cpu"), "float32") is None:
+        raise ExtractorError(f"{folder}: {HYPERPARAMS} has settings that ours has not; expected those of {EXAMPLE}")
+    return network, sorted(other.name for other in folder.glob("*.ckpt") if other.name != file.name)
+
+
+def _ecapa_of(file: Path, dilations: tuple[int, ...]) -> Ecapa:
+    state = tensors(file)
+    for key, value in state.items():
+        if not (isinstance(key, str) and "." in key and isinstance(value, Tensor)):
+            raise ExtractorError(f"{file}: {key} is no tensor of SpeechBrain's ECAPA_TDNN; expected {WEIGHTS}")
+    try:
+        return ecapa_from_speechbrain(state, dilations=dilations)
+    except ExtractorError as error:
+        raise ExtractorError(f"{file}: {error}") from error
+
+
+def save_encoder(folder: Path, system: System) -> None:
+    """Its network."""
+    assert isinstance(system, HardPrototypeSystem)  # noqa: S101  # `made` made it
+    checkpoint.save(folder, system.network, features=FEATURES)
+
+
+def _recipe(name: str, source: str, optimizer: Optimizer) -> Recipe:
+    return Recipe(
+        name=f"vietsv-ecapa-hpm-{name}",
+        system="hard_prototypes",
+        settings={"margin_rad": 0.2, "scale": 30.0, "network": {}},
+        source=f"{source} (Vi et al. 2022, table 3)",
+        begins_with=f"SpeechBrain's weights, {EXAMPLE}",
+        batches=Batches(speakers=200, utterances_each=1, crop_s=(2.0, 2.0), hard=NUM_SIMILAR),
+        optimizer=optimizer,
+        schedule=Step(rate=0.005, factor=0.75, num_epochs=50),
+        epochs=2000,
+        validate_every=20,
+    )
+
+
+RECIPES = (
+    _recipe("adam", "ECAPA, fine-tuned, hard prototype mining, Adam: 4.017 % EER on VietSV", Optimizer(kind="adam")),
+    _recipe("sgd", "ECAPA, fine-tuned, hard prototype mining, SGD: 4.299 % EER on VietSV", Optimizer(kind="sgd")),
+)

@@ -1,0 +1,26 @@
+"""A run that is killed in the middle; see `test_run`. Called with the folder of the tones, and that of the run."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from models.training.engine import Training
+from tests.models.training.test_run import begun
+
+NUM_STEPS = 4
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    learn, done = Training._learn, []
+
+    def learn_or_die(self, *args, **kwargs):
+        if len(done) == NUM_STEPS:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done.append(None)
+        return learn(self, *args, **kwargs)
+
+    Training._learn = learn_or_die
+    begun(Path(sys.argv[1]), Path(sys.argv[2]))

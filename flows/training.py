@@ -123,10 +123,11 @@ def in_words(found: Trained, folder: Path) -> str:
 def without_held_out(
     speech: Speech, rows: pa.Table, num: int | None, *, benchmark: str, seed: int
 ) -> tuple[Speech, HeldOut | None]:
-    """The speech of those who are trained on, and of `num` people who are not, with all pairs of theirs as trials.
+    """The speech of those who are trained on, and of `num` people who are not, with pairs of theirs as trials.
 
-    By default one person of twenty, at least four; none where `num` is 0. Trials are of two recordings, and of two
-    sessions where these are known. Raises TrainingError where so many cannot be held out.
+    By default one person of twenty, 4 to 200; none where `num` is 0. Trials are all pairs, or 20,000 of each kind;
+    those of one person are of two sessions where these are known, else of two recordings, else any two. Raises
+    TrainingError where so many cannot be held out.
     """
     if num == 0:
         return speech, None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
@@ -25,7 +24,7 @@ from models.common.augment import SpecAugment, SpecAugmentSettings
 from models.common.log_mel import LogMel
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
-from models.training.system import Parts, System
+from models.training.system import Parts, System, checked, long_enough
 
 MARGINS = (0.1, 0.2, 0.3, 0.4, 0.5)
 FEATURES: checkpoint.Features = "log-mel"
@@ -70,26 +69,15 @@ class AngularPrototypicalSystem(System):
     def embed(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
         """(B, D)."""
         least = self.features.min_samples(self.network.settings.min_frames)
-        vector_BD: Tensor = self.network(*self.features(at_least(wave_BN, least), samples_B))
+        vector_BD: Tensor = self.network(*self.features(*long_enough(wave_BN, samples_B, least)))
         return vector_BD
-
-
-def at_least(wave_BN: Tensor, num_samples: int) -> Tensor:
-    """Waveforms that are too short for a network are repeated."""
-    times = -(-num_samples // wave_BN.shape[1])
-    return wave_BN if times <= 1 else wave_BN.repeat(1, times)[:, :num_samples]
 
 
 def made(
     settings: Mapping[str, Any], *, num_people: int, spec_augment: SpecAugmentSettings
 ) -> AngularPrototypicalSystem:
     """See `Settings`. Raises ValueError; how many people there are does not matter to it."""
-    try:
-        told = TypeAdapter(Settings).validate_json(TypeAdapter(Any).dump_json(settings))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    return AngularPrototypicalSystem(told, spec_augment=spec_augment)
+    return AngularPrototypicalSystem(checked(Settings, settings), spec_augment=spec_augment)
 
 
 def begin_with(system: System, place: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
@@ -34,7 +34,7 @@ from models.extractors.speechbrain_ecapa import DEFAULT_DILATIONS, own_ecapa
 from models.extractors.speechbrain_modules import EXAMPLE, HYPERPARAMS, described, tensors
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
-from models.training.system import Parts, System
+from models.training.system import Parts, System, checked, long_enough
 
 FEATURES: checkpoint.Features = "speechbrain"
 WEIGHTS = "embedding_model.ckpt"  # SpeechBrain's name for the network's
@@ -100,24 +100,9 @@ class HardPrototypeSystem(System):
         return vector_BD
 
 
-def long_enough(wave_BN: Tensor, samples_B: Tensor | None, least: int) -> tuple[Tensor, Tensor | None]:
-    """Waveforms that have fewer valid samples are repeated up to so many; zeros follow them."""
-    length_B = torch.full((len(wave_BN),), wave_BN.shape[1], device=wave_BN.device) if samples_B is None else samples_B
-    if int(length_B.min()) >= least:
-        return wave_BN, samples_B
-    place_N = torch.arange(max(least, wave_BN.shape[1]), device=wave_BN.device)
-    longer_B = length_B.clamp(min=least)
-    return wave_BN.gather(1, place_N % length_B[:, None]) * (place_N < longer_B[:, None]), longer_B
-
-
 def made(settings: Mapping[str, Any], *, num_people: int, spec_augment: SpecAugmentSettings) -> HardPrototypeSystem:
     """See `Settings`. Raises ValueError."""
-    try:
-        told = TypeAdapter(Settings).validate_json(TypeAdapter(Any).dump_json(settings))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    return HardPrototypeSystem(told, num_people=num_people, spec_augment=spec_augment)
+    return HardPrototypeSystem(checked(Settings, settings), num_people=num_people, spec_augment=spec_augment)
 
 
 # ------------------------------------------------------------------------------------------------ weights to begin with

@@ -28,6 +28,7 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.common.classification import SpeakerSoftmax
 from models.common.pooling import statistics
 from models.common.resnet import silent_after
 
@@ -193,20 +194,20 @@ class XVector(nn.Module):
 
 @final
 class SpeakerHead(nn.Module):
-    """What tells the speakers of training apart: the second 512 layer, and the layer before the softmax."""
+    """What tells the speakers of training apart: the second 512 layer, and the softmax layer with its loss (eq. 6)."""
 
     def __init__(self, dimension: int, num_speakers: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm1d(dimension, NORM_FLOOR, NORM_MOMENTUM)
         self.hidden = nn.Linear(dimension, dimension)
         self.norm2 = nn.BatchNorm1d(dimension, NORM_FLOOR, NORM_MOMENTUM)
-        self.speakers = nn.Linear(dimension, num_speakers)
+        self.speakers = SpeakerSoftmax(dimension, num_speakers)
 
-    def forward(self, vector_BD: Tensor) -> Tensor:
-        """Logits (B, S) of embeddings as the networks give them."""
+    def forward(self, vector_BD: Tensor, person_B: Tensor) -> Tensor:
+        """The cross-entropy, a scalar, of embeddings as the networks give them."""
         hidden_BD = self.hidden(self.norm1(F.relu(vector_BD)))
-        logits_BS: Tensor = self.speakers(self.norm2(F.relu(hidden_BD)))
-        return logits_BS
+        loss: Tensor = self.speakers(self.norm2(F.relu(hidden_BD)), person_B)
+        return loss
 
 
 def _stage(in_channels: int, channels: int, num_blocks: int) -> nn.Sequential:

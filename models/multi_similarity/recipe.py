@@ -4,16 +4,18 @@ Section 4.1.3: 32 speakers x 4 utterances of 2 to 4 s, one length a batch; Adam 
 how much weight decay ("L2 weight decay described in [19]") and which augmentation table 2 has are not told: 20 epochs,
 1e-4, and of each speaker as many draws an epoch as `passes`; for table 2, `--set augmentation.noise_folder=...` and the
 rest name a user's own noises and rooms, without which its rows are those of table 3.
+
+Frames that are no speech are dropped within a crop, and the moving mean is the crop's: Kaldi drops them before it cuts,
+so that its 2 to 4 s are all speech.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, final
+from typing import Any, Literal, final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
-from torch.nn import functional as F
 
 from curate.corpora.described import STRICT
 from curate.errors import ExtractorError
@@ -24,10 +26,9 @@ from models.multi_similarity.loss import MultiSimilarity, multi_task
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, SpeakerHead, XVector, XVectorSettings
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Exponential
-from models.training.system import Parts, System
+from models.training.system import Parts, System, checked
 
 FEATURES: checkpoint.Features = "mfcc"
-T = TypeVar("T")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -54,9 +55,9 @@ class MultiSimilaritySystem(System):
         super().__init__()
         network: MfccResNet | XVector
         if settings.network == "resnet":
-            network = MfccResNet(_checked(MfccResNetSettings, settings.sizes, "sizes"))
+            network = MfccResNet(checked(MfccResNetSettings, settings.sizes, "sizes"))
         else:
-            network = XVector(_checked(XVectorSettings, settings.sizes, "sizes"))
+            network = XVector(checked(XVectorSettings, settings.sizes, "sizes"))
         self.settings = settings
         self.features = Mfcc(network.settings.num_bands)
         self.masks = SpecAugment(spec_augment)
@@ -75,7 +76,7 @@ class MultiSimilaritySystem(System):
         feats_BTM, length_B = self.features(wave_BN)
         feats_BTM = repeated(feats_BTM, length_B, feats_BTM.shape[1])
         vector_BD = self.network(self.masks(feats_BTM))
-        cross_entropy = F.cross_entropy(self.head(vector_BD).float(), person_B)
+        cross_entropy = self.head(vector_BD, person_B)
         metric = self.metric(vector_BD, person_B)
         loss = multi_task(metric, cross_entropy, eta=self.settings.eta)
         return {"loss": loss, "cross_entropy": cross_entropy, "multi_similarity": metric}
@@ -93,16 +94,7 @@ class MultiSimilaritySystem(System):
 
 def made(settings: Mapping[str, Any], *, num_people: int, spec_augment: SpecAugmentSettings) -> MultiSimilaritySystem:
     """See `Settings`. Raises ValueError."""
-    return MultiSimilaritySystem(_checked(Settings, settings), num_people=num_people, spec_augment=spec_augment)
-
-
-def _checked(kind: type[T], told: Mapping[str, Any], *within: str) -> T:
-    """What is told, as JSON has it: a list is good for a tuple."""
-    try:
-        return TypeAdapter(kind).validate_json(TypeAdapter(Any).dump_json(told))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, (*within, *first['loc'])))}: {first['msg']}") from error
+    return MultiSimilaritySystem(checked(Settings, settings), num_people=num_people, spec_augment=spec_augment)
 
 
 def begin_with(system: System, place: Path) -> list[str]:

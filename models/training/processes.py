@@ -6,12 +6,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
 from curate.errors import TrainingError
 from models.extractors.device import device_of
+
+# While the first writes a cache or validates, the others wait: torch's 10 (NCCL) or 30 minutes would end them. One that
+# dies, torchrun sees.
+PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,7 @@ def together(device: str) -> Iterator[Processes]:
         computes_on = torch.device("cuda", on_machine)
         torch.cuda.set_device(computes_on)
     if num > 1:
-        distributed.init_process_group("nccl" if computes_on.type == "cuda" else "gloo")
+        distributed.init_process_group("nccl" if computes_on.type == "cuda" else "gloo", timeout=PATIENCE)
     log, was_disabled = logging.getLogger("voxcurate"), logging.getLogger("voxcurate").disabled
     log.disabled = was_disabled or number > 0
     try:

@@ -24,6 +24,10 @@ class Optimizer:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of SGD
     weight_decay: Annotated[float, Field(ge=0)] = 0.0  # L2
 
+    def __post_init__(self) -> None:
+        if self.kind == "adam" and self.momentum:
+            raise ValueError(f"momentum {self.momentum} with adam, which has its own; expected 0, or sgd")
+
     def made(self, system: nn.Module) -> torch.optim.Optimizer:
         """Of all parameters that learn; the schedule gives the rate before each step."""
         parameters = [parameter for parameter in system.parameters() if parameter.requires_grad]
@@ -39,9 +43,15 @@ class Batches:
     speakers: int = Field(ge=2)
     utterances_each: int = Field(ge=1)
     crop_s: tuple[Seconds, Seconds]  # shortest and longest; drawn anew for each batch
-    passes: int = Field(default=1, ge=1)  # through all people, in an epoch
+    passes: int = Field(default=1, ge=1)  # through all people, in an epoch; with `hard` one
     hard: int = Field(default=0, ge=0)  # people whom the system takes for one who is drawn come with him, so many
     skip_short_speakers: bool = False  # leave out who has too few utterances; else an error names him
+
+    def __post_init__(self) -> None:
+        if self.hard and self.passes > 1:
+            raise ValueError(
+                f"passes {self.passes} with hard {self.hard}; expected 1: it is one pass through all people"
+            )
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -67,7 +77,7 @@ class Recipe:
     validate_s: Seconds = 4.0  # that are heard of an utterance; figures at the end hear 20 s
     checkpoint_every: int = Field(default=0, ge=0)  # steps; 0: where it is validated alone
     readers: int = Field(default=2, ge=1)  # threads that read crops
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**63)
 
     def plain(self) -> dict[str, Any]:
         """As JSON and TOML can hold it."""

@@ -18,9 +18,10 @@ from curate.audio import sha256_of
 from curate.catalog import read_parquet, write_parquet
 from curate.errors import TrainingError
 from curate.explain import counted
+from curate.runs import content_fingerprint
 from models.common.augment import Augmentation
 from models.data import pcm_cache
-from models.data.crops import FileReader, Reader
+from models.data.crops import RATE_HZ, FileReader, Reader
 from models.data.samplers import BalancedSampler, BatchShape, HardPrototypeSampler, Sampler
 from models.data.speech import Speech
 from models.training import checkpoints
@@ -28,13 +29,13 @@ from models.training.engine import Heard, Progress, Training
 from models.training.processes import Processes, together
 from models.training.recipe import Batches, Recipe
 from models.training.run_folder import RunFolder
+from models.training.schedules import Plateau
 from models.training.system import System
 from models.training.systems import module_of
 from models.training.validation import Validation
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
-RATE_HZ = 16_000
 LONGEST_S = 20.0  # of an utterance, at the end: GPUs have so much memory
 VERSIONS = ("voxcurate", "torch", "torchaudio", "numpy", "pyarrow")
 ENCODER, RESULTS = "encoder", "results.parquet"
@@ -84,6 +85,8 @@ def train(
         sampler = _sampler(recipe.batches, speech, system, recipe.seed)
         if not goes_on:
             _require_batches(sampler, recipe)
+        if held_out is None:
+            _require_no_validation(recipe)
         validate = None if held_out is None else _validation(held_out, recipe.validate_s)
         reader: Reader = FileReader(speech)
         if processes.is_first:  # now that the recipe is known to fit
@@ -158,7 +161,8 @@ def _description(
     validation = None
     if held_out is not None:
         where = {"benchmark": held_out.benchmark, "list": held_out.list_name, "trials": len(held_out.trials)}
-        validation = where | {"fingerprint": held_out.speech.fingerprint}
+        of_trials = content_fingerprint(held_out.trials.select(["enrol_id", "test_id", "is_target"]))
+        validation = where | {"fingerprint": held_out.speech.fingerprint, "of_trials": of_trials}
     return {
         "recipe": recipe.plain(),
         "speech": heard | {"fingerprint": speech.fingerprint},
@@ -210,6 +214,13 @@ def _require_batches(sampler: Sampler, recipe: Recipe) -> None:
         raise TrainingError(
             f"batches.hard {recipe.batches.hard}: {recipe.system} does not know whom it takes for whom; expected 0"
         ) from error
+
+
+def _require_no_validation(recipe: Recipe) -> None:
+    """Raises TrainingError where it waits for what validations gain."""
+    waits = {"patience": recipe.patience is not None, "schedule plateau": isinstance(recipe.schedule, Plateau)}
+    if what := ", ".join(name for name, does in waits.items() if does):
+        raise TrainingError(f"{recipe.name}: {what}: nobody is held out to validate on; expected people, or no {what}")
 
 
 def _system(recipe: Recipe, num_people: int, initial: Path | None) -> System:

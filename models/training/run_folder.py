@@ -1,10 +1,11 @@
 """What a run leaves behind.
 
     <run>/run.json          the recipe, what it is trained on, versions
-    <run>/steps.csv         a row a step: its losses, the learning rate, utterances a second
+    <run>/steps.csv         a row a step: its losses (the first process' share), the learning rate, utterances a second
     <run>/validations.csv   a row a validation
     <run>/tensorboard/      the same for TensorBoard
     <run>/checkpoints/      where it stands, and where it was best
+    <run>/cache/            the samples of its speech, where `--cache` asked for them (`models.data.pcm_cache`)
     <run>/best.json         which checkpoint that is
     <run>/encoder/          the best network, for `[embedding] extractor = "checkpoint"` of a pipeline file
     <run>/results.parquet   its figures on the trials of the validation, as `curate evaluate` has them
@@ -43,6 +44,7 @@ SAME = {  # of a run that is called again
     "speech": "other speech",
     "validation": "another validation",
     "weights": "other weights to begin with (--from)",
+    "processes": "another number of processes",
 }
 
 

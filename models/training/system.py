@@ -1,12 +1,17 @@
 """What the engine trains: a network with its loss, and what it hears of a waveform."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from models.data.speech import Integers
 
 Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
+T = TypeVar("T")
 
 
 class System(nn.Module):
@@ -36,3 +41,22 @@ class System(nn.Module):
     def forward(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
         """As `losses`: what shares gradients among processes calls this."""
         return self.losses(wave_BN, person_B)
+
+
+def checked(kind: type[T], told: Mapping[str, Any], *within: str) -> T:
+    """Settings as JSON has them: a list is good for a tuple. Raises ValueError, which names the key and where it is."""
+    try:
+        return TypeAdapter(kind).validate_json(TypeAdapter(Any).dump_json(told))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, (*within, *first['loc'])))}: {first['msg']}") from error
+
+
+def long_enough(wave_BN: Tensor, samples_B: Tensor | None, least: int) -> tuple[Tensor, Tensor | None]:
+    """Waveforms that have fewer valid samples are repeated up to so many; zeros follow them."""
+    length_B = torch.full((len(wave_BN),), wave_BN.shape[1], device=wave_BN.device) if samples_B is None else samples_B
+    if int(length_B.min()) >= least:
+        return wave_BN, samples_B
+    place_N = torch.arange(max(least, wave_BN.shape[1]), device=wave_BN.device)
+    longer_B = length_B.clamp(min=least)
+    return wave_BN.gather(1, place_N % length_B[:, None]) * (place_N < longer_B[:, None]), longer_B

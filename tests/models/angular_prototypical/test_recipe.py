@@ -218,6 +218,16 @@ def test_a_short_waveform_is_repeated_and_a_silent_one_has_a_vector():
         assert torch.isfinite(found.embed(torch.zeros(2, 16_000))).all()
 
 
+def test_a_short_waveform_has_the_same_vector_beside_a_long_one():
+    found = system().eval()
+    short, long = torch.from_numpy(noise(1, 700)), torch.from_numpy(noise(2, 16_000))
+    both = torch.zeros(2, 16_000)
+    both[0, :700], both[1] = short, long
+    with torch.inference_mode():
+        expected = torch.cat([found.embed(short[None]), found.embed(long[None])])
+        torch.testing.assert_close(found.embed(both, torch.tensor([700, 16_000])), expected, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", sorted(golden("angular_prototypical")))
 def test_the_first_steps_are_those_that_were_kept(name, tmp_path):
     found, kept = first_steps(recipes()[name], tmp_path / "run"), golden("angular_prototypical")[name]

@@ -32,6 +32,7 @@ from models.training import checkpoints, engine
 from models.training import run as runs
 from models.training.run import HeldOut, train
 from models.training.run_folder import RunFolder
+from models.training.schedules import Plateau
 from models.training.systems import module_of
 from tests.models.training.runs_made import recipe
 from tests.models.training.tones_made import manifest_of, tones
@@ -295,6 +296,12 @@ WRONG = [
         r"^gone: is no folder",
     ),
     ({"batches": replace(recipe().batches, hard=1)}, {}, r"^batches\.hard 1: angular_prototypical does not know"),
+    (
+        {"patience": 2},
+        {},
+        r"^vietsv-scratch-ap-adam: patience: nobody is held out to validate on; expected people, or no",
+    ),
+    ({"schedule": Plateau(rate=0.1)}, {}, r"^vietsv-scratch-ap-adam: schedule plateau: nobody is held out"),
     ({}, {"initial": Path("gone.model")}, r"gone\.model: "),
     ({}, {"device": "gpu"}, r"^--device gpu: expected auto, cpu, cuda or one such as cuda:1$"),
     ({}, {"device": "cuda:99"}, r"^device 'cuda:99': "),
@@ -349,7 +356,7 @@ def test_audio_that_changed_is_told_and_the_run_goes_on_when_it_is_back(tmp_path
 
 
 def test_all_processes_but_the_first_are_silent(monkeypatch, said):
-    monkeypatch.setattr("models.training.processes.distributed.init_process_group", lambda backend: None)
+    monkeypatch.setattr("models.training.processes.distributed.init_process_group", lambda backend, timeout: None)
     monkeypatch.setattr("models.training.processes.distributed.destroy_process_group", lambda: None)
     log = logging.getLogger("voxcurate")
     for number in ("0", "1"):

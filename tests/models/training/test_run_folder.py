@@ -70,6 +70,7 @@ def test_a_run_may_be_called_again_and_says_what_it_is_only_once(run):
         ({"speech": {"of": "train.csv", "fingerprint": "b"}}, "other speech"),
         ({"validation": {"trials": 3}}, "another validation"),
         ({"weights": {"of": "x.model", "sha256": "1"}}, r"other weights to begin with \(--from\)"),
+        ({"processes": 2}, "another number of processes"),
         ({"weights": None}, r"other weights to begin with \(--from\)"),
     ],
 )

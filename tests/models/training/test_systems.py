@@ -131,6 +131,9 @@ WRONG = [
     ("mtml-tdnn", ["schedule.rate=0.1"], r"schedule\.exponential\.rate: Unexpected keyword"),
     ("mtml-tdnn", ["system=transformer"], r"system 'transformer'; expected one of angular_prototypical, "),
     ("mtml-tdnn", ["name=../x"], r"name: .* match pattern"),
+    ("mtml-tdnn", ["seed=18446744073709551616"], r"seed: Input should be less than "),
+    ("mtml-tdnn", ["optimizer.momentum=0.9"], r"momentum 0\.9 with adam, which has its own; expected 0, or sgd"),
+    ("mtml-tdnn", ["batches.hard=2"], r"batches: .*passes 40 with hard 2; expected 1"),
     ("mtml-tdnn", ["precision=float16"], r"precision: .*'bfloat16'; it has 'float16'$"),
 ]
 

@@ -24,7 +24,7 @@ from models.common.augment import SpecAugment, SpecAugmentSettings
 from models.common.log_mel import LogMel
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
-from models.training.system import Parts, System, checked, long_enough
+from models.training.system import Parts, System, checked, long_enough, written_out
 
 MARGINS = (0.1, 0.2, 0.3, 0.4, 0.5)
 FEATURES: checkpoint.Features = "log-mel"
@@ -117,7 +117,7 @@ def _recipe(name: str, source: str, optimizer: str, loss: str, margin: float = 0
     return Recipe(
         name=f"vietsv-{name}",
         system="angular_prototypical",
-        settings={"loss": loss, "margin": margin, "network": {}},
+        settings={"loss": loss, "margin": margin, "network": written_out(HalfResNetSettings())},
         source=f"{source} (Vi et al. 2022, table 3)",
         begins_with=None if name.startswith("scratch") else "Clova's weights of ResNetSE34V2, baseline_v2_ap.model",
         batches=Batches(speakers=200, utterances_each=2, crop_s=(SECONDS, SECONDS)),

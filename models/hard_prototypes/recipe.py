@@ -34,7 +34,7 @@ from models.extractors.speechbrain_ecapa import DEFAULT_DILATIONS, own_ecapa
 from models.extractors.speechbrain_modules import EXAMPLE, HYPERPARAMS, described, tensors
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
-from models.training.system import Parts, System, checked, long_enough
+from models.training.system import Parts, System, checked, long_enough, written_out
 
 FEATURES: checkpoint.Features = "speechbrain"
 WEIGHTS = "embedding_model.ckpt"  # SpeechBrain's name for the network's
@@ -177,7 +177,7 @@ def _recipe(name: str, source: str, optimizer: Optimizer) -> Recipe:
     return Recipe(
         name=f"vietsv-ecapa-hpm-{name}",
         system="hard_prototypes",
-        settings={"margin_rad": 0.2, "scale": 30.0, "network": {}},
+        settings={"margin_rad": 0.2, "scale": 30.0, "network": written_out(EcapaSettings())},
         source=f"{source} (Vi et al. 2022, table 3)",
         begins_with=f"SpeechBrain's weights, {EXAMPLE}",
         batches=Batches(speakers=200, utterances_each=1, crop_s=(2.0, 2.0), hard=NUM_SIMILAR),

@@ -26,7 +26,7 @@ from models.multi_similarity.loss import MultiSimilarity, multi_task
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, SpeakerHead, XVector, XVectorSettings
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Exponential
-from models.training.system import Parts, System, checked
+from models.training.system import Parts, System, checked, written_out
 
 FEATURES: checkpoint.Features = "mfcc"
 
@@ -35,8 +35,8 @@ FEATURES: checkpoint.Features = "mfcc"
 class Settings:
     """What a recipe says of the system."""
 
-    network: Literal["resnet", "tdnn"]
-    sizes: dict[str, Any] = Field(default_factory=dict)  # of the network, where they are not the paper's
+    architecture: Literal["resnet", "tdnn"]
+    network: dict[str, Any] = Field(default_factory=dict)  # its sizes, where they are not the paper's
     eta: float = Field(ge=0, le=1)  # of the metric loss, eq. 7
     alpha: float = Field(default=2.0, gt=0)
     beta: float = Field(default=50.0, gt=0)
@@ -54,10 +54,10 @@ class MultiSimilaritySystem(System):
     def __init__(self, settings: Settings, *, num_people: int, spec_augment: SpecAugmentSettings) -> None:
         super().__init__()
         network: MfccResNet | XVector
-        if settings.network == "resnet":
-            network = MfccResNet(checked(MfccResNetSettings, settings.sizes, "sizes"))
+        if settings.architecture == "resnet":
+            network = MfccResNet(checked(MfccResNetSettings, settings.network, "network"))
         else:
-            network = XVector(checked(XVectorSettings, settings.sizes, "sizes"))
+            network = XVector(checked(XVectorSettings, settings.network, "network"))
         self.settings = settings
         self.features = Mfcc(network.settings.num_bands)
         self.masks = SpecAugment(spec_augment)
@@ -115,11 +115,15 @@ def save_encoder(folder: Path, system: System) -> None:
     checkpoint.save(folder, system.network, features=FEATURES)
 
 
-def _recipe(name: str, source: str, network: str, eta: float) -> Recipe:
+def _recipe(name: str, source: str, architecture: str, eta: float) -> Recipe:
     return Recipe(
         name=f"mtml-{name}",
         system="multi_similarity",
-        settings={"network": network, "eta": eta, "sizes": {}},
+        settings={
+            "architecture": architecture,
+            "eta": eta,
+            "network": written_out(XVectorSettings() if architecture == "tdnn" else MfccResNetSettings()),
+        },
         source=f"{source} (Chen et al. 2021, tables 2 and 3)",
         batches=Batches(speakers=32, utterances_each=4, crop_s=(2.0, 4.0), passes=40),
         optimizer=Optimizer(kind="adam", weight_decay=1e-4),

@@ -11,6 +11,7 @@ on from a checkpoint gives the losses of one that was never stopped, step for st
 import math
 import random
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -116,6 +117,9 @@ class Training:
             self._system.network.compile()
         self._shared: nn.Module = self._system
         if processes.num > 1:
+            warnings.filterwarnings(
+                "ignore", message="Grad strides do not match"
+            )  # of channels last: slower, not wrong
             self._shared = DistributedDataParallel(self._system)
         self._optimizer = recipe.optimizer.made(self._system)
         self.progress = Progress()

@@ -100,6 +100,8 @@ def train(
             f"train: {recipe.name} on {counted(len(speech), 'utterance')} of {people}, {hours:.2f} h ({of}), on "
             f"{processes.device}"
         )
+        if recipe.batches.speakers > len(speech.people):
+            log.info(f"train: a batch has all {people}; the recipe asks for {recipe.batches.speakers}")
         if recipe.begins_with is not None and initial is None and not goes_on:
             log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
         if cache:

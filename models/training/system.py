@@ -52,6 +52,12 @@ def checked(kind: type[T], told: Mapping[str, Any], *within: str) -> T:
         raise ValueError(f"{'.'.join(map(str, (*within, *first['loc'])))}: {first['msg']}") from error
 
 
+def written_out(settings: Any) -> dict[str, Any]:
+    """All keys of such settings, as JSON has them: what `checked` reads."""
+    told: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    return told
+
+
 def long_enough(wave_BN: Tensor, samples_B: Tensor | None, least: int) -> tuple[Tensor, Tensor | None]:
     """Waveforms that have fewer valid samples are repeated up to so many; zeros follow them."""
     length_B = torch.full((len(wave_BN),), wave_BN.shape[1], device=wave_BN.device) if samples_B is None else samples_B

@@ -96,8 +96,8 @@ TINY = {
     "angular_prototypical": {
         "network": {"num_bands": 16, "channels": 8, "blocks": [1, 1, 1, 1], "attention_channels": 8, "dimension": 16}
     },
-    "resnet": {"sizes": {"num_bands": 16, "channels": 8, "blocks": [1, 1, 1, 1], "dimension": 16}},
-    "tdnn": {"sizes": {"channels": 16, "pooled_channels": 24, "dimension": 16}},
+    "resnet": {"network": {"num_bands": 16, "channels": 8, "blocks": [1, 1, 1, 1], "dimension": 16}},
+    "tdnn": {"network": {"channels": 16, "pooled_channels": 24, "dimension": 16}},
 }
 NUM_PEOPLE, NUM_EACH = 6, 5
 
@@ -137,7 +137,7 @@ def first_steps(recipe: Recipe, folder: Path) -> dict[str, list[float]]:
     Its loss, optimiser, sampler and schedule are its own; a schedule that has steps takes one each epoch. Rates are a
     tenth of its own: with them so small a network learns in jumps that differ from one processor to another.
     """
-    tiny = TINY[recipe.settings["network"] if recipe.system == "multi_similarity" else recipe.system]
+    tiny = TINY[recipe.settings["architecture"] if recipe.system == "multi_similarity" else recipe.system]
     rates = {name: rate / 10 for name, rate in asdict(recipe.schedule).items() if name.endswith("rate")}
     schedule = replace(recipe.schedule, **rates)
     recipe = replace(

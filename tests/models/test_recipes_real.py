@@ -45,10 +45,10 @@ def small(name: str) -> Recipe:
             readers=1,
             seed=SEED,
         )
-    is_tdnn = recipe.settings["network"] == "tdnn"
+    is_tdnn = recipe.settings["architecture"] == "tdnn"
     return replace(
         recipe,
-        settings=recipe.settings | {"sizes": TDNN if is_tdnn else RESNET},
+        settings=recipe.settings | {"network": TDNN if is_tdnn else RESNET},
         batches=replace(recipe.batches, speakers=8 if is_tdnn else 6, crop_s=(1.0, 1.3), passes=7),
         schedule=Exponential() if is_tdnn else Exponential(first_rate=2e-3, last_rate=2e-4),
         epochs=4 if is_tdnn else 2,

@@ -14,6 +14,7 @@ from models.common.augment import AugmentationSettings, SpecAugmentSettings
 from models.multi_similarity.loss import MultiSimilarity
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, XVectorSettings
 from models.multi_similarity.recipe import RECIPES, begin_with, made, save_encoder
+from models.training.system import written_out
 from models.training.systems import recipes
 from tests.models.made import noise
 from tests.models.multi_similarity.test_model import SMALL_RESNET, SMALL_XVECTOR
@@ -34,7 +35,7 @@ NO_MASKS = SpecAugmentSettings()
 
 def system(network="resnet", sizes=None, **settings):
     torch.manual_seed(0)
-    told = {"network": network, "eta": 0.3, "sizes": asdict(sizes or SIZES[network])} | settings
+    told = {"architecture": network, "eta": 0.3, "network": asdict(sizes or SIZES[network])} | settings
     return made(told, num_people=5, spec_augment=NO_MASKS)
 
 
@@ -62,7 +63,8 @@ def test_the_rows_of_tables_2_and_3_are_published_and_no_others():
 def test_a_recipe_is_its_row_and_section_4_1_3(row):
     name, network, eta, augmented, without = row
     recipe = recipes()[name]
-    assert recipe.settings == {"network": network, "eta": float(eta), "sizes": {}}
+    sizes = written_out(XVectorSettings() if network == "tdnn" else MfccResNetSettings())
+    assert recipe.settings == {"architecture": network, "eta": float(eta), "network": sizes}
     assert f"{augmented} %" in recipe.source
     assert f"{without} %" in recipe.source
     assert recipe.begins_with is None
@@ -74,7 +76,7 @@ def test_a_recipe_is_its_row_and_section_4_1_3(row):
     assert batches.speakers * batches.utterances_each == 128  # "batch-size=128"
     assert recipe.augmentation == AugmentationSettings()
     assert (recipe.accumulate, recipe.clip_norm, recipe.patience) == (1, None, None)
-    found = made(recipe.settings | {"sizes": asdict(SIZES[network])}, num_people=5, spec_augment=NO_MASKS)
+    found = made(recipe.settings | {"network": asdict(SIZES[network])}, num_people=5, spec_augment=NO_MASKS)
     assert (found.metric.margin, found.metric.alpha, found.metric.beta, found.metric.threshold) == (0.1, 2, 50, 1)
     assert found.settings.eta == float(eta)
 
@@ -82,7 +84,7 @@ def test_a_recipe_is_its_row_and_section_4_1_3(row):
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_the_network_of_a_recipe_is_the_paper_s(recipe):
     found = made(recipe.settings, num_people=7_000, spec_augment=NO_MASKS)
-    expected = {"resnet": MfccResNetSettings(), "tdnn": XVectorSettings()}[recipe.settings["network"]]
+    expected = {"resnet": MfccResNetSettings(), "tdnn": XVectorSettings()}[recipe.settings["architecture"]]
     assert found.network.settings == expected
     assert (expected.num_bands, expected.dimension) == (30, 512)
     assert found.features.cosines_MM.shape == (30, 30)
@@ -92,12 +94,12 @@ def test_the_network_of_a_recipe_is_the_paper_s(recipe):
 
 def test_sizes_may_be_told_as_a_recipe_s_file_has_them():
     found = made(
-        {"network": "resnet", "eta": 0.1, "sizes": {"blocks": [1, 1, 2, 1], "channels": 8, "dimension": 16}},
+        {"architecture": "resnet", "eta": 0.1, "network": {"blocks": [1, 1, 2, 1], "channels": 8, "dimension": 16}},
         num_people=5,
         spec_augment=NO_MASKS,
     )
     assert found.network.settings == MfccResNetSettings(blocks=(1, 1, 2, 1), channels=8, dimension=16)
-    other = made({"network": "tdnn", "eta": 0, "sizes": {"channels": 8}}, num_people=5, spec_augment=NO_MASKS)
+    other = made({"architecture": "tdnn", "eta": 0, "network": {"channels": 8}}, num_people=5, spec_augment=NO_MASKS)
     assert other.network.settings == XVectorSettings(channels=8)
 
 
@@ -105,21 +107,27 @@ def test_sizes_may_be_told_as_a_recipe_s_file_has_them():
     ("settings", "says"),
     [
         ({}, "eta: Field required"),
-        ({"eta": 0.3}, "network: Field required"),
-        ({"network": "ecapa", "eta": 0.3}, "network: Input should be 'resnet' or 'tdnn'"),
-        ({"network": "resnet", "eta": 1.1}, "eta: Input should be less than or equal to 1"),
-        ({"network": "resnet", "eta": -0.1}, "eta: Input should be greater than or equal to 0"),
-        ({"network": "resnet", "eta": "0.3"}, "eta: Input should be a valid number"),
-        ({"network": "resnet", "eta": float("nan")}, "eta: Input should be a valid number"),
-        ({"network": "resnet", "eta": 0.3, "alpha": 0}, "alpha: Input should be greater than 0"),
-        ({"network": "resnet", "eta": 0.3, "beta": -1.0}, "beta: Input should be greater than 0"),
-        ({"network": "resnet", "eta": 0.3, "margin": -1.0}, "margin: Input should be greater than or equal to 0"),
-        ({"network": "resnet", "eta": 0.3, "lambda": 1}, "lambda: Unexpected keyword argument"),
-        ({"network": "resnet", "eta": 0.3, "sizes": 5}, "sizes: Input should be an object"),
-        ({"network": "resnet", "eta": 0.3, "sizes": {"width": 8}}, "sizes.width: Unexpected keyword argument"),
-        ({"network": "tdnn", "eta": 0.3, "sizes": {"blocks": [1] * 4}}, "sizes.blocks: Unexpected keyword argument"),
-        ({"network": "resnet", "eta": 0.3, "sizes": {"blocks": [1]}}, "sizes.blocks.1: Field required"),
-        ({"network": "resnet", "eta": 0.3, "sizes": {"channels": 4}}, "sizes: Value error, channels 4 must be 8 or "),
+        ({"eta": 0.3}, "architecture: Field required"),
+        ({"architecture": "ecapa", "eta": 0.3}, "architecture: Input should be 'resnet' or 'tdnn'"),
+        ({"architecture": "resnet", "eta": 1.1}, "eta: Input should be less than or equal to 1"),
+        ({"architecture": "resnet", "eta": -0.1}, "eta: Input should be greater than or equal to 0"),
+        ({"architecture": "resnet", "eta": "0.3"}, "eta: Input should be a valid number"),
+        ({"architecture": "resnet", "eta": float("nan")}, "eta: Input should be a valid number"),
+        ({"architecture": "resnet", "eta": 0.3, "alpha": 0}, "alpha: Input should be greater than 0"),
+        ({"architecture": "resnet", "eta": 0.3, "beta": -1.0}, "beta: Input should be greater than 0"),
+        ({"architecture": "resnet", "eta": 0.3, "margin": -1.0}, "margin: Input should be greater than or equal to 0"),
+        ({"architecture": "resnet", "eta": 0.3, "lambda": 1}, "lambda: Unexpected keyword argument"),
+        ({"architecture": "resnet", "eta": 0.3, "network": 5}, "network: Input should be an object"),
+        ({"architecture": "resnet", "eta": 0.3, "network": {"width": 8}}, "network.width: Unexpected keyword argument"),
+        (
+            {"architecture": "tdnn", "eta": 0.3, "network": {"blocks": [1] * 4}},
+            "network.blocks: Unexpected keyword argument",
+        ),
+        ({"architecture": "resnet", "eta": 0.3, "network": {"blocks": [1]}}, "network.blocks.1: Field required"),
+        (
+            {"architecture": "resnet", "eta": 0.3, "network": {"channels": 4}},
+            "network: Value error, channels 4 must be 8 or ",
+        ),
     ],
 )
 def test_settings_that_are_none_of_it_are_told_in_a_line(settings, says):

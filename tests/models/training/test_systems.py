@@ -67,7 +67,7 @@ def test_a_file_changes_what_it_says(tmp_path):
         source="lạ",
         batches=dataclasses.replace(published.batches, speakers=20),
         schedule=Constant(rate=0.01),
-        settings=published.settings | {"network": {"dimension": 64}},
+        settings=published.settings | {"network": published.settings["network"] | {"dimension": 64}},
     )
     assert recipe_of(name) == expected
     assert recipe_of(name, ["batches.speakers=7"]).batches.speakers == 7, "settings lie on top of a file"

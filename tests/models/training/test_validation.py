@@ -123,8 +123,8 @@ def test_a_vector_that_is_not_finite_is_told_by_name():
 
 SMALL = {  # where a system's sizes are told, and small ones
     "vietsv-scratch-ap-adam": {"network": TINY},
-    "mtml-resnet": {"sizes": {"channels": 8, "blocks": [1, 1, 1, 1]}},
-    "mtml-tdnn": {"sizes": {"channels": 16, "pooled_channels": 24}},
+    "mtml-resnet": {"network": {"channels": 8, "blocks": [1, 1, 1, 1]}},
+    "mtml-tdnn": {"network": {"channels": 16, "pooled_channels": 24}},
     "vietsv-ecapa-hpm-adam": {
         "network": {"channels": 16, "pooled_channels": 24, "attention_channels": 8, "se_channels": 8}
     },

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from curate.errors import TrainingError
 from curate.explain import counted
 from models.common.augment import Augmentation
-from models.data.crops import RATE_HZ
+from models.data.crops import RATE_HZ, Reader
 from models.data.samplers import Planned, Sampler, shares
 from models.data.speech import Integers, Speech
 from models.training import checkpoints
@@ -40,13 +40,6 @@ from models.training.schedules import Moment
 from models.training.system import System
 
 BATCHES_AHEAD = 4  # that are read while one is learnt from
-
-
-class Reader(Protocol):
-    """Who reads crops of the training speech."""
-
-    def crops(self, utterances: Integers, num_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """(B, N) at 16 kHz."""
 
 
 class Validated(NamedTuple):

@@ -8,6 +8,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from curate.errors import TrainingError
 from models.data.speech import Integers
 
 Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
@@ -34,9 +35,10 @@ class System(nn.Module):
         """(S, num): for each of these people the others of them whom the system takes him for, the most alike first.
 
         By what it was when the epoch began, which a checkpoint holds: the batches of an epoch are planned once more
-        where a run goes on within it. Raises NotImplementedError for a system that knows no such people.
+        where a run goes on within it. Raises TrainingError for a system that knows no such people.
         """
-        raise NotImplementedError
+        told = "this system does not know whom it takes for whom"
+        raise TrainingError(f"batches.hard {num}: {told}; expected 0, or a system with prototypes")
 
     def forward(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
         """As `losses`: what shares gradients among processes calls this."""

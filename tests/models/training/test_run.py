@@ -295,7 +295,7 @@ WRONG = [
         {},
         r"^gone: is no folder",
     ),
-    ({"batches": replace(recipe().batches, hard=1)}, {}, r"^batches\.hard 1: angular_prototypical does not know"),
+    ({"batches": replace(recipe().batches, hard=1)}, {}, r"^batches\.hard 1: this system does not know"),
     (
         {"patience": 2},
         {},

@@ -77,6 +77,7 @@ def _train(root: Path, recipe: Path, settings: Sequence[str]) -> None:
             benchmark=BENCHMARK,
             split="train",
             trials=TRIAL_LIST,
+            dev=None,
             hold_out=None,
             out=root / "run",
             initial=None,

@@ -26,6 +26,9 @@ def train(
         str | None,
         typer.Option(metavar="LIST", help="Validate on this list of the benchmark, else on people held out."),
     ] = None,
+    dev: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="Validate on this split of the benchmark, also of known people.")
+    ] = None,
     hold_out: Annotated[
         int | None, typer.Option(min=0, help="People of the split to validate on; 0: none. Else 1 of 20, at least 4.")
     ] = None,
@@ -62,12 +65,12 @@ def train(
     from curate.catalog import Catalog
     from flows.cli import show_progress
 
-    if manifest is not None and (trials, benchmark, split) != (None, None, None):
+    if manifest is not None and (trials, dev, benchmark, split) != (None, None, None, None):
         raise typer.BadParameter(
-            "--benchmark, --split and --trials go with a catalog; expected none of them beside --manifest"
+            "--benchmark, --split, --dev and --trials go with a catalog; expected none of them beside --manifest"
         )
-    if trials is not None and hold_out is not None:
-        raise typer.BadParameter("--trials and --hold-out say both whom to validate on; expected one of them")
+    if sum(one is not None for one in (trials, dev, hold_out)) > 1:
+        raise typer.BadParameter("--trials, --dev and --hold-out each say whom to validate on; expected one of them")
     show_progress()
     changes, hold = settings or [], hold_out
     try:
@@ -83,6 +86,7 @@ def train(
                 benchmark=benchmark,
                 split=split or "train",
                 trials=trials,
+                dev=dev,
                 hold_out=hold,
                 out=out,
                 initial=initial,

@@ -1,5 +1,6 @@
 """`curate train`: which recipe, on which split, and who is held out."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +18,13 @@ from curate.export.chosen import benchmark_of
 from curate.query import as_table
 from curate.schema import SPLITS, TRIALS, UTTERANCES
 from flows import seeds
-from models.data.speech import Speech, of_manifest, of_split, of_utterances
+from models.data.labels import classes_of, codes
+from models.data.speech import Integers, Speech, of_manifest, of_split, of_utterances
 from models.training.run import HeldOut, Trained, train
-from models.training.systems import in_toml, recipe_of, recipes
+from models.training.run_folder import MEASURES
+from models.training.systems import age_scheme_of, in_toml, recipe_of, recipes
+
+log = logging.getLogger("voxcurate")  # the command line shows it
 
 SHARE_HELD_OUT, LEAST_HELD_OUT, MOST_HELD_OUT = 0.05, 4, 200  # people
 MOST_TRIALS = 20_000  # of each kind, among people held out
@@ -44,6 +49,7 @@ def train_on_split(
     benchmark: str | None,
     split: str,
     trials: str | None,
+    dev: str | None,
     hold_out: int | None,
     out: Path | None,
     initial: Path | None,
@@ -54,19 +60,27 @@ def train_on_split(
     recipe = recipe_of(name, settings)
     benchmark = benchmark_of(catalog, benchmark)
     speech = of_split(catalog, benchmark, split)
-    if trials is None:
-        splits = catalog.read(SPLITS, benchmark)
-        rows = splits.filter(pc.equal(splits["split"], split)).join(catalog.read(UTTERANCES), "utterance_id")
-        speech, held_out = without_held_out(speech, rows, hold_out, benchmark=benchmark, seed=recipe.seed)
-    else:
+    held_out: HeldOut | None
+    if trials is not None:
         held_out = on_list(catalog, benchmark, trials)
-        both = sorted({*speech.people} & {*held_out.speech.people})
-        if both:
-            people = counted(len(both), "person", "people")
+        if both := shared(speech, held_out.speech):
             raise TrainingError(
-                f"--trials {trials}: {both[0]}: {people} of the list are in the split {split!r}; expected a list of "
-                "others"
+                f"--trials {trials}: {both[0]}: {counted(len(both), 'person', 'people')} of the list are in the split "
+                f"{split!r}; expected a list of others"
             )
+    elif dev is not None:
+        if dev == split:
+            raise TrainingError(f"--dev {dev}: is trained on; expected another split")
+        held_out = on_split(catalog, benchmark, dev, seed=recipe.seed)
+        if both := shared(speech, held_out.speech):
+            people = counted(len(both), "person is", "people are")
+            log.info(f"train: {people} in {split} and in {dev}: validations say little of people who are not known")
+    else:
+        rows = described_in(catalog, benchmark, split)
+        scheme = age_scheme_of(recipe)
+        speech, held_out = without_held_out(
+            speech, rows, hold_out, benchmark=benchmark, seed=recipe.seed, age_scheme=scheme
+        )
     folder = out or Path("runs") / recipe.name
     of = f"{benchmark}, split {split}"
     found = train(recipe, speech, folder, of=of, held_out=held_out, initial=initial, cache=cache, device=device)
@@ -95,7 +109,10 @@ def train_on_manifest(
             "path": [str(file) for file in speech.files],
         }
     )
-    speech, held_out = without_held_out(speech, rows, hold_out, benchmark=manifest.stem, seed=recipe.seed)
+    scheme = age_scheme_of(recipe)
+    speech, held_out = without_held_out(
+        speech, rows, hold_out, benchmark=manifest.stem, seed=recipe.seed, age_scheme=scheme
+    )
     folder = out or Path("runs") / recipe.name
     found = train(
         recipe, speech, folder, of=str(manifest), held_out=held_out, initial=initial, cache=cache, device=device
@@ -108,10 +125,9 @@ def in_words(found: Trained, folder: Path) -> str:
     if found.encoder is None:
         return ""
     at, lines = found.progress, []
-    if at.first_eer is not None and at.best_eer is not None:
-        lines.append(
-            f"EER {100 * at.first_eer:.2f} % before, {100 * at.best_eer:.2f} % after epoch {at.best_epoch} (the best)"
-        )
+    if at.first_error is not None and at.best_error is not None:
+        before, after = (f"{100 * error:.2f} %" for error in (at.first_error, at.best_error))
+        lines.append(f"{MEASURES[at.measure]} {before} before, {after} after epoch {at.best_epoch} (the best)")
     lines.append(f"The run is in {folder}; its network, for a pipeline file:")
     lines += ["  [embedding]", '  extractor = "checkpoint"', f'  source = "{found.encoder}"']
     return "\n".join(lines)
@@ -121,13 +137,13 @@ def in_words(found: Trained, folder: Path) -> str:
 
 
 def without_held_out(
-    speech: Speech, rows: pa.Table, num: int | None, *, benchmark: str, seed: int
+    speech: Speech, rows: pa.Table, num: int | None, *, benchmark: str, seed: int, age_scheme: str | None = None
 ) -> tuple[Speech, HeldOut | None]:
     """The speech of those who are trained on, and of `num` people who are not, with pairs of theirs as trials.
 
-    By default one person of twenty, 4 to 200; none where `num` is 0. Trials are all pairs, or 20,000 of each kind;
-    those of one person are of two sessions where these are known, else of two recordings, else any two. Raises
-    TrainingError where so many cannot be held out.
+    By default one person of twenty, 4 to 200; none where `num` is 0. With an `age_scheme` as large a share of every
+    group, one person at least where there are two. Trials are those of `trials_among`. Raises TrainingError where so
+    many cannot be held out.
     """
     if num == 0:
         return speech, None
@@ -139,9 +155,46 @@ def without_held_out(
             f"--hold-out {num}: {len(several)} people have two utterances; expected 2 to {max(len(several) - 2, 0)}, "
             "0 to hold nobody out, or a list by --trials"
         )
-    drawn = np.random.default_rng([seed, seeds.HELD_OUT]).choice(several, num, replace=False)
+    rng = np.random.default_rng([seed, seeds.HELD_OUT])
+    drawn = rng.choice(several, num, replace=False) if age_scheme is None else _of_each(speech, num, age_scheme, rng)
     is_out = np.isin(speech.person, drawn)
     out = speech.take(np.flatnonzero(is_out))
+    trials = trials_among(rows, out, benchmark=benchmark, seed=seed)
+    if trials is None and age_scheme is None:
+        raise TrainingError(f"--hold-out {num}: no two utterances of one person to compare; expected more people")
+    held = HeldOut(benchmark=benchmark, list_name=HELD_OUT, trials=trials, speech=out)
+    return speech.take(np.flatnonzero(~is_out)), held
+
+
+def _of_each(speech: Speech, num: int, age_scheme: str, rng: np.random.Generator) -> Integers:
+    """About `num` people, as large a share of each age group as of all; a person is of the group of most utterances.
+
+    Raises TrainingError where no group has two people.
+    """
+    names = classes_of(age_scheme)
+    group = codes(speech, {"age_group": names["age_group"]}, age_scheme)["age_group"]
+    counts = np.zeros((len(speech.people), len(names["age_group"])), np.int64)
+    np.add.at(counts, (speech.person[group >= 0], group[group >= 0]), 1)
+    known = counts.any(axis=1)
+    drawn = []
+    for code in range(counts.shape[1]):
+        of_group = np.flatnonzero(known & (counts.argmax(axis=1) == code))
+        if len(of_group) > 1:
+            share = max(1, round(num * len(of_group) / known.sum()))
+            drawn.append(rng.choice(of_group, min(share, len(of_group) - 1), replace=False))
+    if not drawn:
+        raise TrainingError(
+            f"--hold-out {num}: no age group ({age_scheme}) has two people; expected more people whose age is known, "
+            "0 to hold nobody out, or a split by --dev"
+        )
+    return np.concatenate(drawn)
+
+
+def trials_among(rows: pa.Table, out: Speech, *, benchmark: str, seed: int) -> pa.Table | None:
+    """All pairs of these utterances, or 20,000 of each kind; None where no two are of one person.
+
+    Those of one person are of two sessions where these are known, else of two recordings, else any two.
+    """
     among = rows.filter(pc.is_in(rows["utterance_id"], value_set=out.utterance_ids))
     rng = np.random.default_rng([seed, seeds.HELD_OUT, 1])
     has_sessions = "session_id" in among.column_names
@@ -149,14 +202,30 @@ def without_held_out(
     any_two = Rules(max_trials=MOST_TRIALS)
     for targets in (asked, any_two, Rules(max_trials=MOST_TRIALS, same_recording=True)):
         try:
-            drawn_trials = draw_trials(
+            return draw_trials(
                 among, benchmark=benchmark, name=HELD_OUT, targets=targets, nontargets=any_two, rng=rng
-            )
+            ).trials
         except NoPairError:
             continue
-        held = HeldOut(benchmark=benchmark, list_name=HELD_OUT, trials=drawn_trials.trials, speech=out)
-        return speech.take(np.flatnonzero(~is_out)), held
-    raise TrainingError(f"--hold-out {num}: no two utterances of one person to compare; expected more people")
+    return None
+
+
+def described_in(catalog: Catalog, benchmark: str, split: str) -> pa.Table:
+    """The utterances of a split, with their people."""
+    splits = catalog.read(SPLITS, benchmark)
+    return splits.filter(pc.equal(splits["split"], split)).join(catalog.read(UTTERANCES), "utterance_id")
+
+
+def on_split(catalog: Catalog, benchmark: str, split: str, *, seed: int) -> HeldOut:
+    """Another split of the benchmark, with pairs of its utterances as trials. Raises TrainingError."""
+    speech = of_split(catalog, benchmark, split)
+    trials = trials_among(described_in(catalog, benchmark, split), speech, benchmark=benchmark, seed=seed)
+    return HeldOut(benchmark=benchmark, list_name=f"{HELD_OUT}-{split}", trials=trials, speech=speech)
+
+
+def shared(speech: Speech, other: Speech) -> list[str]:
+    """Who speaks in both."""
+    return sorted({*speech.people} & {*other.people})
 
 
 def on_list(catalog: Catalog, benchmark: str, name: str) -> HeldOut:

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed.turns import machine
 from models.common.augment import SpecAugmentSettings
 from models.common.features import SAMPLE_RATE_HZ
+from models.data.labels import classes_of
 from models.training.system import System
 from models.training.systems import module_of, recipes
 
@@ -43,8 +44,9 @@ def main() -> None:
     print(f"peak: {peak:.1f} TFLOP/s in bfloat16{'' if asked.peak else ', measured'}")
     for recipe in asked.recipes:
         each = recipes()[recipe].batches.utterances_each
-        wave, person = batch(asked.speakers, each, asked.crop_s, device)
-        flops = counted(made(recipe, asked.speakers, device), wave, person)
+        system = made(recipe, asked.speakers, device)
+        wave, labels = batch(system, asked.speakers, each, asked.crop_s, device)
+        flops = counted(system, wave, labels)
         num = len(wave)
         print(f"{recipe}: {asked.speakers} x {each} crops of {asked.crop_s:g} s, {flops / num / 1e9:.1f} GFLOP each")
         ways = [("plain loop, float32", False, False), ("bfloat16, channels last", True, False)]
@@ -52,7 +54,7 @@ def main() -> None:
             ways.append(("the same, compiled", True, True))
         plain = 0.0
         for way, is_bfloat16, is_compiled in ways:
-            step = stepping(made(recipe, asked.speakers, device), wave, person, is_bfloat16, is_compiled)
+            step = stepping(made(recipe, asked.speakers, device), wave, labels, is_bfloat16, is_compiled)
             rate = num / seconds_of(step, asked.steps, device)
             plain = plain or rate
             share = rate * flops / num / (peak * 1e12)
@@ -70,15 +72,21 @@ def made(name: str, num_people: int, device: torch.device) -> System:
     return system.to(device).train()
 
 
-def batch(num_people: int, each: int, crop_s: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Noise (B, N) and who speaks it (B,)."""
+def batch(
+    system: System, num_people: int, each: int, crop_s: float, device: torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Noise (B, N), who speaks it (B,), and labels of whatever else the system learns, class after class."""
     generator = torch.Generator().manual_seed(0)
     wave = 0.1 * torch.randn(num_people * each, round(crop_s * SAMPLE_RATE_HZ), generator=generator)
-    return wave.to(device), torch.arange(num_people).repeat_interleave(each).to(device)
+    labels = {"person": torch.arange(num_people).repeat_interleave(each)}
+    of_ages = {} if system.age_scheme is None else classes_of(system.age_scheme)
+    for name, classes in {**{name: of_ages[name] for name in system.labels_needed}, **system.tasks}.items():
+        labels[name] = torch.arange(num_people * each) % len(classes)
+    return wave.to(device), {name: codes.to(device) for name, codes in labels.items()}
 
 
 def stepping(
-    system: System, wave: Tensor, person: Tensor, is_bfloat16: bool, is_compiled: bool
+    system: System, wave: Tensor, labels: dict[str, Tensor], is_bfloat16: bool, is_compiled: bool
 ) -> Callable[[], object]:
     """A step of Adam on the batch."""
     optimizer = torch.optim.Adam(system.parameters(), lr=1e-4)
@@ -88,7 +96,7 @@ def stepping(
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(wave.device.type, torch.bfloat16, enabled=is_bfloat16):
-            loss = system(wave, person)["loss"]
+            loss = system(wave, labels)["loss"]
         loss.backward()
         nn.utils.clip_grad_norm_(system.parameters(), float("inf"))
         optimizer.step()
@@ -108,10 +116,10 @@ def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> 
     return (time.perf_counter() - started) / steps
 
 
-def counted(system: System, wave: Tensor, person: Tensor) -> int:
+def counted(system: System, wave: Tensor, labels: dict[str, Tensor]) -> int:
     """Floating-point operations of forward and backward."""
     with FlopCounterMode(display=False) as counter:
-        system(wave, person)["loss"].backward()
+        system(wave, labels)["loss"].backward()
     return int(counter.get_total_flops())
 
 

@@ -24,7 +24,7 @@ from models.common.augment import SpecAugment, SpecAugmentSettings
 from models.common.log_mel import LogMel
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
-from models.training.system import Parts, System, checked, long_enough, written_out
+from models.training.system import Labels, Parts, System, checked, long_enough, written_out
 
 MARGINS = (0.1, 0.2, 0.3, 0.4, 0.5)
 FEATURES: checkpoint.Features = "log-mel"
@@ -53,13 +53,14 @@ class AngularPrototypicalSystem(System):
         self.network = HalfResNet(settings.network)
         self.loss = AngularPrototypical(settings.loss, margin=settings.margin)
 
-    def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
+    def losses(self, wave_BN: Tensor, labels: Labels) -> Parts:
         """Of batches in which the utterances of a person lie side by side, of each as many.
 
         The scale w of eq. 2 is told beside the loss. Raises ValueError for other batches.
         """
         feats_BTM, _ = self.features(wave_BN)
         vector_BD = self.network(self.masks(feats_BTM))
+        person_B = labels["person"]
         num_people = len(torch.unique_consecutive(person_B))
         if len(person_B) % num_people or len(person_B) == num_people:
             raise ValueError(f"{len(person_B)} utterances of {num_people} people: expected two or more, alike, of each")

@@ -155,6 +155,42 @@ class BalancedSampler:
 
 
 @final
+class ShuffledSampler:
+    """An epoch is `passes` through the utterances in random order, B to a batch, whoever speaks; the last may be short.
+
+    The mixup paper trains on batches of 12. Raises TrainingError where there are not two utterances.
+    """
+
+    def __init__(self, num_utterances: int, shape: BatchShape, *, seed: int, passes: int = 1):
+        if num_utterances < MIN_SPEAKERS:
+            raise TrainingError(f"{num_utterances} utterances; expected {MIN_SPEAKERS} or more in a split")
+        self.num_utterances, self.shape, self.seed, self.passes = num_utterances, shape, seed, passes
+
+    def plan(self, epoch: int) -> list[Planned]:
+        """The batches of an epoch."""
+        rng, size = generator(self.seed, epoch), self.shape.num_speakers
+        batches = []
+        for _ in range(self.passes):
+            rows = rng.permutation(self.num_utterances)
+            batches += [rows[begin : begin + size] for begin in range(0, len(rows) - 1, size)]
+        return self.shape.planned(batches, rng)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AmongRows:
+    """The batches of a sampler that knows some rows of a split only: `rows` (R,) says which."""
+
+    sampler: Sampler
+    rows: Integers
+
+    def plan(self, epoch: int) -> list[Planned]:
+        """The batches of an epoch, as rows of the split."""
+        planned = self.sampler.plan(epoch)
+        return [one._replace(utterances=self.rows[one.utterances]) for one in planned]
+
+
+@final
 class UtteranceSampler:
     """An epoch is one pass through the utterances, in groups of M of one speaker, none of them twice in a batch.
 

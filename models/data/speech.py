@@ -17,7 +17,8 @@ from curate.corpora import READERS
 from curate.corpora.described import Described
 from curate.corpora.nemo import ROUNDED_S
 from curate.errors import CorpusError, TrainingError
-from curate.schema import CORPORA, SPLITS, UTTERANCES
+from curate.labels import labelled
+from curate.schema import CORPORA, SPLITS
 from curate.storage import is_local, location, opened, why
 
 Integers = NDArray[np.int64]
@@ -38,6 +39,8 @@ class Speech:
     person: Integers  # (U,) a code below P
     people: Sequence[str]  # (P,) who they are, in order
     content_sha256: Sequence[str]  # (U,) of the files
+    sex: Sequence[str | None] = ()  # (U,) female or male; empty where nothing is known of anybody
+    ages: Sequence[tuple[int, int] | None] = ()  # (U,) the youngest and the oldest, in years, that a statement allows
 
     def __len__(self) -> int:
         return len(self.utterance_ids)
@@ -71,6 +74,8 @@ class Speech:
             person=person.astype(np.int64),
             people=[self.people[code] for code in people],
             content_sha256=[self.content_sha256[row] for row in rows],
+            sex=[self.sex[row] for row in rows] if self.sex else (),
+            ages=[self.ages[row] for row in rows] if self.ages else (),
         )
 
 
@@ -93,8 +98,11 @@ def of_split(catalog: Catalog, benchmark: str, split: str) -> Speech:
 
 
 def of_utterances(catalog: Catalog, chosen: pa.Table) -> Speech:
-    """Those of `chosen` (utterance_id, identity_id), as the catalog describes them. Raises TrainingError."""
-    rows = chosen.join(catalog.read(UTTERANCES), "utterance_id", join_type="inner").sort_by("utterance_id")
+    """Those of `chosen` (utterance_id, identity_id), as the catalog describes them, under settled labels.
+
+    Raises TrainingError.
+    """
+    rows = chosen.join(labelled(catalog), "utterance_id", join_type="inner").sort_by("utterance_id")
     if len(rows) < len(chosen):
         raise TrainingError(
             f"{catalog.root}: {len(chosen) - len(rows)} utterances are not in its tables; expected a catalog whose "
@@ -124,6 +132,8 @@ def of_utterances(catalog: Catalog, chosen: pa.Table) -> Speech:
         person=pc.index_in(rows["identity_id"], value_set=pa.array(people)).to_numpy().astype(np.int64),
         people=people,
         content_sha256=rows["content_sha256"].to_pylist(),
+        sex=rows["sex"].to_pylist(),
+        ages=_ages(rows["age_min_years"].to_pylist(), rows["age_max_years"].to_pylist()),
     )
 
 
@@ -156,7 +166,15 @@ def of_manifest(path: Path) -> Speech:
         person=np.array([code[one.speaker] for one in described], np.int64),
         people=people,
         content_sha256=[str(found[file].content_sha256) for file in files],
+        sex=[one.sex for one in described],
+        ages=[one.age_years for one in described],
     )
+
+
+def _ages(youngest: Sequence[int | None], oldest: Sequence[int | None]) -> list[tuple[int, int] | None]:
+    """None where one is not known."""
+    told = zip(youngest, oldest, strict=True)
+    return [None if least is None or most is None else (least, most) for least, most in told]
 
 
 def _described(path: Path) -> tuple[Path, list[Described]]:

@@ -34,7 +34,7 @@ from models.extractors.speechbrain_ecapa import DEFAULT_DILATIONS, own_ecapa
 from models.extractors.speechbrain_modules import EXAMPLE, HYPERPARAMS, described, tensors
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
-from models.training.system import Parts, System, checked, long_enough, written_out
+from models.training.system import Labels, Parts, System, checked, long_enough, written_out
 
 FEATURES: checkpoint.Features = "speechbrain"
 WEIGHTS = "embedding_model.ckpt"  # SpeechBrain's name for the network's
@@ -87,11 +87,11 @@ class HardPrototypeSystem(System):
         others: Integers = among[places[:, 1:]]  # the first is the person
         return others
 
-    def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
+    def losses(self, wave_BN: Tensor, labels: Labels) -> Parts:
         """AAM-softmax over all people; features are in float32 under autocast too."""
         with torch.autocast(wave_BN.device.type, enabled=False):
             feats_BTM, _ = self.features(wave_BN.float())
-        return {"loss": self.loss(self.network(self.masks(feats_BTM)), person_B)}
+        return {"loss": self.loss(self.network(self.masks(feats_BTM)), labels["person"])}
 
     def embed(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
         """(B, D)."""

@@ -26,7 +26,7 @@ from models.multi_similarity.loss import MultiSimilarity, multi_task
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, SpeakerHead, XVector, XVectorSettings
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Exponential
-from models.training.system import Parts, System, checked, written_out
+from models.training.system import Labels, Parts, System, checked, written_out
 
 FEATURES: checkpoint.Features = "mfcc"
 
@@ -71,13 +71,13 @@ class MultiSimilaritySystem(System):
             normalised=settings.normalised,
         )
 
-    def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
+    def losses(self, wave_BN: Tensor, labels: Labels) -> Parts:
         """Both losses, also where one has no weight; their sum of eq. 7 is `loss`."""
         feats_BTM, length_B = self.features(wave_BN)
         feats_BTM = repeated(feats_BTM, length_B, feats_BTM.shape[1])
         vector_BD = self.network(self.masks(feats_BTM))
-        cross_entropy = self.head(vector_BD, person_B)
-        metric = self.metric(vector_BD, person_B)
+        cross_entropy = self.head(vector_BD, labels["person"])
+        metric = self.metric(vector_BD, labels["person"])
         loss = multi_task(metric, cross_entropy, eta=self.settings.eta)
         return {"loss": loss, "cross_entropy": cross_entropy, "multi_similarity": metric}
 

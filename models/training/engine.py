@@ -13,7 +13,7 @@ import random
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -37,17 +37,17 @@ from models.training.processes import Processes
 from models.training.recipe import Recipe
 from models.training.run_folder import RunFolder
 from models.training.schedules import Moment
-from models.training.system import System
+from models.training.system import Labels, System
 
 BATCHES_AHEAD = 4  # that are read while one is learnt from
 
 
 class Validated(NamedTuple):
-    """What a validation found."""
+    """What a validation found: the error that the best system has least of."""
 
-    eer: float
-    num_target: int
-    num_nontarget: int
+    error: float
+    measure: str  # eer, or class_error: 1 - macro F1, the mean of all tasks
+    counts: dict[str, int]  # what it was found on
 
 
 Validate = Callable[[System], Validated]
@@ -61,6 +61,7 @@ class Heard:
     sampler: Sampler
     reader: Reader
     augmentation: Augmentation
+    labels: Mapping[str, Integers] = field(default_factory=dict)  # (U,) codes beside `person`; -1: not known
 
 
 @dataclass(kw_only=True)
@@ -71,10 +72,11 @@ class Progress:
     step: int = 0  # of the epoch, done
     num_steps: int = 0  # of all epochs
     num_kept: int = 0  # of these, at the last checkpoint
-    best_eer: float | None = None
+    measure: str = ""  # of validations
+    best_error: float | None = None
     best_epoch: int = 0
-    first_eer: float | None = None  # before the first step
-    eers: list[float] = field(default_factory=list)  # of each validation after it
+    first_error: float | None = None  # before the first step
+    errors: list[float] = field(default_factory=list)  # of each validation after it
     num_without_gain: int = 0  # validations since the best
     is_best: bool = False  # here
 
@@ -176,17 +178,17 @@ class Training:
         started, num_heard = time.monotonic(), 0
         if self._began_at < 0:
             self._began, self._began_at = started, self._done(at.step / len(planned))
-        for wave, person in self._batches(planned, first=at.step):
+        for wave, labels in self._batches(planned, first=at.step):
             group = at.step - at.step % recipe.accumulate
             num_in_group = min(recipe.accumulate, len(planned) - group)
             is_last = at.step == group + num_in_group - 1
-            lr = recipe.schedule.at(Moment(at.epoch, self._done(at.step / len(planned)), at.eers))
+            lr = recipe.schedule.at(Moment(at.epoch, self._done(at.step / len(planned)), at.errors))
             for parameters in self._optimizer.param_groups:
                 parameters["lr"] = lr
             self._seed(at.epoch, at.step)
             with self._fitting(wave):
-                wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
-                parts = self._learn(wave, person, weight=1 / num_in_group, is_last=is_last)
+                wave, person = self._heard.augmentation(wave, labels["person"], planned[at.step].num_samples)
+                parts = self._learn(wave, labels | {"person": person}, weight=1 / num_in_group, is_last=is_last)
             at.step, at.num_steps, at.is_best = at.step + 1, at.num_steps + 1, False
             num_heard += len(wave) * self._processes.num
             if self._processes.is_first:
@@ -196,12 +198,12 @@ class Training:
             if is_last and self._is_to_keep and at.step < len(planned):
                 self._keep()
 
-    def _learn(self, wave: Tensor, person: Tensor, *, weight: float, is_last: bool) -> dict[str, float]:
+    def _learn(self, wave: Tensor, labels: Labels, *, weight: float, is_last: bool) -> dict[str, float]:
         """One batch: its losses. The optimiser steps after the last batch of a group."""
         shared = self._shared
         with nullcontext() if is_last or not isinstance(shared, DistributedDataParallel) else shared.no_sync():
             with torch.autocast(self._processes.device.type, torch.bfloat16, self._recipe.precision == "bfloat16"):
-                parts = shared(wave, person)
+                parts = shared(wave, labels)
             (parts["loss"] * weight).backward()
         numbers = [part.detach() for part in parts.values()]
         if is_last:
@@ -251,24 +253,25 @@ class Training:
         torch.manual_seed(int(drawn[0]))
         random.seed(int(drawn[1]))  # the augmentation draws files by it
 
-    def _batches(self, planned: Sequence[Planned], first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Crops and who speaks them, on the device, from batch `first` on; the next ones are read meanwhile."""
+    def _batches(self, planned: Sequence[Planned], first: int) -> Iterator[tuple[Tensor, Labels]]:
+        """Crops and what is known of them, on the device, from batch `first` on; the next are read meanwhile."""
         heard, device, epoch = self._heard, self._processes.device, self.progress.epoch
+        known = {"person": heard.speech.person, **heard.labels}
 
-        def read(step: int) -> tuple[NDArray[np.float32], Integers]:
+        def read(step: int) -> NDArray[np.float32]:
             one = planned[step]
             rng = np.random.default_rng([self._recipe.seed, epoch, step, self._processes.number])
-            num_samples = heard.augmentation.num_samples_to_read(one.num_samples)
-            return heard.reader.crops(one.utterances, num_samples, rng), heard.speech.person[one.utterances]
+            return heard.reader.crops(one.utterances, heard.augmentation.num_samples_to_read(one.num_samples), rng)
 
-        waiting: deque[Future[tuple[NDArray[np.float32], Integers]]] = deque()
+        waiting: deque[Future[NDArray[np.float32]]] = deque()
         with ThreadPoolExecutor(self._recipe.readers) as threads:
             try:
                 for step in range(first, len(planned)):
                     while len(waiting) < min(BATCHES_AHEAD, len(planned) - step):
                         waiting.append(threads.submit(read, step + len(waiting)))
-                    wave, person = waiting.popleft().result()
-                    yield torch.from_numpy(wave).to(device), torch.from_numpy(person).to(device)
+                    wave, rows = waiting.popleft().result(), planned[step].utterances
+                    labels = {name: torch.from_numpy(codes[rows]).to(device) for name, codes in known.items()}
+                    yield torch.from_numpy(wave).to(device), labels
             finally:
                 for left in waiting:
                     left.cancel()
@@ -298,17 +301,17 @@ class Training:
         return found[0]
 
     def _take_first(self, found: Validated) -> None:
-        self.progress.first_eer = found.eer
+        self.progress.first_error, self.progress.measure = found.error, found.measure
         if self._processes.is_first:
             self._run.note_validation(0, found, is_best=False, num_steps=0)
 
     def _take_validation(self, found: Validated) -> None:
         at = self.progress
-        at.eers.append(found.eer)
-        at.is_best = at.best_eer is None or found.eer < at.best_eer
+        at.errors.append(found.error)
+        at.is_best = at.best_error is None or found.error < at.best_error
         at.num_without_gain = 0 if at.is_best else at.num_without_gain + 1
         if at.is_best:
-            at.best_eer, at.best_epoch = found.eer, at.epoch
+            at.best_error, at.best_epoch = found.error, at.epoch
         if self._processes.is_first:
             self._run.note_validation(at.epoch, found, is_best=at.is_best, num_steps=at.num_steps)
 

@@ -38,16 +38,25 @@ class Optimizer:
 
 @validated(frozen=True, kw_only=True, config=STRICT)
 class Batches:
-    """What makes a batch: so many people with so many utterances of each, cut to one length."""
+    """What makes a batch, cut to one length: so many people with so many utterances of each, or any utterances."""
 
-    speakers: int = Field(ge=2)
-    utterances_each: int = Field(ge=1)
+    speakers: int = Field(default=0, ge=0)  # people; 0 where `utterances` says how many of anybody
+    utterances_each: int = Field(default=1, ge=1)
+    utterances: int = Field(default=0, ge=0)  # whoever speaks them; 0 where `speakers` are balanced
     crop_s: tuple[Seconds, Seconds]  # shortest and longest; drawn anew for each batch
-    passes: int = Field(default=1, ge=1)  # through all people, in an epoch; with `hard` one
+    passes: int = Field(default=1, ge=1)  # through all people or utterances, in an epoch; with `hard` one
     hard: int = Field(default=0, ge=0)  # people whom the system takes for one who is drawn come with him, so many
     skip_short_speakers: bool = False  # leave out who has too few utterances; else an error names him
 
     def __post_init__(self) -> None:
+        if (self.speakers == 0) == (self.utterances == 0) or 1 in (self.speakers, self.utterances):
+            told = f"speakers {self.speakers} and utterances {self.utterances}"
+            raise ValueError(f"{told}; expected one of them to be 0 and the other 2 or more")
+        if self.utterances and (self.utterances_each > 1 or self.hard or self.skip_short_speakers):
+            raise ValueError(
+                f"utterances {self.utterances} with utterances_each, hard or skip_short_speakers; expected these with "
+                "speakers"
+            )
         if self.hard and self.passes > 1:
             raise ValueError(
                 f"passes {self.passes} with hard {self.hard}; expected 1: it is one pass through all people"

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import platform
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,11 +20,20 @@ from curate.catalog import read_parquet, write_parquet
 from curate.errors import TrainingError
 from curate.explain import counted
 from curate.runs import content_fingerprint
+from curate.whole import write_text
 from models.common.augment import Augmentation
 from models.data import pcm_cache
 from models.data.crops import RATE_HZ, FileReader, Reader
-from models.data.samplers import BalancedSampler, BatchShape, HardPrototypeSampler, Sampler
-from models.data.speech import Speech
+from models.data.labels import classes_of, codes
+from models.data.samplers import (
+    AmongRows,
+    BalancedSampler,
+    BatchShape,
+    HardPrototypeSampler,
+    Sampler,
+    ShuffledSampler,
+)
+from models.data.speech import Integers, Speech
 from models.training import checkpoints
 from models.training.engine import Heard, Progress, Training
 from models.training.processes import Processes, together
@@ -38,7 +48,7 @@ log = logging.getLogger("voxcurate")  # the command line shows it
 
 LONGEST_S = 20.0  # of an utterance, at the end: GPUs have so much memory
 VERSIONS = ("voxcurate", "torch", "torchaudio", "numpy", "pyarrow")
-ENCODER, RESULTS = "encoder", "results.parquet"
+ENCODER, RESULTS, PEOPLE = "encoder", "results.parquet", "people.txt"
 METRICS = (Metric(name="eer"), Metric(name="min_dcf", p_target=0.01), Metric(name="min_dcf", p_target=0.001))
 
 
@@ -48,8 +58,8 @@ class HeldOut:
 
     benchmark: str
     list_name: str
-    trials: pa.Table  # enrol_id, test_id, is_target
-    speech: Speech  # all utterances of the trials
+    trials: pa.Table | None  # enrol_id, test_id, is_target; none where no two utterances are of one person
+    speech: Speech  # all utterances of the trials, and others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +92,19 @@ def train(
         goes_on = checkpoints.latest(run.checkpoints) is not None
         augmentation = Augmentation(recipe.augmentation, len(speech.people))
         system = _system(recipe, augmentation.num_classes, None if goes_on else initial)
-        sampler = _sampler(recipe.batches, speech, system, recipe.seed)
+        labels = _labels(system, speech)
+        sampler = _sampler(recipe.batches, speech, _known(system, speech, labels), system, recipe.seed)
         if not goes_on:
             sampler.plan(1)  # or an error, before anything is begun
         if held_out is None:
             _require_no_validation(recipe)
-        validate = None if held_out is None else _validation(held_out, recipe.validate_s)
+        else:
+            _require_measurable(system, recipe, held_out)
+        validate = None if held_out is None else _validation(system, held_out, recipe.validate_s)
         reader: Reader = FileReader(speech)
         if processes.is_first:  # now that the recipe is known to fit
-            run.begin(_description(recipe, speech, of, held_out, initial, processes))
+            run.begin(_description(recipe, speech, labels, of, held_out, initial, processes))
+            write_text(run.root / PEOPLE, "".join(f"{who}\n" for who in speech.people))
         processes.wait()
         if (run.root / ENCODER).exists():
             return _ended(run, recipe, held_out, processes)
@@ -106,7 +120,7 @@ def train(
             log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
         if cache:
             reader = _mapped(speech, run, processes, num_threads=recipe.readers)
-        heard = Heard(speech=speech, sampler=sampler, reader=reader, augmentation=augmentation)
+        heard = Heard(speech=speech, sampler=sampler, reader=reader, augmentation=augmentation, labels=labels)
         training = Training(system, recipe, heard, run=run, processes=processes, validate=validate)
         if training.go_on():
             log.info(f"train: goes on in epoch {training.progress.epoch} after step {training.progress.step}")
@@ -121,7 +135,7 @@ def _finish(run: RunFolder, system: System, recipe: Recipe, progress: Progress, 
     place = run.best()
     if place is not None:
         system.load_state_dict(checkpoints.load(place).system)
-    results = None if held_out is None else _results(system, recipe, held_out)
+    results = None if held_out is None or held_out.trials is None else _results(system, recipe, held_out)
     if results is not None:
         write_parquet(run.root / RESULTS, results)
     module_of(recipe.system).save_encoder(run.root / ENCODER, system)
@@ -137,15 +151,16 @@ def _ended(run: RunFolder, recipe: Recipe, held_out: HeldOut | None, processes: 
     log.info(f"train: {run.root} is complete after {progress.why_over(recipe)}; nothing to do")
     if not processes.is_first:
         return Trained(progress=progress, encoder=None, results=None)
-    results = None if held_out is None else read_parquet(run.root / RESULTS)
+    results = read_parquet(run.root / RESULTS) if (run.root / RESULTS).exists() else None
     return Trained(progress=progress, encoder=run.root / ENCODER, results=results)
 
 
 def _results(system: System, recipe: Recipe, held_out: HeldOut) -> pa.Table:
+    """Of its trials."""
     speech = held_out.speech
     people = [speech.people[code] for code in speech.person]
     return result_rows(
-        _validation(held_out, LONGEST_S).scores(system),
+        _validation(system, held_out, LONGEST_S).scores(system),
         held_out.trials,
         dict(zip(speech.utterance_ids.to_pylist(), people, strict=True)),
         benchmark=held_out.benchmark,
@@ -157,14 +172,28 @@ def _results(system: System, recipe: Recipe, held_out: HeldOut) -> pa.Table:
 
 
 def _description(
-    recipe: Recipe, speech: Speech, of: str, held_out: HeldOut | None, initial: Path | None, processes: Processes
+    recipe: Recipe,
+    speech: Speech,
+    labels: Mapping[str, Integers],
+    of: str,
+    held_out: HeldOut | None,
+    initial: Path | None,
+    processes: Processes,
 ) -> dict[str, object]:
     heard: dict[str, object] = {"of": of, "utterances": len(speech), "people": len(speech.people)}
-    validation = None
+    if labels:
+        told = b"".join(name.encode() + codes.tobytes() for name, codes in sorted(labels.items()))
+        heard["of_labels"] = hashlib.sha256(told).hexdigest()
+    validation: dict[str, object] | None = None
     if held_out is not None:
-        where = {"benchmark": held_out.benchmark, "list": held_out.list_name, "trials": len(held_out.trials)}
-        of_trials = content_fingerprint(held_out.trials.select(["enrol_id", "test_id", "is_target"]))
-        validation = where | {"fingerprint": held_out.speech.fingerprint, "of_trials": of_trials}
+        validation = {
+            "benchmark": held_out.benchmark,
+            "list": held_out.list_name,
+            "fingerprint": held_out.speech.fingerprint,
+        }
+        if held_out.trials is not None:
+            of_trials = content_fingerprint(held_out.trials.select(["enrol_id", "test_id", "is_target"]))
+            validation |= {"trials": len(held_out.trials), "of_trials": of_trials}
     return {
         "recipe": recipe.plain(),
         "speech": heard | {"fingerprint": speech.fingerprint},
@@ -181,31 +210,74 @@ def _sha256_of(initial: Path) -> str:
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
-def _sampler(batches: Batches, speech: Speech, system: System, seed: int) -> Sampler:
+def _labels(system: System, speech: Speech) -> dict[str, Integers]:
+    """(U,) codes of all that the system learns from beside who speaks."""
+    of_ages = {} if system.age_scheme is None else classes_of(system.age_scheme)
+    needed = {name: of_ages[name] for name in system.labels_needed}
+    return codes(speech, {**needed, **system.tasks}, system.age_scheme)
+
+
+def _known(system: System, speech: Speech, labels: Mapping[str, Integers]) -> Integers:
+    """The rows that are learnt from: of whom at least one of what the system tells is known. Raises TrainingError."""
+    if not system.tasks:
+        return np.arange(len(speech))
+    rows = np.flatnonzero(np.any([labels[task] >= 0 for task in system.tasks], axis=0))
+    what = " or ".join(system.tasks) + ("" if system.age_scheme is None else f" ({system.age_scheme})")
+    if len(rows) < len(speech):
+        left = counted(len(speech) - len(rows), "utterance")
+        log.info(f"train: {left} of {len(speech)} left out: no {what} is known")
+    for task, classes in system.tasks.items():
+        if len(np.unique(labels[task][rows])) - (-1 in labels[task][rows]) < 2:
+            raise TrainingError(f"no two classes of {task} occur in the split; expected some of {', '.join(classes)}")
+        unheard = [name for code, name in enumerate(classes) if not (labels[task] == code).any()]
+        if unheard:
+            log.info(f"train: {task}: nobody is {', '.join(unheard)}")
+    return rows
+
+
+def _sampler(batches: Batches, speech: Speech, rows: Integers, system: System, seed: int) -> Sampler:
+    """Batches of these rows."""
+    person = speech.person[rows]
     shortest, longest = (round(seconds * RATE_HZ) for seconds in batches.crop_s)
     shape = BatchShape(
-        num_speakers=batches.speakers,
+        num_speakers=batches.speakers or batches.utterances,
         num_per_speaker=batches.utterances_each,
         min_samples=shortest,
         max_samples=longest,
     )
-    if batches.hard:
-        return HardPrototypeSampler(
-            speech.person,
+    sampler: Sampler
+    if batches.utterances:
+        sampler = ShuffledSampler(len(rows), shape, seed=seed, passes=batches.passes)
+    elif batches.hard:
+        sampler = HardPrototypeSampler(
+            person,
             speech.people,
             shape,
             lambda people: system.similar(people, batches.hard),
             seed=seed,
             skip_short_speakers=batches.skip_short_speakers,
         )
-    return BalancedSampler(
-        speech.person,
-        speech.people,
-        shape,
-        seed=seed,
-        passes=batches.passes,
-        skip_short_speakers=batches.skip_short_speakers,
-    )
+    else:
+        sampler = BalancedSampler(
+            person,
+            speech.people,
+            shape,
+            seed=seed,
+            passes=batches.passes,
+            skip_short_speakers=batches.skip_short_speakers,
+        )
+    return AmongRows(sampler=sampler, rows=rows)
+
+
+def _require_measurable(system: System, recipe: Recipe, held_out: HeldOut) -> None:
+    """Raises TrainingError where those held out tell nothing of the system."""
+    if system.tasks:
+        labels = codes(held_out.speech, system.tasks, system.age_scheme)
+        if not any((of_task >= 0).any() for of_task in labels.values()):
+            what = " or ".join(system.tasks)
+            raise TrainingError(f"{recipe.name}: nobody held out has a known {what}; expected somebody who has")
+    elif held_out.trials is None:
+        raise TrainingError(f"{recipe.name}: nobody held out has two utterances to compare; expected trials")
 
 
 def _require_no_validation(recipe: Recipe) -> None:
@@ -236,5 +308,10 @@ def _mapped(speech: Speech, run: RunFolder, processes: Processes, *, num_threads
     return pcm_cache.MappedReader(speech, folder)
 
 
-def _validation(held_out: HeldOut, longest_s: float) -> Validation:
-    return Validation(trials=held_out.trials, reader=FileReader(held_out.speech), longest_s=longest_s)
+def _validation(system: System, held_out: HeldOut, longest_s: float) -> Validation:
+    return Validation(
+        reader=FileReader(held_out.speech),
+        longest_s=longest_s,
+        trials=held_out.trials,
+        labels=codes(held_out.speech, system.tasks, system.age_scheme),
+    )

@@ -1,6 +1,7 @@
 """What a run leaves behind.
 
     <run>/run.json          the recipe, what it is trained on, versions
+    <run>/people.txt        who it is trained on, a person a line
     <run>/steps.csv         a row a step: its losses (the first process' share), the learning rate, utterances a second
     <run>/validations.csv   a row a validation
     <run>/tensorboard/      the same for TensorBoard
@@ -39,6 +40,7 @@ log = logging.getLogger("voxcurate")  # the command line shows it
 
 DESCRIPTION, STEPS, VALIDATIONS, BEST = "run.json", "steps.csv", "validations.csv", "best.json"
 SECONDS_BETWEEN_LINES = 10.0
+MEASURES = {"eer": "EER", "class_error": "error of classes (1 - macro F1)"}  # of a validation, in words
 SAME = {  # of a run that is called again
     "recipe": "another recipe",
     "speech": "other speech",
@@ -129,11 +131,12 @@ class RunFolder:
 
     def note_validation(self, epoch: int, found: "Validated", *, is_best: bool, num_steps: int) -> None:
         """One validation: a row and a line."""
-        counts = {"num_target": found.num_target, "num_nontarget": found.num_nontarget}
-        self._append(self.root / VALIDATIONS, {"epoch": epoch, "eer": found.eer, **counts, "is_best": is_best})
-        self._tell_tensorboard(num_steps, {"eer": found.eer})
+        row = {"epoch": epoch, found.measure: found.error, **found.counts, "is_best": is_best}
+        self._append(self.root / VALIDATIONS, row)
+        self._tell_tensorboard(num_steps, {found.measure: found.error})
         best = ", the best yet" if is_best else ""
-        log.info(f"train: epoch {epoch}: EER {100 * found.eer:.2f} % of the validation{best}")
+        measure = MEASURES[found.measure]
+        log.info(f"train: epoch {epoch}: {measure} {100 * found.error:.2f} % of the validation{best}")
 
     def forget_after(self, epoch: int, step: int) -> None:
         """Rows of steps that are not in the checkpoint that training goes on from; of all, where both are 0."""

@@ -45,10 +45,12 @@ class Step:
     rate: Rate
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.75
     num_epochs: Annotated[int, Field(ge=1)] = 50
+    first_epoch: Annotated[int, Field(ge=2)] | None = None  # that has the second rate; where None, num_epochs + 1
 
     def at(self, moment: Moment) -> float:
         """The learning rate: epochs 1..50 have the first, 51..100 the second."""
-        return float(self.rate * self.factor ** ((moment.epoch - 1) // self.num_epochs))
+        first = self.num_epochs + 1 if self.first_epoch is None else self.first_epoch
+        return float(self.rate * self.factor ** max(0, 1 + (moment.epoch - first) // self.num_epochs))
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from curate.errors import TrainingError
 from models.data.speech import Integers
 
 Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
+Labels = dict[str, Tensor]  # codes (B,) by what they say: `person`, and of the tasks of a system; -1: not known
 T = TypeVar("T")
 
 
@@ -19,14 +21,21 @@ class System(nn.Module):
     """Features, network and loss of one paper, all on one device."""
 
     network: nn.Module  # from features to vectors
+    tasks: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # what it tells beside who speaks: classes by code
+    labels_needed: tuple[str, ...] = ()  # that it learns from and does not tell
+    age_scheme: str | None = None  # of `curate.ages.SCHEMES`, where ages are among them
 
     @abstractmethod
-    def losses(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
-        """Of crops at 16 kHz, all of one length, and the codes of who speaks them: `loss`, and its parts by name."""
+    def losses(self, wave_BN: Tensor, labels: Labels) -> Parts:
+        """Of crops at 16 kHz, all of one length, and what is known of them: `loss`, and its parts by name."""
 
     @abstractmethod
     def embed(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
         """(B, D) in float32, not normalised; of each waveform so many samples are valid, all of them where None."""
+
+    def tell(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> dict[str, Tensor]:
+        """(B, K) of each task, in float32: how likely each of its classes is. Raises TrainingError without a task."""
+        raise TrainingError("this system tells no classes; expected one with tasks, such as sex or age_group")
 
     def begin_epoch(self) -> None:
         """Called before the batches of an epoch are planned, and not again where a run goes on within it."""
@@ -40,9 +49,9 @@ class System(nn.Module):
         told = "this system does not know whom it takes for whom"
         raise TrainingError(f"batches.hard {num}: {told}; expected 0, or a system with prototypes")
 
-    def forward(self, wave_BN: Tensor, person_B: Tensor) -> Parts:
+    def forward(self, wave_BN: Tensor, labels: Labels) -> Parts:
         """As `losses`: what shares gradients among processes calls this."""
-        return self.losses(wave_BN, person_B)
+        return self.losses(wave_BN, labels)
 
 
 def checked(kind: type[T], told: Mapping[str, Any], *within: str) -> T:

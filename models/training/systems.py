@@ -69,6 +69,12 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe:
     return found
 
 
+def age_scheme_of(recipe: Recipe) -> str | None:
+    """The scheme of ages (`curate.ages.SCHEMES`) that its system tells; None where it tells none."""
+    scheme: str | None = recipe.settings.get("scheme")
+    return scheme
+
+
 def in_toml(name: str, settings: Sequence[str] = ()) -> str:
     """The same recipe, a key a line, as `--set` takes it and as a file of one's own (.toml) may hold it.
 

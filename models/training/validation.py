@@ -1,18 +1,21 @@
-"""How well a system tells people apart whom it was not trained on: the EER of cosines on a list of trials."""
+"""How well a system does on utterances held out: the EER of its cosines on trials, or the classes that it tells."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from benchmarks.classes import macro_f1
 from benchmarks.metrics import equal_error_rate
 from benchmarks.scoring import cosine_scores
 from curate.errors import TrainingError
 from curate.similarity import unit
 from models.data.crops import RATE_HZ, Reader
+from models.data.speech import Integers
 from models.extractors.batches import of_like_length
 from models.training.engine import Validated
 from models.training.system import System
@@ -20,54 +23,85 @@ from models.training.system import System
 BATCH_S = 120.0
 
 
+Ask = Callable[[Tensor, Tensor | None], dict[str, Tensor]]  # of waveforms and their valid samples, by name (B, ...)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Trials (enrol_id, test_id, is_target) among the utterances of a reader, each heard from its start on."""
+    """The utterances of a reader, each heard from its start on; trials (enrol_id, test_id, is_target) among them."""
 
-    trials: pa.Table
     reader: Reader
     longest_s: float  # that is heard of an utterance
+    trials: pa.Table | None = None
+    labels: Mapping[str, Integers] = field(default_factory=dict)  # (U,) codes of each task; -1: not known
     batch_s: float | None = None  # of audio, padded; else BATCH_S on a GPU, and on a processor an utterance at a time
 
     def __call__(self, system: System) -> Validated:
-        """Raises TrainingError where the system gives a vector that is not finite."""
+        """Of classes, where the system tells some: one of their tasks at least has labels.
+
+        Raises TrainingError where what it gives is not finite.
+        """
+        if system.tasks:
+            return self._of_classes(system)
+        assert self.trials is not None  # noqa: S101  # a run has some, or no validation
         scores, is_target = self.scores(system), np.asarray(self.trials["is_target"])
         num_target = int(is_target.sum())
-        return Validated(equal_error_rate(scores, is_target), num_target, len(is_target) - num_target)
+        counts = {"num_target": num_target, "num_nontarget": len(is_target) - num_target}
+        return Validated(equal_error_rate(scores, is_target), "eer", counts)
+
+    def _of_classes(self, system: System) -> Validated:
+        told, f1s, counts = self.told(system), [], {}
+        for task in system.tasks:
+            truth = self.labels[task]
+            rows = np.flatnonzero(truth >= 0)
+            counts[f"num_{task}"] = len(rows)
+            if len(rows):
+                f1s.append(macro_f1(told[task][rows].argmax(axis=1), truth[rows]))
+        return Validated(1 - float(np.mean(f1s)), "class_error", counts)
 
     def scores(self, system: System) -> NDArray[np.float64]:
         """(T,) cosines, in the order of the trials."""
+        assert self.trials is not None  # noqa: S101  # who asks has given some
         return cosine_scores(self.trials, self.reader.speech.utterance_ids, unit(self.vectors(system)))
 
     def vectors(self, system: System) -> NDArray[np.float32]:
         """(U, D) of all utterances."""
+        return self._asked(system, lambda wave, samples: {"vector": system.embed(wave, samples)})["vector"]
+
+    def told(self, system: System) -> dict[str, NDArray[np.float32]]:
+        """(U, K) of all utterances, for each task: how likely each class is."""
+        return self._asked(system, system.tell)
+
+    def _asked(self, system: System, ask: Ask) -> dict[str, NDArray[np.float32]]:
         was_training = system.training
         system.eval()
         try:
             with torch.inference_mode(), torch.compiler.set_stance("force_eager"):  # lengths differ
-                heard = [(rows, vectors) for rows, vectors in self._heard(system)]
+                heard = list(self._heard(system, ask))
         finally:
             system.train(was_training)
-        vectors = np.empty((len(self.reader.speech), heard[0][1].shape[1]), np.float32)
-        for rows, some in heard:
-            vectors[rows] = some
-        lost = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if len(lost):
-            name = self.reader.speech.utterance_ids[int(lost[0])]
-            raise TrainingError(f"{name}: its vector is not finite; expected a system that has not diverged")
-        return vectors
+        found: dict[str, NDArray[np.float32]] = {}
+        for name, some in heard[0][1].items():
+            found[name] = np.empty((len(self.reader.speech), some.shape[1]), np.float32)
+            for rows, given in heard:
+                found[name][rows] = given[name]
+            lost = np.flatnonzero(~np.isfinite(found[name]).all(axis=1))
+            if len(lost):
+                who = self.reader.speech.utterance_ids[int(lost[0])]
+                raise TrainingError(f"{who}: its {name} is not finite; expected a system that has not diverged")
+        return found
 
-    def _heard(self, system: System) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """Rows and their vectors, batch by batch; one that does not fit into memory in halves."""
+    def _heard(self, system: System, ask: Ask) -> Iterator[tuple[list[int], dict[str, NDArray[np.float32]]]]:
+        """Rows and what is given of them, batch by batch; one that does not fit into memory in halves."""
         device = next(system.parameters()).device
         lengths = np.minimum(self.reader.num_samples, round(self.longest_s * RATE_HZ)).tolist()
         batch_s = (BATCH_S if device.type == "cuda" else 0.0) if self.batch_s is None else self.batch_s
         waiting = of_like_length(lengths, round(batch_s * RATE_HZ))[::-1]
         while waiting:
             rows = waiting.pop()
-            vectors = self._of_batch(system, rows, [lengths[row] for row in rows], device)
-            if vectors is not None:
-                yield rows, vectors
+            given = self._of_batch(ask, rows, [lengths[row] for row in rows], device)
+            if given is not None:
+                yield rows, given
                 continue
             if len(rows) == 1:
                 raise TrainingError(
@@ -77,17 +111,15 @@ class Validation:
             waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
 
     def _of_batch(
-        self, system: System, rows: Sequence[int], lengths: Sequence[int], device: torch.device
-    ) -> NDArray[np.float32] | None:
-        """(B, D); None where memory does not do. The error would hold the tensors of the try."""
+        self, ask: Ask, rows: Sequence[int], lengths: Sequence[int], device: torch.device
+    ) -> dict[str, NDArray[np.float32]] | None:
+        """(B, ...) by name; None where memory does not do. The error would hold the tensors of the try."""
         wave_BN = np.zeros((len(rows), max(lengths)), np.float32)
         for row, length, wave_N in zip(rows, lengths, wave_BN, strict=True):
             self.reader.read_into(row, 0, wave_N[:length])
         try:
             samples_B = None if len(set(lengths)) == 1 else torch.tensor(lengths).to(device)
-            vectors: NDArray[np.float32] = (
-                system.embed(torch.from_numpy(wave_BN).to(device), samples_B).float().cpu().numpy()
-            )
+            given = ask(torch.from_numpy(wave_BN).to(device), samples_B)
+            return {name: some.float().cpu().numpy() for name, some in given.items()}
         except torch.OutOfMemoryError:
             return None
-        return vectors

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from curate.catalog import Catalog, read_parquet, rows_of
-from curate.errors import VoxcurateError
+from curate.errors import TrainingError, VoxcurateError
 from curate.export.writing import export_benchmark
 from curate.schema import DECISIONS, SPLITS, TRIALS, UTTERANCES
 from curate.storage import location
 from flows.cli import app
-from flows.training import on_list, without_held_out
+from flows.training import on_list, on_split, without_held_out
 from models.data.speech import of_split
 from models.training.systems import recipes
 from tests.models.training.tones_made import BENCHMARK, catalog_of, manifest_of, tones
@@ -127,6 +128,14 @@ def test_every_option_does_what_it_says(curate_train, place, tmp_path):
     assert list((tmp_path / "second" / "cache").iterdir())
     assert any("tensors of the network matched" in line for line in said)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_split_may_be_validated_on(curate_train, place, tmp_path):
+    told, _ = curate_train("--dev", "test", "--set", "epochs=1")
+    assert told.exit_code == 0
+    about = described(tmp_path / "runs" / "small")
+    assert about["speech"]["people"] == 6
+    assert (about["validation"]["list"], about["validation"]["trials"]) == ("held-out-test", 8 + 16)
 
 
 def test_the_test_split_may_be_trained_on(curate_train, tmp_path):
@@ -318,6 +327,29 @@ def test_stretches_of_one_file_are_compared_where_there_is_nothing_else(split):
 def test_one_person_of_twenty_is_held_out_and_four_at_least(split):
     assert len(without_held_out(*split, None, benchmark="toy", seed=1)[1].speech.people) == 4
     assert without_held_out(*split, 0, benchmark="toy", seed=1) == (split[0], None)
+
+
+def test_with_ages_somebody_of_each_group_is_held_out_where_there_are_two(split):
+    speech, rows = split
+    young, adult, senior, unknown = (20, 20), (40, 49), (70, 70), None
+    of_person = [young, young, adult, adult, senior, unknown]
+    speech = replace(speech, ages=[of_person[code] for code in speech.person])
+    for seed in range(5):
+        left, held = without_held_out(speech, rows, 2, benchmark="toy", seed=seed, age_scheme="leq29")
+        assert sorted({*held.speech.ages}) == [young, adult]
+        assert {*left.ages} == {*of_person}
+        assert held.trials is not None
+    alone = replace(speech, ages=[senior if code == 0 else None for code in speech.person])
+    with pytest.raises(TrainingError, match=r"^--hold-out 2: no age group \(leq29\) has two people"):
+        without_held_out(alone, rows, 2, benchmark="toy", seed=1, age_scheme="leq29")
+
+
+def test_another_split_may_be_validated_on(place):
+    catalog = Catalog(place / "catalog")
+    held = on_split(catalog, BENCHMARK, "test", seed=1)
+    assert held.speech.fingerprint == of_split(catalog, BENCHMARK, "test").fingerprint
+    assert sum(held.trials["is_target"].to_pylist()) == 2 * 4, "of two sessions"
+    assert {one for pair in sides(held) for one in pair} <= {*held.speech.utterance_ids.to_pylist()}
 
 
 def test_a_list_of_models_is_told(place, tmp_path):

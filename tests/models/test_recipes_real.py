@@ -101,9 +101,9 @@ def test_a_recipe_lowers_its_loss_and_the_error_on_utterances_that_it_has_not_he
     reader, held_out, _ = heard
     recipe = small(name)
     system = system_of(recipe, len(reader.speech.people))
-    before = held_out(system).eer
+    before = held_out(system).error
     losses = [step["loss"] for step in trained(recipe, system, reader.speech, reader, tmp_path / "run")]
-    after = held_out(system).eer
+    after = held_out(system).error
     fifth = len(losses) // 5
     assert np.mean(losses[-fifth:]) < np.mean(losses[:fifth])
     assert 100 * (before - after) >= MARGINS[name]

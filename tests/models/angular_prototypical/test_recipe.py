@@ -15,6 +15,7 @@ from models.angular_prototypical.recipe import RECIPES, begin_with, made, save_e
 from models.common.augment import AugmentationSettings, SpecAugmentSettings
 from models.common.resnet import ResNet, ResNetSettings
 from models.multi_similarity.model import XVector, XVectorSettings
+from models.training.schedules import Step
 from models.training.system import written_out
 from models.training.systems import recipes
 from tests.models.angular_prototypical.test_key_map import small
@@ -73,7 +74,7 @@ def test_a_recipe_is_its_row_and_section_5_1_3(row):
     assert f"{common_voice} %" in recipe.source
     assert (recipe.begins_with is not None) == (fine_tuned == "Y")
     assert asdict(recipe.optimizer) == {"kind": optimizer.lower(), "momentum": 0.0, "weight_decay": 0.0}
-    assert asdict(recipe.schedule) == {"schedule": "step", "rate": 0.005, "factor": 0.75, "num_epochs": 50}
+    assert recipe.schedule == Step(rate=0.005, factor=0.75, num_epochs=50)
     assert recipe.epochs == 2000
     batches = recipe.batches
     assert (batches.speakers, batches.utterances_each, batches.passes, batches.hard) == (200, 2, 1, 0)
@@ -123,7 +124,7 @@ def test_settings_that_are_none_of_it_are_told_in_a_line(settings, says):
 def test_its_losses_are_those_of_its_vectors_the_last_of_each_person_the_query():
     found = system(loss="amp-cos", margin=0.3).eval()  # else normalisation moves between the two
     wave = torch.from_numpy(np.stack([noise(seed, 8_000) for seed in range(6)]))
-    parts = found.losses(wave, torch.tensor([4, 4, 4, 1, 1, 1]))
+    parts = found.losses(wave, {"person": torch.tensor([4, 4, 4, 1, 1, 1])})
     vectors = functional.normalize(found.embed(wave), dim=1, eps=0)
     raw = found.embed(wave)
     prototypes = functional.normalize(torch.stack([raw[:2].mean(0), raw[3:5].mean(0)]), dim=1)
@@ -140,7 +141,7 @@ def test_its_losses_are_those_of_its_vectors_the_last_of_each_person_the_query()
 def test_batches_of_other_shapes_are_told(people):
     wave = torch.from_numpy(np.stack([noise(seed, 8_000) for seed in range(len(people))]))
     with pytest.raises(ValueError, match=f"^{len(people)} utterances of {len(set(people))} people: expected two or mo"):
-        system().losses(wave, torch.tensor(people))
+        system().losses(wave, {"person": torch.tensor(people)})
 
 
 def test_a_run_begins_with_a_network_that_was_kept(tmp_path):

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from curate.errors import TrainingError
 from models.data.samplers import (
+    AmongRows,
     BalancedSampler,
     BatchShape,
     HardPrototypeSampler,
     LengthBucketSampler,
     Planned,
+    ShuffledSampler,
     UtteranceSampler,
     _placed,
     generator,
@@ -331,3 +333,33 @@ def test_every_process_takes_as_many_steps_with_batches_of_one_size(num_of_each,
 def test_a_process_that_is_not_one_of_them_is_refused(process):
     with pytest.raises(TrainingError, match=f"process {process} of 2; expected 0 to 1"):
         share(Planned(np.arange(4), 1), process, 2)
+
+
+@given(st.integers(2, 40), st.integers(2, 12), st.integers(1, 3), st.integers(1, 4))
+def test_a_shuffled_pass_hears_every_utterance_once_but_for_one_that_is_left_alone(num, size, passes, epoch):
+    shape = BatchShape(num_speakers=size, num_per_speaker=1, min_samples=1_600, max_samples=3_200)
+    planned = ShuffledSampler(num, shape, seed=3, passes=passes).plan(epoch)
+    counts = np.bincount(np.concatenate([one.utterances for one in planned]), minlength=num)
+    assert counts.max() <= passes
+    assert counts.sum() == passes * (num - (num % size == 1))
+    assert all(2 <= len(one.utterances) <= size for one in planned)
+    assert all(1_600 <= one.num_samples <= 3_200 for one in planned)
+
+
+def test_shuffled_epochs_differ_and_are_drawn_again_alike():
+    shape = BatchShape(num_speakers=4, num_per_speaker=1, min_samples=1_600, max_samples=1_600)
+    sampler = ShuffledSampler(20, shape, seed=3)
+    first, second = (np.concatenate([one.utterances for one in sampler.plan(epoch)]) for epoch in (1, 2))
+    assert not np.array_equal(first, second)
+    again = ShuffledSampler(20, shape, seed=3).plan(1)
+    assert np.array_equal(first, np.concatenate([one.utterances for one in again]))
+    with pytest.raises(TrainingError, match=r"^1 utterances; expected 2 or more"):
+        ShuffledSampler(1, shape, seed=3)
+
+
+def test_batches_among_some_rows_are_those_rows_of_the_split():
+    rows, shape = np.array([3, 5, 9, 11]), BatchShape(num_speakers=2, num_per_speaker=2, min_samples=16, max_samples=16)
+    inner = BalancedSampler(np.array([0, 0, 1, 1]), ["a", "b"], shape, seed=1)
+    (found,), (place,) = AmongRows(sampler=inner, rows=rows).plan(1), inner.plan(1)
+    assert found.utterances.tolist() == rows[place.utterances].tolist()
+    assert (found.num_samples, found.num_per_speaker) == (place.num_samples, place.num_per_speaker)

@@ -146,7 +146,7 @@ def test_batches_hold_people_who_are_alike():
     centres = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][np.arange(12) % 4]  # 0, 4 and 8 are alike
     set_prototypes(system, centres + 0.01 * np.random.default_rng(1).normal(size=(12, 12)))
     system.begin_epoch()
-    plan = _sampler(batches, speech, system, seed=1).plan(1)
+    plan = _sampler(batches, speech, np.arange(len(speech)), system, seed=1).plan(1)
     people = [sorted(set(speech.person[one.utterances].tolist())) for one in plan]
     assert all(batch in ([0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11]) for batch in people)
     assert sorted({who for batch in people for who in batch}) == list(range(12))
@@ -162,7 +162,7 @@ def mining(folder, **changes):
     batches = replace(published.batches, speakers=4, utterances_each=1, hard=2)
     asked = replace(published, batches=batches, schedule=replace(published.schedule, rate=0.1), **changes)
     run = training(asked, folder, speech=spoken(12))
-    sampler = _sampler(asked.batches, run._heard.speech, run._system, asked.seed)
+    sampler = _sampler(asked.batches, run._heard.speech, np.arange(len(run._heard.speech)), run._system, asked.seed)
     run._heard = replace(run._heard, sampler=sampler)
     return run
 
@@ -214,7 +214,7 @@ def test_a_batch_is_learnt():
     optimizer, told = torch.optim.Adam(system.parameters(), lr=0.01), []
     for _ in range(20):
         optimizer.zero_grad()
-        loss = system.losses(wave, person)["loss"]
+        loss = system.losses(wave, {"person": person})["loss"]
         loss.backward()
         optimizer.step()
         told.append(float(loss.detach()))
@@ -224,7 +224,7 @@ def test_a_batch_is_learnt():
 def test_the_loss_is_that_of_the_wider_angle_written_out():
     system, wave, person = system_of().eval(), waves(4_800, 4_800, 4_800), torch.tensor([0, 5, 2])
     system.requires_grad_(False)
-    found = system.losses(wave, person)["loss"]
+    found = system.losses(wave, {"person": person})["loss"]
     cosine = functional.cosine_similarity(system.embed(wave)[:, None].double(), system.loss.prototypes[None], dim=2)
     expected = 0.0
     for row, who in zip(cosine, person, strict=True):
@@ -240,7 +240,7 @@ def test_all_of_it_learns_also_in_half_precision_and_features_stay_precise(is_ha
     system.masks.register_forward_hook(lambda module, given, feats: heard.append(feats))
     begun = {name: tensor.clone() for name, tensor in system.network.named_buffers()}
     with torch.autocast("cpu", torch.bfloat16, is_half):
-        loss = system.losses(wave, person)["loss"]
+        loss = system.losses(wave, {"person": person})["loss"]
     loss.backward()
     idle = [
         name

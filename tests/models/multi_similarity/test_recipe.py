@@ -143,7 +143,7 @@ def test_its_losses_are_those_of_its_vectors_and_their_sum_is_eq_7(network, eta)
     vectors = found.embed(wave)
     cross_entropy = found.head(vectors, person)
     metric = MultiSimilarity(alpha=3.0, beta=40.0, margin=0.2)(vectors, person)
-    parts = found.losses(wave, person)
+    parts = found.losses(wave, {"person": person})
     torch.testing.assert_close(parts["cross_entropy"], cross_entropy, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(parts["multi_similarity"], metric, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(parts["loss"], eta * metric + (1 - eta) * cross_entropy, rtol=1e-4, atol=1e-5)
@@ -154,7 +154,7 @@ def test_silence_within_a_crop_is_not_heard_and_crops_of_more_and_of_less_speech
     whole = noises(1, 2, 3, 4)
     broken = whole.clone()
     broken[0, 8_000:] *= 1e-4
-    parts, other = (found.losses(wave, torch.tensor([0, 0, 1, 1])) for wave in (whole, broken))
+    parts, other = (found.losses(wave, {"person": torch.tensor([0, 0, 1, 1])}) for wave in (whole, broken))
     assert torch.isfinite(other["loss"])
     assert not torch.equal(parts["loss"], other["loss"])
 

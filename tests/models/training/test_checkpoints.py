@@ -60,7 +60,7 @@ def made(asked):
 def test_what_comes_back_goes_on_as_what_was_never_kept(tmp_path, asked):
     network, optimizer = made(asked)
     stepped(network, optimizer, 3)
-    state = {"epoch": 2, "best_eer": None, "eers": [0.1, 1 / 3], "is_best": True}
+    state = {"epoch": 2, "best_error": None, "errors": [0.1, 1 / 3], "is_best": True}
     place = save(tmp_path, kept(network, optimizer, epoch=2, step=7, state=state))
     assert place.name == "000002-00000007"
     again, its = made(asked)

@@ -9,6 +9,7 @@ import torch
 
 from curate.errors import DamagedAudioError, TrainingError
 from models.training import checkpoints
+from models.training.engine import Validated
 from models.training.run_folder import RunFolder
 from tests.models.training.runs_made import Tones, recipe, spoken, training
 
@@ -34,7 +35,7 @@ def test_a_run_learns_to_tell_tones_apart(tmp_path):
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     assert at.epoch == 5
     assert at.num_steps == 12
-    assert len(at.eers) == 4
+    assert len(at.errors) == 4
 
 
 class DiedError(Exception):
@@ -133,8 +134,8 @@ def test_what_is_not_finite_stops_the_run_and_the_last_checkpoint_stays(tmp_path
     run = training(recipe(checkpoint_every=1, epochs=1), tmp_path / "run", validate=False)
     losses, calls = run._system.losses, []
 
-    def diverging(wave, person):
-        parts = losses(wave, person)
+    def diverging(wave, labels):
+        parts = losses(wave, labels)
         calls.append(None)
         if len(calls) == 3:
             weight = run._system.network.fc.weight.sum()
@@ -186,10 +187,10 @@ def test_audio_that_cannot_be_read_in_the_middle_stops_the_run_with_its_own_line
 def test_a_run_ends_when_as_many_validations_as_it_is_patient_for_gain_nothing(tmp_path):
     (tmp_path / "run").mkdir()
     run = training(recipe(epochs=10, patience=2), tmp_path / "run")
-    eers = iter([0.5, 0.3, 0.2, 0.2, 0.25, 0.1])
-    run._validate = lambda system: type("V", (), {"eer": next(eers), "num_target": 1, "num_nontarget": 1})()
+    errors = iter([0.5, 0.3, 0.2, 0.2, 0.25, 0.1])
+    run._validate = lambda system: Validated(next(errors), "eer", {"num_target": 1})
     at = run.train()
-    assert (at.first_eer, at.eers, at.best_eer, at.best_epoch) == (0.5, [0.3, 0.2, 0.2, 0.25], 0.2, 2)
+    assert (at.first_error, at.errors, at.best_error, at.best_epoch) == (0.5, [0.3, 0.2, 0.2, 0.25], 0.2, 2)
     kept = {place.name for place in (tmp_path / "run" / "checkpoints").iterdir()}
     assert kept == {"000003-00000000", "000005-00000000"}, "the best and the last"
     assert RunFolder(tmp_path / "run").best().name == "000003-00000000"

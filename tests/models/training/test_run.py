@@ -241,11 +241,15 @@ def test_a_cache_changes_nothing(tmp_path, whole, root):
     same_runs(tmp_path / "run", whole[0])
 
 
+def test_a_run_says_whom_it_heard(whole):
+    assert (whole[0] / "people.txt").read_text().split() == [f"p{who}" for who in range(6)]
+
+
 def test_a_run_may_begin_with_the_encoder_of_another(tmp_path, whole, root, said):
     first = whole[0] / "encoder"
     found = begun(root, tmp_path / "run", initial=first, changes={"schedule": replace(recipe().schedule, rate=1e-12)})
     assert any("tensors of the network matched, all" in line for line in said())
-    assert found.progress.first_eer == whole[1].progress.best_eer
+    assert found.progress.first_error == whole[1].progress.best_error
     learnt = dict(checkpoint.load(found.encoder).network.named_parameters())
     for name, tensor in checkpoint.load(first).network.named_parameters():
         torch.testing.assert_close(learnt[name], tensor, rtol=0, atol=1e-8)

@@ -142,7 +142,7 @@ def test_a_damaged_description_is_told(run, text):
 
 def test_a_row_a_step_and_a_row_a_validation(run):
     note(run, 1, 2, {"loss": 0.25}, rate=123.456)
-    run.note_validation(1, Validated(0.125, 3, 9), is_best=True, num_steps=2)
+    run.note_validation(1, Validated(0.125, "eer", {"num_target": 3, "num_nontarget": 9}), is_best=True, num_steps=2)
     assert rows(run.root / "steps.csv") == [
         {"epoch": "1", "step": "1", "loss": "1.0", "lr": "0.01", "utterances_per_s": "100.0"},
         {"epoch": "1", "step": "2", "loss": "0.25", "lr": "0.01", "utterances_per_s": "123.5"},
@@ -186,7 +186,9 @@ def filled(run):
     for epoch, step in ((1, 2), (1, 3), (2, 1), (2, 2), (2, 3)):
         note(run, epoch, step)
     for epoch in range(3):
-        run.note_validation(epoch, Validated(0.5, 1, 1), is_best=False, num_steps=3 * epoch)
+        run.note_validation(
+            epoch, Validated(0.5, "eer", {"num_target": 1, "num_nontarget": 1}), is_best=False, num_steps=3 * epoch
+        )
 
 
 @pytest.mark.parametrize(

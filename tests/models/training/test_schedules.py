@@ -73,6 +73,22 @@ def test_steps_are_those_of_torch(num_epochs, factor):
     assert ours == pytest.approx(rates_of_torch(lr_scheduler.StepLR(optimizer(0.1), num_epochs, factor), 60), rel=1e-9)
 
 
+def test_the_first_of_the_steps_may_be_taken_earlier_or_later():
+    """Baeg et al. 2023: "0.8 was employed for every 4 epochs from the 2nd to the 10th epoch"."""
+    early = Step(rate=1e-4, factor=0.8, num_epochs=4, first_epoch=2)
+    rates = [1e-4, *[0.8e-4] * 4, *[0.64e-4] * 4, 0.512e-4]
+    assert [early.at(at(epoch)) for epoch in range(1, 11)] == pytest.approx(rates, rel=1e-12)
+    late = Step(rate=1.0, factor=0.5, num_epochs=2, first_epoch=6)
+    assert [late.at(at(epoch)) for epoch in range(1, 10)] == [1, 1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+@given(st.integers(1, 20), st.integers(2, 40))
+def test_steps_from_an_epoch_on_are_those_of_torch(num_epochs, first_epoch):
+    ours = [Step(rate=1.0, factor=0.5, num_epochs=num_epochs, first_epoch=first_epoch).at(at(e)) for e in range(1, 61)]
+    milestones = list(range(first_epoch - 1, 60, num_epochs))
+    assert ours == pytest.approx(rates_of_torch(lr_scheduler.MultiStepLR(optimizer(1.0), milestones, 0.5), 60))
+
+
 @pytest.mark.parametrize(
     ("scores", "rate"),
     [
@@ -184,6 +200,7 @@ def test_a_schedule_is_found_again_by_its_name(schedule):
         ({"schedule": "constant", "rate": math.inf}, "finite"),
         ({"schedule": "step", "rate": 1.0, "factor": 1.0}, "less than 1"),
         ({"schedule": "step", "rate": 1.0, "num_epochs": 0}, "greater than or equal to 1"),
+        ({"schedule": "step", "rate": 1.0, "first_epoch": 1}, "greater than or equal to 2"),
         ({"schedule": "plateau", "rate": 1.0, "patience": 0}, "greater than or equal to 1"),
         ({"schedule": "plateau", "rate": 1.0, "min_rate": 2.0}, "min_rate 2.0; expected at most the rate, 1.0"),
         ({"schedule": "tri_stage", "rate": 1.0, "warm_share": 0.7}, "expected at most 1 together"),

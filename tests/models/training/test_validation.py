@@ -1,6 +1,7 @@
 """The EER of a system on trials: by hand, by brute force, and whatever the batches are that it is heard in."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,7 @@ class FirstSamples(System):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
 
-    def losses(self, wave, person):
+    def losses(self, wave, labels):
         return {"loss": self.weight.sum()}
 
     def embed(self, wave, samples=None):
@@ -66,9 +67,48 @@ def test_an_eer_worked_by_hand():
     asked, system = validation(waves, pairs), FirstSamples()
     np.testing.assert_allclose(asked.scores(system), [1, 0.6, 0, 0.8, 0.96, -1], atol=1e-6)
     found = asked(system)
-    assert (found.num_target, found.num_nontarget) == (3, 3)
-    assert found.eer == pytest.approx(2 / 3), "with a threshold of 0.8, only 1 of the targets passes, and 0.8 and 0.96"
+    assert found.counts == {"num_target": 3, "num_nontarget": 3}
+    assert found.error == pytest.approx(2 / 3), (
+        "with a threshold of 0.8, only 1 of the targets passes, and 0.8 and 0.96"
+    )
     assert system.training, "it goes on in the mode that it was in"
+
+
+class TellsByFirstSample(FirstSamples):
+    """Three groups and two sexes, as likely as the first five samples say."""
+
+    tasks: ClassVar = {"age_group": ("young", "adult", "senior"), "sex": ("female", "male")}
+
+    def tell(self, wave, samples=None):
+        return {"age_group": wave[:, :3] * self.weight, "sex": wave[:, 3:5] * self.weight}
+
+
+def test_an_error_of_classes_worked_by_hand():
+    """Groups: young, young, adult told of young, adult, unknown: F1 of young 2/3, of adult 0. Sexes: all right."""
+    waves = [(0.9, 0.1, 0, 1, 0), (0.8, 0.1, 0.1, 0, 1), (0, 1, 0, 1, 0)]
+    asked = replace(
+        validation(waves, []), trials=None, labels={"age_group": np.array([0, 1, -1]), "sex": np.arange(3) % 2}
+    )
+    found = asked(TellsByFirstSample())
+    assert found.measure == "class_error"
+    assert found.counts == {"num_age_group": 2, "num_sex": 3}
+    assert found.error == pytest.approx(1 - (1 / 3 + 1) / 2)
+    told = asked.told(TellsByFirstSample())
+    np.testing.assert_allclose(told["sex"], [[1, 0], [0, 1], [1, 0]])
+
+
+def test_a_task_of_which_nothing_is_known_does_not_count():
+    waves = [(0.9, 0.1, 0, 1, 0), (0.8, 0.1, 0.1, 0, 1)]
+    labels = {"age_group": np.array([-1, -1]), "sex": np.array([0, 0])}
+    found = replace(validation(waves, []), trials=None, labels=labels)(TellsByFirstSample())
+    assert found.counts == {"num_age_group": 0, "num_sex": 2}
+    assert found.error == pytest.approx(1 - 2 / 3), "one class is true; who says the other too loses precision"
+
+
+def test_what_is_told_and_is_no_number_is_told():
+    asked = replace(validation([(0, 0, 0, np.nan, 0)], []), trials=None, labels={})
+    with pytest.raises(TrainingError, match=r"^p0/0: its sex is not finite"):
+        asked.told(TellsByFirstSample())
 
 
 def brute_force(targets, others):
@@ -100,7 +140,7 @@ def test_an_eer_is_that_of_all_thresholds(some, others, chance):
     pairs = [(0, at + 1, at < num_target) for at in range(len(angles))]
     scores = [np.cos(angle / 30) for angle in angles]
     expected = brute_force(scores[:num_target], scores[num_target:])
-    assert validation(waves, pairs)(FirstSamples()).eer == pytest.approx(expected, abs=1e-9)
+    assert validation(waves, pairs)(FirstSamples()).error == pytest.approx(expected, abs=1e-9)
 
 
 def test_an_utterance_is_heard_from_its_start_up_to_the_longest():

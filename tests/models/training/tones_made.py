@@ -7,7 +7,7 @@ import soundfile
 
 from curate.audio import sha256_of
 from curate.catalog import Catalog, rows_of
-from curate.schema import CORPORA, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
 
 RATE_HZ = 16_000
 BENCHMARK = "toy"
@@ -74,6 +74,7 @@ def catalog_of(place, root, *, utterances=None, test=("p6", "p7"), benchmark=BEN
     corpus = {"corpus": "tones", "reader": "folder", "root": str(root)}
     catalog.publish(CORPORA, rows_of(CORPORA, [corpus]), fingerprint="x")
     catalog.publish(UTTERANCES, rows_of(UTTERANCES, rows), part="tones", fingerprint="x")
+    catalog.publish(DECISIONS, rows_of(DECISIONS, []), part="none", fingerprint="x")
     splits = [
         {
             "benchmark": benchmark,

@@ -33,6 +33,7 @@ class Planned(NamedTuple):
     utterances: Integers  # (B,) rows of the split
     num_samples: int  # at 16 kHz, of each crop; 0: whole utterances
     num_per_speaker: int = 1
+    learns: tuple[str, ...] = ("person",)  # by which labels: `person`, `text`
 
 
 class Sampler(Protocol):
@@ -174,20 +175,6 @@ class ShuffledSampler:
             rows = rng.permutation(self.num_utterances)
             batches += [rows[begin : begin + size] for begin in range(0, len(rows) - 1, size)]
         return self.shape.planned(batches, rng)
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class AmongRows:
-    """The batches of a sampler that knows some rows of a split only: `rows` (R,) says which."""
-
-    sampler: Sampler
-    rows: Integers
-
-    def plan(self, epoch: int) -> list[Planned]:
-        """The batches of an epoch, as rows of the split."""
-        planned = self.sampler.plan(epoch)
-        return [one._replace(utterances=self.rows[one.utterances]) for one in planned]
 
 
 @final
@@ -351,25 +338,3 @@ def _cut(num_samples: Integers, max_padded_samples: int) -> Integers:
             num_batches += 1
             longest = num_samples[place]
     return begins[:num_batches]
-
-
-def share(planned: Planned, process: int, num_processes: int) -> Planned:
-    """What one of several processes takes of a batch: whole speakers, as many as every other; the rest is dropped."""
-    if not 0 <= process < num_processes:
-        raise TrainingError(f"process {process} of {num_processes}; expected 0 to {num_processes - 1}")
-    num_speakers = len(planned.utterances) // planned.num_per_speaker
-    size = num_speakers // num_processes * planned.num_per_speaker
-    return planned._replace(utterances=planned.utterances[process * size : (process + 1) * size])
-
-
-def shares(plan: Sequence[Planned], process: int, num_processes: int) -> list[Planned]:
-    """The plan of one of several processes, as long as that of every other.
-
-    A batch is dropped for all of them where each would get nothing or, of crops, fewer than two speakers.
-    """
-    shared = (share(planned, process, num_processes) for planned in plan)
-    return [one for one in shared if len(one.utterances) >= _min_utterances(one)]
-
-
-def _min_utterances(planned: Planned) -> int:
-    return MIN_SPEAKERS * planned.num_per_speaker if planned.num_samples else 1  # whole utterances: of anybody

@@ -29,7 +29,8 @@ from curate.errors import TrainingError
 from curate.explain import counted
 from models.common.augment import Augmentation
 from models.data.crops import RATE_HZ, Reader
-from models.data.samplers import Planned, Sampler, shares
+from models.data.plans import shares
+from models.data.samplers import Planned, Sampler
 from models.data.speech import Integers, Speech
 from models.training import checkpoints
 from models.training.checkpoints import Checkpoint
@@ -62,6 +63,7 @@ class Heard:
     reader: Reader
     augmentation: Augmentation
     labels: Mapping[str, Integers] = field(default_factory=dict)  # (U,) codes beside `person`; -1: not known
+    texts: Sequence[Integers] = ()  # (U,) of each the codes of its characters, where batches learn by `text`
 
 
 @dataclass(kw_only=True)
@@ -90,6 +92,14 @@ class Progress:
                 f"{self.epoch - 1} of {recipe.epochs} epochs: {validations} gained nothing on epoch {self.best_epoch}"
             )
         return None
+
+
+def side_by_side(texts: Sequence[Integers]) -> Integers:
+    """(B, L) the codes of B texts, -1 after the end of each."""
+    beside = np.full((len(texts), max(map(len, texts))), -1, np.int64)
+    for row, text in zip(beside, texts, strict=True):
+        row[: len(text)] = text
+    return beside
 
 
 class Training:
@@ -179,6 +189,7 @@ class Training:
         if self._began_at < 0:
             self._began, self._began_at = started, self._done(at.step / len(planned))
         for wave, labels in self._batches(planned, first=at.step):
+            self._system.begin_step(at.num_steps // recipe.accumulate)
             group = at.step - at.step % recipe.accumulate
             num_in_group = min(recipe.accumulate, len(planned) - group)
             is_last = at.step == group + num_in_group - 1
@@ -187,8 +198,11 @@ class Training:
                 parameters["lr"] = lr
             self._seed(at.epoch, at.step)
             with self._fitting(wave):
-                wave, person = self._heard.augmentation(wave, labels["person"], planned[at.step].num_samples)
-                parts = self._learn(wave, labels | {"person": person}, weight=1 / num_in_group, is_last=is_last)
+                person = labels.pop("person")
+                wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
+                if "person" in planned[at.step].learns:
+                    labels["person"] = person
+                parts = self._learn(wave, labels, weight=1 / num_in_group, is_last=is_last)
             at.step, at.num_steps, at.is_best = at.step + 1, at.num_steps + 1, False
             num_heard += len(wave) * self._processes.num
             if self._processes.is_first:
@@ -204,12 +218,11 @@ class Training:
         with nullcontext() if is_last or not isinstance(shared, DistributedDataParallel) else shared.no_sync():
             with torch.autocast(self._processes.device.type, torch.bfloat16, self._recipe.precision == "bfloat16"):
                 parts = shared(wave, labels)
-            (parts["loss"] * weight).backward()
+            with self._clipped_alone() if self._recipe.clip_each else nullcontext():
+                (parts["loss"] * weight).backward()
         numbers = [part.detach() for part in parts.values()]
         if is_last:
-            numbers.append(
-                nn.utils.clip_grad_norm_(self._system.parameters(), self._recipe.clip_norm or math.inf).detach()
-            )
+            numbers.append(self._clip(is_alone=False))
         read = torch.stack(numbers).tolist()  # at once: each look at a GPU waits for it
         told = dict(zip(parts, read, strict=False))
         if not all(map(math.isfinite, told.values())):
@@ -220,6 +233,28 @@ class Training:
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
         return told
+
+    @contextmanager
+    def _clipped_alone(self) -> Iterator[None]:
+        """What gradient comes meanwhile is clipped before it is added to that of the batches before."""
+        parameters = list(self._system.parameters())
+        before = [parameter.grad for parameter in parameters]
+        self._optimizer.zero_grad(set_to_none=True)
+        yield
+        self._clip(is_alone=True)
+        for parameter, held in zip(parameters, before, strict=True):
+            if held is not None:
+                parameter.grad = held if parameter.grad is None else parameter.grad + held
+
+    def _clip(self, *, is_alone: bool) -> Tensor:
+        """Clip the gradient as the recipe says, of one batch alone or of a step; its norm as it was."""
+        recipe, parameters = self._recipe, list(self._system.parameters())
+        if recipe.clip_each != is_alone:
+            return nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None]).detach()
+        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip_norm or math.inf).detach()
+        if recipe.clip_value is not None:
+            nn.utils.clip_grad_value_(parameters, recipe.clip_value)
+        return norm
 
     @contextmanager
     def _fitting(self, wave: Tensor) -> Iterator[None]:
@@ -258,19 +293,27 @@ class Training:
         heard, device, epoch = self._heard, self._processes.device, self.progress.epoch
         known = {"person": heard.speech.person, **heard.labels}
 
-        def read(step: int) -> NDArray[np.float32]:
+        def read(step: int) -> tuple[NDArray[np.float32], Integers | None]:
             one = planned[step]
+            if not one.num_samples:
+                return heard.reader.whole(one.utterances)
             rng = np.random.default_rng([self._recipe.seed, epoch, step, self._processes.number])
-            return heard.reader.crops(one.utterances, heard.augmentation.num_samples_to_read(one.num_samples), rng)
+            num_samples = heard.augmentation.num_samples_to_read(one.num_samples)
+            return heard.reader.crops(one.utterances, num_samples, rng), None
 
-        waiting: deque[Future[NDArray[np.float32]]] = deque()
+        waiting: deque[Future[tuple[NDArray[np.float32], Integers | None]]] = deque()
         with ThreadPoolExecutor(self._recipe.readers) as threads:
             try:
                 for step in range(first, len(planned)):
                     while len(waiting) < min(BATCHES_AHEAD, len(planned) - step):
                         waiting.append(threads.submit(read, step + len(waiting)))
-                    wave, rows = waiting.popleft().result(), planned[step].utterances
-                    labels = {name: torch.from_numpy(codes[rows]).to(device) for name, codes in known.items()}
+                    (wave, num_samples), rows = waiting.popleft().result(), planned[step].utterances
+                    told = {name: codes[rows] for name, codes in known.items()}
+                    if num_samples is not None:
+                        told["samples"] = num_samples
+                    if "text" in planned[step].learns:
+                        told["text"] = side_by_side([heard.texts[row] for row in rows])
+                    labels = {name: torch.from_numpy(codes).to(device) for name, codes in told.items()}
                     yield torch.from_numpy(wave).to(device), labels
             finally:
                 for left in waiting:

@@ -79,6 +79,8 @@ class Recipe:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     accumulate: int = Field(default=1, ge=1)  # batches to a step of the optimiser
     clip_norm: Positive | None = None  # of the gradient
+    clip_value: Positive | None = None  # of each number of the gradient
+    clip_each: bool = False  # of each of the batches of a step, before they are added; else of their sum
     precision: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False  # the network, by torch.compile: faster on a GPU after a minute or two
     patience: int | None = Field(default=None, ge=1)  # validations without a better one, after which training ends

@@ -25,8 +25,8 @@ from models.common.augment import Augmentation
 from models.data import pcm_cache
 from models.data.crops import RATE_HZ, FileReader, Reader
 from models.data.labels import classes_of, codes
+from models.data.plans import AmongRows
 from models.data.samplers import (
-    AmongRows,
     BalancedSampler,
     BatchShape,
     HardPrototypeSampler,

@@ -13,7 +13,8 @@ from curate.errors import TrainingError
 from models.data.speech import Integers
 
 Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
-Labels = dict[str, Tensor]  # codes (B,) by what they say: `person`, and of the tasks of a system; -1: not known
+Labels = dict[str, Tensor]  # codes (B,) by what they say: `person`, and of the tasks of a system; -1: not known. Also
+# `text` (B, L), the codes of characters, and `samples` (B,) of whole utterances, after which a waveform has zeros
 T = TypeVar("T")
 
 
@@ -36,6 +37,9 @@ class System(nn.Module):
     def tell(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> dict[str, Tensor]:
         """(B, K) of each task, in float32: how likely each of its classes is. Raises TrainingError without a task."""
         raise TrainingError("this system tells no classes; expected one with tasks, such as sex or age_group")
+
+    def begin_step(self, num_steps: int) -> None:
+        """Called before a batch, when so many steps of the optimiser are done: what is frozen at first may thaw."""
 
     def begin_epoch(self) -> None:
         """Called before the batches of an epoch are planned, and not again where a run goes on within it."""

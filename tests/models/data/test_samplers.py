@@ -9,18 +9,14 @@ from hypothesis import strategies as st
 
 from curate.errors import TrainingError
 from models.data.samplers import (
-    AmongRows,
     BalancedSampler,
     BatchShape,
     HardPrototypeSampler,
     LengthBucketSampler,
-    Planned,
     ShuffledSampler,
     UtteranceSampler,
     _placed,
     generator,
-    share,
-    shares,
 )
 
 MTML = BatchShape(num_speakers=32, num_per_speaker=4, min_samples=32_000, max_samples=64_000)
@@ -302,39 +298,6 @@ def test_an_utterance_longer_than_a_batch_is_named():
 # ------------------------------------------------------------------------------------------------------------ processes
 
 
-@given(st.integers(0, 12), st.integers(1, 3), st.integers(1, 5))
-def test_shares_are_whole_speakers_as_many_on_each_process(num_speakers, m, num_processes):
-    planned = Planned(np.arange(num_speakers * m), 320, m)
-    parts = [share(planned, process, num_processes) for process in range(num_processes)]
-    of_each = num_speakers // num_processes
-    assert [len(part.utterances) for part in parts] == [of_each * m] * num_processes
-    joined = np.concatenate([part.utterances for part in parts])
-    np.testing.assert_array_equal(joined, planned.utterances[: of_each * num_processes * m])
-    assert all(part[1:] == (320, m) for part in parts)
-
-
-def test_by_hand_three_speakers_of_two_on_two_processes():
-    planned = Planned(np.array([4, 9, 1, 7, 5, 2]), 640, 2)
-    assert [share(planned, process, 2).utterances.tolist() for process in (0, 1)] == [[4, 9], [1, 7]]
-
-
-@given(counts, shuffles, st.integers(2, 8), st.integers(1, 2), st.integers(1, 4))
-def test_every_process_takes_as_many_steps_with_batches_of_one_size(num_of_each, shuffle, n, m, num_processes):
-    person = people_of(num_of_each, shuffle)
-    plan = BalancedSampler(person, PEOPLE, shape(n, m), seed=0, passes=2).plan(1)
-    taken = [shares(plan, process, num_processes) for process in range(num_processes)]
-    steps = [[(len(one.utterances), one.num_samples) for one in part] for part in taken]
-    assert steps == [steps[0]] * num_processes
-    assert all(len(speakers_of(one, person)) >= 2 for part in taken for one in part)
-    assert len(taken[0]) == sum(len(one.utterances) // m // num_processes >= 2 for one in plan)
-
-
-@pytest.mark.parametrize("process", [-1, 2])
-def test_a_process_that_is_not_one_of_them_is_refused(process):
-    with pytest.raises(TrainingError, match=f"process {process} of 2; expected 0 to 1"):
-        share(Planned(np.arange(4), 1), process, 2)
-
-
 @given(st.integers(2, 40), st.integers(2, 12), st.integers(1, 3), st.integers(1, 4))
 def test_a_shuffled_pass_hears_every_utterance_once_but_for_one_that_is_left_alone(num, size, passes, epoch):
     shape = BatchShape(num_speakers=size, num_per_speaker=1, min_samples=1_600, max_samples=3_200)
@@ -355,11 +318,3 @@ def test_shuffled_epochs_differ_and_are_drawn_again_alike():
     assert np.array_equal(first, np.concatenate([one.utterances for one in again]))
     with pytest.raises(TrainingError, match=r"^1 utterances; expected 2 or more"):
         ShuffledSampler(1, shape, seed=3)
-
-
-def test_batches_among_some_rows_are_those_rows_of_the_split():
-    rows, shape = np.array([3, 5, 9, 11]), BatchShape(num_speakers=2, num_per_speaker=2, min_samples=16, max_samples=16)
-    inner = BalancedSampler(np.array([0, 0, 1, 1]), ["a", "b"], shape, seed=1)
-    (found,), (place,) = AmongRows(sampler=inner, rows=rows).plan(1), inner.plan(1)
-    assert found.utterances.tolist() == rows[place.utterances].tolist()
-    assert (found.num_samples, found.num_per_speaker) == (place.num_samples, place.num_per_speaker)

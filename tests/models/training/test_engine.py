@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from curate.errors import DamagedAudioError, TrainingError
+from models.data.crops import RATE_HZ
+from models.data.samplers import Planned
 from models.training import checkpoints
 from models.training.engine import Validated
 from models.training.run_folder import RunFolder
@@ -210,3 +212,65 @@ def test_too_few_people_for_a_batch_are_told(tmp_path):
     asked = recipe(batches=replace(recipe().batches, utterances_each=5))
     with pytest.raises(TrainingError, match=r"^p0: 4 utterances; expected 5 of each speaker"):
         training(asked, tmp_path / "run")
+
+
+@pytest.mark.parametrize("clip", [{"clip_value": 1e-4}, {"clip_norm": 1e-3}])
+def test_gradients_of_the_batches_of_a_step_may_be_clipped_each_before_they_are_added(tmp_path, clip):
+    (tmp_path / "run").mkdir()
+    asked = recipe(epochs=1, accumulate=3, clip_each=True, **clip)
+    run, gradients = training(asked, tmp_path / "run", validate=False), []
+    run._optimizer.step = lambda: gradients.append([one.grad.clone() for one in run._system.parameters()])
+    run.train()
+    fresh = training(asked, tmp_path / "run", validate=False)
+    expected = [torch.zeros_like(one) for one in fresh._system.parameters()]
+    fresh._system.train()
+    for place, (wave, labels) in enumerate(fresh._batches(fresh._plan(1), first=0)):
+        fresh._seed(1, place)
+        fresh._optimizer.zero_grad()
+        (fresh._system(wave, labels)["loss"] / 3).backward()
+        if "clip_value" in clip:
+            torch.nn.utils.clip_grad_value_(fresh._system.parameters(), 1e-4)
+        else:
+            torch.nn.utils.clip_grad_norm_(fresh._system.parameters(), 1e-3)
+        expected = [held + one.grad for held, one in zip(expected, fresh._system.parameters(), strict=True)]
+    assert len(gradients) == 1
+    for found, wanted in zip(gradients[0], expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+class Whole:
+    """Two batches of whole utterances that are learnt by their texts alone."""
+
+    def plan(self, epoch):
+        return [Planned(np.array(rows), 0, learns=("text",)) for rows in ([0, 5], [7, 2])]
+
+
+def test_whole_utterances_come_with_their_lengths_and_texts(tmp_path):
+    (tmp_path / "run").mkdir()
+    speech = spoken()
+    speech.num_samples[:] = RATE_HZ - 100 * np.arange(len(speech))
+    run = training(recipe(epochs=1), tmp_path / "run", speech=speech, validate=False)
+    texts = [np.arange(1 + row) for row in range(len(speech))]
+    run._heard = replace(run._heard, sampler=Whole(), texts=texts)
+    told = []
+
+    def losses(wave, labels):
+        told.append((wave.shape, labels))
+        return {"loss": sum(one.sum() for one in run._system.parameters())}
+
+    run._system.losses = losses
+    run.train()
+    (shape, labels), (_, other) = told
+    assert shape == (2, RATE_HZ)
+    assert sorted(labels) == ["samples", "text"]
+    assert labels["samples"].tolist() == [RATE_HZ, RATE_HZ - 500]
+    assert labels["text"].tolist() == [[0, -1, -1, -1, -1, -1], [0, 1, 2, 3, 4, 5]]
+    assert other["text"].tolist() == [[*range(8)], [0, 1, 2, *[-1] * 5]]
+
+
+def test_a_system_hears_of_every_step_of_its_optimiser(tmp_path):
+    (tmp_path / "run").mkdir()
+    run, told = training(recipe(epochs=2, accumulate=3), tmp_path / "run", validate=False), []
+    run._system.begin_step = told.append
+    run.train()
+    assert told == [0, 0, 0, 1, 1, 1]

@@ -1,4 +1,6 @@
-"""Pictures of scores: DET curves, distributions, and figures by group. The same input gives the same bytes.
+"""Pictures of scores, of classes and of vectors. The same input gives the same bytes.
+
+DET curves, distributions, and figures by group; confusion matrices; vectors as points of a plane.
 
 Matplotlib is imported when the first is drawn, and draws without a screen. A figure is written as SVG or PNG, by the
 suffix of the file.
@@ -11,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.metrics import Bools, Scores, det_curve, equal_error_rate, error_rates
+from benchmarks.metrics import Bools, Floats, Scores, det_curve, equal_error_rate, error_rates
 from curate.errors import ListError
 from curate.whole import written
 
@@ -34,6 +37,11 @@ STYLE: dict[Any, Any] = {
 }
 NUM_BINS = 80
 TARGETS, NONTARGETS = "tab:blue", "tab:orange"
+Vectors = NDArray[np.float32]
+PERPLEXITY = 30.0  # of t-SNE, scikit-learn's default
+LEAST_POINTS = 5  # of which a plane shows anything
+NOT_KNOWN = "#9ecae1"  # a colour that is no shade of ages
+MOST_IN_LEGEND = 24
 
 
 class Bar(NamedTuple):
@@ -112,6 +120,79 @@ def bars(groups: Sequence[Bar], *, what: str, title: str, as_percent: bool = Fal
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     return figure
+
+
+@styled()
+def confusion(counts: Floats, classes: Sequence[str], *, title: str) -> "Figure":
+    """A confusion matrix (K, K), rows true and columns said: counts, and their shares of the row as shades."""
+    figure, axes = _empty(width=2.2 + 0.75 * len(classes), height=1.8 + 0.6 * len(classes))
+    total = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, total, out=np.zeros_like(counts, dtype=np.float64), where=total > 0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        told = f"{counts[row, column]:,.0f}\n{100 * share:.1f} %" if total[row] else "0"
+        axes.text(column, row, told, ha="center", va="center", color="white" if share > 0.6 else "black", fontsize=8)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="said", ylabel="true", title=title)
+    axes.grid(visible=False)
+    return figure
+
+
+@styled()
+def points(at: Floats, groups: Sequence[str], colours: Mapping[str, Any], *, title: str) -> "Figure":
+    """Points (N, 2) of a plane, each in the colour of its group; `colours` says in which order groups are told.
+
+    Beyond 24 groups, such as people, there is no legend.
+    """
+    figure, axes = _empty(width=6.5, height=6.0)
+    axes.scatter(at[:, 0], at[:, 1], s=6, c=[colours[group] for group in groups], linewidths=0)
+    axes.set(title=title, xticks=[], yticks=[])
+    there = {name: list(groups).count(name) for name in colours if name in groups}
+    if len(there) <= MOST_IN_LEGEND:
+        for name, num in there.items():
+            axes.scatter([], [], s=24, color=colours[name], linewidths=0, label=f"{name} ({num:,})")
+        figure.legend(loc="outside right upper", fontsize=8)
+    return figure
+
+
+def shades(groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """A colour for each part of each group, from the youngest on: reds of the first group, greys of all others.
+
+    As figure 4 of the age paper (arXiv:2301.09058) has it: young people in red, adults and seniors in grey.
+    """
+    from matplotlib import colormaps
+
+    young, *others = groups.values()
+    older = [part for parts in others for part in parts]
+    depths = (np.linspace(0.9, 0.5, len(young)), np.linspace(0.35, 0.9, len(older)))
+    reds, greys = (colormaps[name](depth) for name, depth in zip(("Reds", "Greys"), depths, strict=True))
+    return dict(zip([*young, *older], [*reds, *greys], strict=True))
+
+
+def distinct(names: Sequence[str]) -> dict[str, Any]:
+    """A colour for each; of many names some are alike."""
+    from matplotlib import colormaps
+
+    colours = colormaps["tab10"](range(10)) if len(names) <= 10 else colormaps["hsv"](np.linspace(0, 0.95, len(names)))
+    return dict(zip(names, colours, strict=False))
+
+
+def on_plane(vectors: Vectors, *, seed: int) -> Floats:
+    """(N, 2): where t-SNE puts unit vectors (N, D), five or more (van der Maaten and Hinton, JMLR 9, 2008).
+
+    Scikit-learn's, in one thread: sums of several come in any order, and a point would wander between two calls.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    is_spread = bool(np.ptp(vectors, axis=0).max() > 0)  # else there is no first component to begin with
+    how = TSNE(
+        perplexity=min(PERPLEXITY, (len(vectors) - 1) / 3), init="pca" if is_spread else "random", random_state=seed
+    )
+    with threadpool_limits(1):
+        found: Floats = how.fit_transform(vectors).astype(np.float64)
+    return found
 
 
 def eer_threshold(scores: Scores, is_target: Bools) -> float:

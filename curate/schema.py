@@ -396,6 +396,33 @@ RESULTS = Table(
     ),
 )
 
+CLASS_RESULTS = Table(
+    name="class_results",
+    row_is="One figure of what one system tells of the utterances of a split: of a class, or of all of a task.",
+    key=("benchmark", "split", "system", "task", "class_name", "metric"),
+    part_is="benchmark, split and system",
+    columns=(
+        _BENCHMARK,
+        Column("split", _text, "of the benchmark"),
+        Column("system", _text, "what tells the classes"),
+        Column("task", _text, "sex | age_group | age_subgroup"),
+        Column("class_name", _text, "the class, as the task calls it; `all` of means and shares"),
+        Column(
+            "metric",
+            _text,
+            "precision | recall | f1, of `all` macro or weighted before it; accuracy; contradiction",
+        ),
+        Column(
+            "value", _f64, "in [0, 1]; null where nothing tells it: a class that nobody is and nobody is called", True
+        ),
+        Column("lower", _f64, "end of the 95 % interval, people drawn anew; null where too few", nullable=True),
+        Column("upper", _f64, "end of the 95 % interval, people drawn anew; null where too few", nullable=True),
+        Column("num_utterances", _i64, "whose class is known and is this one; of `all` those that the figure is of"),
+        Column("num_people", _i64, "who speak them"),
+        Column("conventions", _text, "how the figure is computed, for comparison with others"),
+    ),
+)
+
 RUNS = Table(
     name="runs",
     row_is="One step that was carried out. No other table that a run writes holds times.",
@@ -437,6 +464,7 @@ TABLES: dict[str, Table] = {
         REMOVALS,
         LEAKS,
         RESULTS,
+        CLASS_RESULTS,
         RUNS,
     )
 }

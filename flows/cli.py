@@ -23,6 +23,7 @@ from flows.options import PLACE, CatalogOption
 from flows.plant import plant
 from flows.review import decide, reviews, undo
 from flows.score import score
+from flows.test import measure
 from flows.train import train
 
 if TYPE_CHECKING:
@@ -226,6 +227,7 @@ def export(
 app.command()(build)
 app.command()(score)
 app.command()(train)
+app.command("test")(measure)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(plant)

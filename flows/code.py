@@ -30,6 +30,10 @@ FILES = {
         {"beginnings.py", "embedding.py", "scoring.py", "seeds.py", "systems.py"},
     ),
     "evaluating": ({*FIGURES, *SCORES}, {"evaluating.py", "listed.py", "seeds.py"}),
+    "testing": (
+        {*SCORES, *FIGURES, "backends.py", "class_results.py", "classes.py", "sexes.py", "words.py"},
+        {"evaluating.py", "listed.py", "scoring.py", "seeds.py", "systems.py", "tested.py", "testing.py"},
+    ),
 }
 
 
@@ -42,4 +46,4 @@ def _fingerprint(name: str) -> str:
     )
 
 
-CODE, LEAKING, BUILDING, SCORING, EVALUATING = map(_fingerprint, FILES)
+CODE, LEAKING, BUILDING, SCORING, EVALUATING, TESTING = map(_fingerprint, FILES)

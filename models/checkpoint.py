@@ -24,26 +24,38 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from curate.errors import ExtractorError
+from models.age_adversarial.joined import Joined, JoinedSettings
+from models.age_adversarial.rawnet2 import RawNet2, RawNet2Settings
 from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.features import KaldiFbank, SpeechBrainFbank
 from models.common.log_mel import LogMel
 from models.common.mfcc import Mfcc
 from models.common.resnet import ResNet, ResNetSettings
+from models.common.waveform import Waveform
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, XVector, XVectorSettings
 
 FORMAT: Literal[1] = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
-Network = Ecapa | ResNet | HalfResNet | MfccResNet | XVector
-Settings = EcapaSettings | ResNetSettings | HalfResNetSettings | MfccResNetSettings | XVectorSettings
-Architecture = Literal["ecapa", "resnet", "half-resnet", "mfcc-resnet", "x-vector"]
-Features = Literal["kaldi", "speechbrain", "log-mel", "mfcc"]
-FEATURES: dict[Features, type[KaldiFbank] | type[SpeechBrainFbank] | type[LogMel] | type[Mfcc]] = {
+Network = Ecapa | ResNet | HalfResNet | MfccResNet | XVector | RawNet2 | Joined
+Settings = (
+    EcapaSettings
+    | ResNetSettings
+    | HalfResNetSettings
+    | MfccResNetSettings
+    | XVectorSettings
+    | RawNet2Settings
+    | JoinedSettings
+)
+Architecture = Literal["ecapa", "resnet", "half-resnet", "mfcc-resnet", "x-vector", "rawnet2", "joined"]
+Features = Literal["kaldi", "speechbrain", "log-mel", "mfcc", "wave"]
+FEATURES: dict[Features, type[KaldiFbank | SpeechBrainFbank | LogMel | Mfcc | Waveform]] = {
     "kaldi": KaldiFbank,
     "speechbrain": SpeechBrainFbank,
     "log-mel": LogMel,
     "mfcc": Mfcc,
+    "wave": Waveform,
 }
 ARCHITECTURES: dict[Architecture, tuple[type[Any], type[Any]]] = {  # the network, and its settings
     "ecapa": (Ecapa, EcapaSettings),
@@ -51,7 +63,10 @@ ARCHITECTURES: dict[Architecture, tuple[type[Any], type[Any]]] = {  # the networ
     "half-resnet": (HalfResNet, HalfResNetSettings),
     "mfcc-resnet": (MfccResNet, MfccResNetSettings),
     "x-vector": (XVector, XVectorSettings),
+    "rawnet2": (RawNet2, RawNet2Settings),
+    "joined": (Joined, JoinedSettings),
 }
+HEAR_WAVES: tuple[Architecture, ...] = ("rawnet2", "joined")  # all others hear features
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -86,13 +101,15 @@ def save(
     min_same_person: float | None = None,
     min_one_person: float | None = None,
 ) -> None:
-    """Keep the network in a folder that is not there yet. Raises ExtractorError where it is."""
+    """Keep the network in a folder that is not there yet. Raises ExtractorError where it is, or for its features."""
     if folder.exists():
         raise ExtractorError(f"{folder}: is there already; expected a folder that a checkpoint may make")
+    architecture = next(name for name, (kind, _) in ARCHITECTURES.items() if type(network) is kind)
+    _check_features(folder, architecture, features)
     weights = save_tensors({key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()})
     description = Description(
         format=FORMAT,
-        architecture=next(name for name, (kind, _) in ARCHITECTURES.items() if type(network) is kind),
+        architecture=architecture,
         settings=asdict(network.settings),
         features=features,
         sample_rate_hz=16_000,
@@ -141,7 +158,15 @@ def _description(path: Path) -> Description:
         description = TypeAdapter(Description).validate_json(_read(path))
     except ValidationError as error:
         raise ExtractorError(_complaint(path, error)) from error
+    _check_features(path, description.architecture, description.features)
     return description
+
+
+def _check_features(path: Path, architecture: Architecture, features: Features) -> None:
+    hears_waves = architecture in HEAR_WAVES
+    if hears_waves != (features == "wave"):
+        expected = "wave" if hears_waves else ", ".join(name for name in FEATURES if name != "wave")
+        raise ExtractorError(f"{path}: {architecture} on features {features!r}; expected {expected}")
 
 
 def _settings(path: Path, description: Description) -> Settings:

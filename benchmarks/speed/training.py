@@ -43,7 +43,8 @@ def main() -> None:
     peak = asked.peak or measured_peak(device)
     print(f"peak: {peak:.1f} TFLOP/s in bfloat16{'' if asked.peak else ', measured'}")
     for recipe in asked.recipes:
-        each = recipes()[recipe].batches.utterances_each
+        batches = recipes()[recipe].batches
+        each = 1 if batches is None else batches.utterances_each
         system = made(recipe, asked.speakers, device)
         wave, labels = batch(system, asked.speakers, each, asked.crop_s, device)
         flops = counted(system, wave, labels)

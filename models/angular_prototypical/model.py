@@ -144,6 +144,10 @@ class HalfResNet(nn.Module):
 
         An utterance has `settings.min_frames` at least.
         """
+        return self.embedded(self.pooled(feats_BTM, length_B))
+
+    def pooled(self, feats_BTM: Tensor, length_B: Tensor | None = None) -> Tensor:
+        """(B, 2 C) in float32: what attentive statistics pooling gives."""
         if length_B is not None and bool((length_B == feats_BTM.shape[1]).all()):
             length_B = None
         x_BCMT = silent_after(feats_BTM.transpose(1, 2)[:, None], length_B).to(self.conv1.weight.dtype)
@@ -152,7 +156,11 @@ class HalfResNet(nn.Module):
         for block in self.layers:
             x_BCMT, length_B = block(x_BCMT, length_B)
         x_BCT = x_BCMT.flatten(1, 2).float()
-        vector_BD: Tensor = self.fc(attentive_statistics(x_BCT, self.attention(x_BCT), length_B))
+        return attentive_statistics(x_BCT, self.attention(x_BCT), length_B)
+
+    def embedded(self, pooled_BC: Tensor) -> Tensor:
+        """(B, D) of pooled features."""
+        vector_BD: Tensor = self.fc(pooled_BC)
         return vector_BD
 
 

@@ -192,6 +192,10 @@ class Ecapa(nn.Module):
 
         An utterance has `settings.min_frames` at least.
         """
+        return self.embedded(self.pooled(feats_BTM, length_B))
+
+    def pooled(self, feats_BTM: Tensor, length_B: Tensor | None = None) -> Tensor:
+        """(B, 2 C) in float32: what the attentive statistics pooling gives of such utterances."""
         num_frames = feats_BTM.shape[1]
         if length_B is not None and bool((length_B == num_frames).all()):
             length_B = None
@@ -202,9 +206,12 @@ class Ecapa(nn.Module):
         for block in blocks:
             x_BCT = block(x_BCT, length_B, valid_B1T)
             outs.append(x_BCT)
-        pooled_BC = self.asp(self.mfa(torch.cat(outs, dim=1), length_B), valid_B1T)
-        vector: Tensor = F.linear(self.asp_bn(pooled_BC), self.fc.weight[..., 0], self.fc.bias)
-        return vector
+        pooled_BC: Tensor = self.asp(self.mfa(torch.cat(outs, dim=1), length_B), valid_B1T)
+        return pooled_BC
+
+    def embedded(self, pooled_BC: Tensor) -> Tensor:
+        """(B, D): the last layer."""
+        return F.linear(self.asp_bn(pooled_BC), self.fc.weight[..., 0], self.fc.bias)
 
 
 def mirrored(x_BCT: Tensor, reach: int, length_B: Tensor | None) -> Tensor:

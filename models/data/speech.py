@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,7 @@ class Speech:
     content_sha256: Sequence[str]  # (U,) of the files
     sex: Sequence[str | None] = ()  # (U,) female or male; empty where nothing is known of anybody
     ages: Sequence[tuple[int, int] | None] = ()  # (U,) the youngest and the oldest, in years, that a statement allows
+    transcripts: Sequence[str | None] = ()  # (U,) what is said; empty where nothing is known
 
     def __len__(self) -> int:
         return len(self.utterance_ids)
@@ -76,6 +78,30 @@ class Speech:
             content_sha256=[self.content_sha256[row] for row in rows],
             sex=[self.sex[row] for row in rows] if self.sex else (),
             ages=[self.ages[row] for row in rows] if self.ages else (),
+            transcripts=[self.transcripts[row] for row in rows] if self.transcripts else (),
+        )
+
+    def joined(self, other: "Speech") -> "Speech":
+        """The utterances of both, these first; codes of people stay. Raises TrainingError for an utterance in both."""
+        if twice := sorted({*self.utterance_ids.to_pylist()} & {*other.utterance_ids.to_pylist()}):
+            raise TrainingError(f"{twice[0]}: {len(twice)} utterances in both; expected speech of other utterances")
+        new = [who for who in other.people if who not in {*self.people}]
+        people = [*self.people, *new]
+        code = {who: at for at, who in enumerate(people)}
+        of_other = np.array([code[who] for who in other.people], np.int64)
+        return Speech(
+            utterance_ids=pa.concat_arrays([self.utterance_ids, other.utterance_ids]),
+            files=[*self.files, *other.files],
+            start=np.concatenate([self.start, other.start]),
+            num_samples=np.concatenate([self.num_samples, other.num_samples]),
+            sample_rate_hz=np.concatenate([self.sample_rate_hz, other.sample_rate_hz]),
+            channel=np.concatenate([self.channel, other.channel]),
+            person=np.concatenate([self.person, of_other[other.person]]),
+            people=people,
+            content_sha256=[*self.content_sha256, *other.content_sha256],
+            sex=_beside(self, other, "sex"),
+            ages=_beside(self, other, "ages"),
+            transcripts=_beside(self, other, "transcripts"),
         )
 
 
@@ -134,6 +160,7 @@ def of_utterances(catalog: Catalog, chosen: pa.Table) -> Speech:
         content_sha256=rows["content_sha256"].to_pylist(),
         sex=rows["sex"].to_pylist(),
         ages=_ages(rows["age_min_years"].to_pylist(), rows["age_max_years"].to_pylist()),
+        transcripts=rows["transcript"].to_pylist(),
     )
 
 
@@ -168,7 +195,13 @@ def of_manifest(path: Path) -> Speech:
         content_sha256=[str(found[file].content_sha256) for file in files],
         sex=[one.sex for one in described],
         ages=[one.age_years for one in described],
+        transcripts=[one.transcript for one in described],
     )
+
+
+def _beside(one: Speech, other: Speech, name: str) -> list[Any]:
+    """What is said of the utterances of both."""
+    return [said for speech in (one, other) for said in getattr(speech, name) or [None] * len(speech)]
 
 
 def _ages(youngest: Sequence[int | None], oldest: Sequence[int | None]) -> list[tuple[int, int] | None]:

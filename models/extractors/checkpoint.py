@@ -17,6 +17,7 @@ from torch import Tensor
 
 from curate.hearing import Checkpoint, name_of
 from models import checkpoint
+from models.age_adversarial import joined, rawnet2
 from models.angular_prototypical import model as half_resnet
 from models.checkpoint import FEATURES, WEIGHTS, Network
 from models.common import (
@@ -31,6 +32,7 @@ from models.common import (
     resnet,
     resnet_onednn,
 )
+from models.common import waveform as wave
 from models.common.ecapa_onednn import FastEcapa
 from models.common.features import SAMPLE_RATE_HZ, batch
 from models.common.processor import dtype_on, for_processor
@@ -43,8 +45,8 @@ from models.multi_similarity import model as mfcc_networks
 
 BATCH_S_GPU = 240.0  # several make a block, so that one is decoded while another is heard
 CODE = (
-    *(checkpoint, batches, ecapa, ecapa_onednn, features, half_resnet, log_mel, mfcc, mfcc_networks, onednn),
-    *(pooling, processor, resnet, resnet_onednn),
+    *(checkpoint, batches, ecapa, ecapa_onednn, features, half_resnet, joined, log_mel, mfcc, mfcc_networks, onednn),
+    *(pooling, processor, rawnet2, resnet, resnet_onednn, wave),
 )
 
 Waveform = NDArray[np.float32]

@@ -27,17 +27,15 @@ from curate.errors import ExtractorError, TrainingError
 from models import checkpoint
 from models.common.augment import SpecAugment, SpecAugmentSettings
 from models.common.classification import AdditiveAngularMargin, hard_speakers
-from models.common.ecapa import Ecapa, EcapaSettings, ecapa_from_speechbrain
+from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.features import SpeechBrainFbank
 from models.data.speech import Integers
-from models.extractors.speechbrain_ecapa import DEFAULT_DILATIONS, own_ecapa
-from models.extractors.speechbrain_modules import EXAMPLE, HYPERPARAMS, described, tensors
+from models.extractors.ecapa_weights import FEATURES, ecapa_at
+from models.extractors.speechbrain_modules import EXAMPLE
 from models.training.recipe import Batches, Optimizer, Recipe
 from models.training.schedules import Step
 from models.training.system import Labels, Parts, System, checked, long_enough, written_out
 
-FEATURES: checkpoint.Features = "speechbrain"
-WEIGHTS = "embedding_model.ckpt"  # SpeechBrain's name for the network's
 NUM_SIMILAR = 7
 
 
@@ -114,7 +112,7 @@ def begin_with(system: System, place: Path) -> list[str]:
     The softmax layer begins anew. Raises ExtractorError for weights of other sizes, or of a network on other features.
     """
     assert isinstance(system, HardPrototypeSystem)  # noqa: S101  # `made` made it
-    network, left = _network_at(place, system.network.settings.dilations)
+    network, left = ecapa_at(place, system.network.settings.dilations)
     if network.settings != system.network.settings:
         raise ExtractorError(f"{place}: {network.settings}; expected {system.network.settings}")
     state = network.state_dict()
@@ -123,48 +121,6 @@ def begin_with(system: System, place: Path) -> list[str]:
         f"{place}: {len(state)} tensors of the network matched, all; left: {', '.join(left) or 'none'}; the softmax "
         "layer begins anew"
     ]
-
-
-def _network_at(place: Path, dilations: tuple[int, ...]) -> tuple[Ecapa, list[str]]:
-    """The network, and what else of the place is not loaded."""
-    if (place / checkpoint.DESCRIPTION).is_file():
-        loaded = checkpoint.load(place)
-        if not isinstance(loaded.network, Ecapa) or loaded.description.features != FEATURES:
-            found = f"{loaded.description.architecture} on {loaded.description.features} features"
-            raise ExtractorError(f"{place}: {found}; expected ecapa on {FEATURES} features")
-        return loaded.network, []
-    if (place / HYPERPARAMS).is_file():
-        return _published(place)
-    if place.is_file():
-        return _ecapa_of(place, dilations), []  # which weights alone do not tell
-    raise ExtractorError(
-        f"{place}: holds no weights; expected a folder with {checkpoint.DESCRIPTION} (ours) or {HYPERPARAMS} "
-        f"(SpeechBrain's), or a file such as {WEIGHTS}"
-    )
-
-
-def _published(folder: Path) -> tuple[Ecapa, list[str]]:
-    """SpeechBrain's, where its settings are those that our features and network have."""
-    description = described(str(folder))
-    file = description.weights_of("embedding_model")
-    if file is None:
-        raise ExtractorError(f"{folder}: no file has the weights of embedding_model alone; expected {WEIGHTS}")
-    dilations = description.roles["embedding_model"].kwargs.get("dilations", DEFAULT_DILATIONS)
-    network = _ecapa_of(file, tuple(dilations))
-    if own_ecapa(description, torch.device("cpu"), "float32") is None:
-        raise ExtractorError(f"{folder}: {HYPERPARAMS} has settings that ours has not; expected those of {EXAMPLE}")
-    return network, sorted(other.name for other in folder.glob("*.ckpt") if other.name != file.name)
-
-
-def _ecapa_of(file: Path, dilations: tuple[int, ...]) -> Ecapa:
-    state = tensors(file)
-    for key, value in state.items():
-        if not (isinstance(key, str) and "." in key and isinstance(value, Tensor)):
-            raise ExtractorError(f"{file}: {key} is no tensor of SpeechBrain's ECAPA_TDNN; expected {WEIGHTS}")
-    try:
-        return ecapa_from_speechbrain(state, dilations=dilations)
-    except ExtractorError as error:
-        raise ExtractorError(f"{file}: {error}") from error
 
 
 def save_encoder(folder: Path, system: System) -> None:

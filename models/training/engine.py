@@ -125,7 +125,8 @@ class Training:
             warnings.filterwarnings(
                 "ignore", message="Grad strides do not match"
             )  # of channels last: slower, not wrong
-            self._shared = DistributedDataParallel(self._system)
+            # buffers, such as statistics of normalisation, are the first process' own: they alone are kept
+            self._shared = DistributedDataParallel(self._system, broadcast_buffers=False)
         self._optimizer = recipe.optimizer.made(self._system)
         self.progress = Progress()
         self._began, self._began_at = 0.0, -1.0  # when this process took its first step, and how much was done then

@@ -64,6 +64,18 @@ class Batches:
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
+class Whole:
+    """Batches of whole utterances of like length."""
+
+    seconds: Seconds  # that a batch has at most, with what its shorter utterances are padded by
+    learns: tuple[Literal["person", "text"], ...]  # from them
+
+    def __post_init__(self) -> None:
+        if not self.learns or len(set(self.learns)) < len(self.learns):
+            raise ValueError(f"learns {list(self.learns)}; expected person, text or both, each once")
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
     """One row of a paper's table, or one of a user's own."""
 
@@ -72,7 +84,9 @@ class Recipe:
     settings: dict[str, Any]  # of the system: its own module checks them
     source: str  # which row of which paper, and what the paper reports of it
     begins_with: str | None = None  # whose weights the paper fine-tunes
-    batches: Batches
+    batches: Batches | None = None  # of crops
+    whole: Whole | None = None  # of whole utterances; with `batches` the two come in turn
+    steps_an_epoch: int | None = Field(default=None, ge=1)  # of the optimiser; else an epoch is a pass
     optimizer: Optimizer
     schedule: Schedule
     epochs: int = Field(ge=1)
@@ -89,6 +103,12 @@ class Recipe:
     checkpoint_every: int = Field(default=0, ge=0)  # steps; 0: where it is validated alone
     readers: int = Field(default=2, ge=1)  # threads that read crops
     seed: int = Field(default=1, ge=0, lt=2**63)
+
+    def __post_init__(self) -> None:
+        if self.batches is None and self.whole is None:
+            raise ValueError("neither batches nor whole; expected one of them, or both")
+        if self.batches is not None and self.whole is not None and self.accumulate % 2:
+            raise ValueError(f"accumulate {self.accumulate} with batches of two kinds; expected 2, or a multiple of it")
 
     def plain(self) -> dict[str, Any]:
         """As JSON and TOML can hold it."""

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import platform
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,21 +22,14 @@ from curate.runs import content_fingerprint
 from curate.whole import write_text
 from models.common.augment import Augmentation
 from models.data import pcm_cache
-from models.data.crops import RATE_HZ, FileReader, Reader
-from models.data.labels import classes_of, codes
-from models.data.plans import AmongRows
-from models.data.samplers import (
-    BalancedSampler,
-    BatchShape,
-    HardPrototypeSampler,
-    Sampler,
-    ShuffledSampler,
-)
-from models.data.speech import Integers, Speech
+from models.data.crops import FileReader, Reader
+from models.data.labels import codes
+from models.data.speech import Speech
 from models.training import checkpoints
+from models.training.batches import Lessons, lessons_of
 from models.training.engine import Heard, Progress, Training
 from models.training.processes import Processes, together
-from models.training.recipe import Batches, Recipe
+from models.training.recipe import Recipe
 from models.training.run_folder import RunFolder
 from models.training.schedules import Plateau
 from models.training.system import System
@@ -77,6 +69,7 @@ def train(
     folder: Path,
     *,
     of: str,
+    also: Speech | None = None,
     held_out: HeldOut | None = None,
     initial: Path | None = None,
     cache: bool = False,
@@ -84,18 +77,23 @@ def train(
 ) -> Trained:
     """Train, or go on where the run of this folder stands; `of` says in words what the speech is.
 
-    A run that is complete is only told of. Raises TrainingError for a recipe that does not fit the speech, the folder
-    of another run, and where training cannot go on; CorpusError for audio that cannot be read.
+    `also` are utterances that are learnt whole, where a recipe has batches of two kinds; without them they are those of
+    which there are crops. A run that is complete is only told of. Raises TrainingError for a recipe that does not fit
+    the speech, the folder of another run, and where training cannot go on; CorpusError for audio that cannot be read.
     """
     run = RunFolder(folder)
     with together(device) as processes, closing(run):
         goes_on = checkpoints.latest(run.checkpoints) is not None
-        augmentation = Augmentation(recipe.augmentation, len(speech.people))
+        learns_whole = recipe.whole is not None and "person" in recipe.whole.learns
+        num_of_crops, num_people = len(speech), len(speech.people)
+        if also is not None:
+            speech = speech.joined(also)
+            num_people = len(speech.people) if learns_whole else num_people
+        augmentation = Augmentation(recipe.augmentation, num_people)
         system = _system(recipe, augmentation.num_classes, None if goes_on else initial)
-        labels = _labels(system, speech)
-        sampler = _sampler(recipe.batches, speech, _known(system, speech, labels), system, recipe.seed)
+        lessons = lessons_of(recipe, system, speech, num_of_crops)
         if not goes_on:
-            sampler.plan(1)  # or an error, before anything is begun
+            lessons.sampler.plan(1)  # or an error, before anything is begun
         if held_out is None:
             _require_no_validation(recipe)
         else:
@@ -103,7 +101,7 @@ def train(
         validate = None if held_out is None else _validation(system, held_out, recipe.validate_s)
         reader: Reader = FileReader(speech)
         if processes.is_first:  # now that the recipe is known to fit
-            run.begin(_description(recipe, speech, labels, of, held_out, initial, processes))
+            run.begin(_description(recipe, speech, num_people, lessons, of, held_out, initial, processes))
             write_text(run.root / PEOPLE, "".join(f"{who}\n" for who in speech.people))
         processes.wait()
         if (run.root / ENCODER).exists():
@@ -114,13 +112,20 @@ def train(
             f"train: {recipe.name} on {counted(len(speech), 'utterance')} of {people}, {hours:.2f} h ({of}), on "
             f"{processes.device}"
         )
-        if recipe.batches.speakers > len(speech.people):
+        if recipe.batches is not None and recipe.batches.speakers > len(speech.people):
             log.info(f"train: a batch has all {people}; the recipe asks for {recipe.batches.speakers}")
         if recipe.begins_with is not None and initial is None and not goes_on:
             log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
         if cache:
             reader = _mapped(speech, run, processes, num_threads=recipe.readers)
-        heard = Heard(speech=speech, sampler=sampler, reader=reader, augmentation=augmentation, labels=labels)
+        heard = Heard(
+            speech=speech,
+            sampler=lessons.sampler,
+            reader=reader,
+            augmentation=augmentation,
+            labels=lessons.labels,
+            texts=lessons.texts,
+        )
         training = Training(system, recipe, heard, run=run, processes=processes, validate=validate)
         if training.go_on():
             log.info(f"train: goes on in epoch {training.progress.epoch} after step {training.progress.step}")
@@ -174,16 +179,19 @@ def _results(system: System, recipe: Recipe, held_out: HeldOut) -> pa.Table:
 def _description(
     recipe: Recipe,
     speech: Speech,
-    labels: Mapping[str, Integers],
+    num_people: int,
+    lessons: Lessons,
     of: str,
     held_out: HeldOut | None,
     initial: Path | None,
     processes: Processes,
 ) -> dict[str, object]:
-    heard: dict[str, object] = {"of": of, "utterances": len(speech), "people": len(speech.people)}
-    if labels:
-        told = b"".join(name.encode() + codes.tobytes() for name, codes in sorted(labels.items()))
+    heard: dict[str, object] = {"of": of, "utterances": len(speech), "people": num_people}
+    if lessons.labels:
+        told = b"".join(name.encode() + of_all.tobytes() for name, of_all in sorted(lessons.labels.items()))
         heard["of_labels"] = hashlib.sha256(told).hexdigest()
+    if lessons.texts:
+        heard["of_texts"] = hashlib.sha256(b"".join(text.tobytes() + b"\n" for text in lessons.texts)).hexdigest()
     validation: dict[str, object] | None = None
     if held_out is not None:
         validation = {
@@ -208,65 +216,6 @@ def _sha256_of(initial: Path) -> str:
     """Of a file of weights, or of all files of a folder."""
     files = sorted(path for path in initial.iterdir() if path.is_file()) if initial.is_dir() else [initial]
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
-
-
-def _labels(system: System, speech: Speech) -> dict[str, Integers]:
-    """(U,) codes of all that the system learns from beside who speaks."""
-    of_ages = {} if system.age_scheme is None else classes_of(system.age_scheme)
-    needed = {name: of_ages[name] for name in system.labels_needed}
-    return codes(speech, {**needed, **system.tasks}, system.age_scheme)
-
-
-def _known(system: System, speech: Speech, labels: Mapping[str, Integers]) -> Integers:
-    """The rows that are learnt from: of whom at least one of what the system tells is known. Raises TrainingError."""
-    if not system.tasks:
-        return np.arange(len(speech))
-    rows = np.flatnonzero(np.any([labels[task] >= 0 for task in system.tasks], axis=0))
-    what = " or ".join(system.tasks) + ("" if system.age_scheme is None else f" ({system.age_scheme})")
-    if len(rows) < len(speech):
-        left = counted(len(speech) - len(rows), "utterance")
-        log.info(f"train: {left} of {len(speech)} left out: no {what} is known")
-    for task, classes in system.tasks.items():
-        if len(np.unique(labels[task][rows])) - (-1 in labels[task][rows]) < 2:
-            raise TrainingError(f"no two classes of {task} occur in the split; expected some of {', '.join(classes)}")
-        unheard = [name for code, name in enumerate(classes) if not (labels[task] == code).any()]
-        if unheard:
-            log.info(f"train: {task}: nobody is {', '.join(unheard)}")
-    return rows
-
-
-def _sampler(batches: Batches, speech: Speech, rows: Integers, system: System, seed: int) -> Sampler:
-    """Batches of these rows."""
-    person = speech.person[rows]
-    shortest, longest = (round(seconds * RATE_HZ) for seconds in batches.crop_s)
-    shape = BatchShape(
-        num_speakers=batches.speakers or batches.utterances,
-        num_per_speaker=batches.utterances_each,
-        min_samples=shortest,
-        max_samples=longest,
-    )
-    sampler: Sampler
-    if batches.utterances:
-        sampler = ShuffledSampler(len(rows), shape, seed=seed, passes=batches.passes)
-    elif batches.hard:
-        sampler = HardPrototypeSampler(
-            person,
-            speech.people,
-            shape,
-            lambda people: system.similar(people, batches.hard),
-            seed=seed,
-            skip_short_speakers=batches.skip_short_speakers,
-        )
-    else:
-        sampler = BalancedSampler(
-            person,
-            speech.people,
-            shape,
-            seed=seed,
-            passes=batches.passes,
-            skip_short_speakers=batches.skip_short_speakers,
-        )
-    return AmongRows(sampler=sampler, rows=rows)
 
 
 def _require_measurable(system: System, recipe: Recipe, held_out: HeldOut) -> None:

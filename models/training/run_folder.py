@@ -9,6 +9,7 @@
     <run>/cache/            the samples of its speech, where `--cache` asked for them (`models.data.pcm_cache`)
     <run>/best.json         which checkpoint that is
     <run>/encoder/          the best network, for `[embedding] extractor = "checkpoint"` of a pipeline file
+    <run>/tests/            what `curate test` found
     <run>/results.parquet   its figures on the trials of the validation, as `curate evaluate` has them
 
 A run that goes on from a checkpoint first forgets what was noted after it, so that its tables are those of a run that

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from curate.errors import TrainingError
 from models.data.speech import Integers
+from models.data.texts import Vocabulary
 
 Parts = dict[str, Tensor]  # named losses, scalars; `loss` is what is minimised
 Labels = dict[str, Tensor]  # codes (B,) by what they say: `person`, and of the tasks of a system; -1: not known. Also
@@ -24,6 +25,7 @@ class System(nn.Module):
     network: nn.Module  # from features to vectors
     tasks: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # what it tells beside who speaks: classes by code
     labels_needed: tuple[str, ...] = ()  # that it learns from and does not tell
+    vocabulary: Vocabulary | None = None  # that it writes what is said with
     age_scheme: str | None = None  # of `curate.ages.SCHEMES`, where ages are among them
 
     @abstractmethod
@@ -37,6 +39,10 @@ class System(nn.Module):
     def tell(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> dict[str, Tensor]:
         """(B, K) of each task, in float32: how likely each of its classes is. Raises TrainingError without a task."""
         raise TrainingError("this system tells no classes; expected one with tasks, such as sex or age_group")
+
+    def transcribe(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> list[str]:
+        """(B,) what is said. Raises TrainingError without a vocabulary."""
+        raise TrainingError("this system writes no text; expected one with a vocabulary")
 
     def begin_step(self, num_steps: int) -> None:
         """Called before a batch, when so many steps of the optimiser are done: what is frozen at first may thaw."""

@@ -14,7 +14,13 @@ from models.common.augment import SpecAugmentSettings
 from models.training.recipe import Recipe
 from models.training.system import System
 
-SYSTEMS = ("angular_prototypical", "hard_prototypes", "multi_similarity")  # folders of models/
+SYSTEMS = (
+    "age_adversarial",
+    "angular_prototypical",
+    "hard_prototypes",
+    "mixup_distillation",
+    "multi_similarity",
+)  # folders of models/
 KIND_OF_SCHEDULE = "schedule.schedule"
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="constants"))  # not null for inf
 

@@ -10,7 +10,7 @@ from curate.errors import TrainingError
 from models.common.augment import Augmentation, AugmentationSettings
 from models.training import checkpoints
 from models.training.recipe import Recipe
-from models.training.run import ENCODER
+from models.training.run import ENCODER, PEOPLE
 from models.training.run_folder import DESCRIPTION, RunFolder
 from models.training.system import System
 from models.training.systems import SYSTEMS, module_of
@@ -47,6 +47,15 @@ def load_run(folder: Path) -> tuple[System, Recipe]:
         reason = str(error).splitlines()[-1].strip()
         raise TrainingError(f"{place}: {reason} (expected the weights of {recipe.name})") from error
     return system.eval(), recipe
+
+
+def people_of(folder: Path) -> set[str]:
+    """Whom the run heard. Raises TrainingError where it does not say so."""
+    path = folder / PEOPLE
+    try:
+        return {*path.read_text(encoding="utf-8").splitlines()}
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror or error}; expected what a run wrote there") from error
 
 
 def description_of(folder: Path) -> dict[str, Any]:

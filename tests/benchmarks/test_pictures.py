@@ -9,7 +9,19 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from benchmarks.metrics import equal_error_rate
-from benchmarks.pictures import Bar, bars, det, distributions, eer_threshold, save
+from benchmarks.pictures import (
+    Bar,
+    bars,
+    confusion,
+    det,
+    distinct,
+    distributions,
+    eer_threshold,
+    on_plane,
+    points,
+    save,
+    shades,
+)
 from curate.errors import ListError
 from tests.benchmarks.scores_made import gaussian
 
@@ -81,6 +93,67 @@ def test_bars_are_the_figures_with_the_intervals_that_there_are():
     assert axes.get_xlabel() == "EER (%)"
 
 
+def test_a_confusion_matrix_tells_counts_and_shares_of_what_is_true():
+    figure = confusion(np.array([[3.0, 1], [0, 0]]), ("young", "adult"), title="toy")
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["3\n75.0 %", "1\n25.0 %", "0", "0"]
+    assert axes.get_images()[0].get_array().tolist() == [[0.75, 0.25], [0, 0]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["young", "adult"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("said", "true", "toy")
+
+
+def clouds(num=3, each=20, dimension=8):
+    """Unit vectors around so many directions, and of which cloud each is."""
+    rng = np.random.default_rng(0)
+    cloud = np.repeat(np.arange(num), each)
+    vectors = (rng.normal(size=(num, dimension))[cloud] + 0.05 * rng.normal(size=(num * each, dimension))).astype("f4")
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), cloud
+
+
+def test_a_plane_keeps_what_is_alike_together_and_is_the_same_each_time():
+    vectors, cloud = clouds()
+    at = on_plane(vectors, seed=1)
+    assert at.shape == (60, 2)
+    apart = np.linalg.norm(at[:, None] - at[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    assert (cloud[apart.argmin(axis=1)] == cloud).all()
+    np.testing.assert_array_equal(on_plane(vectors, seed=1), at)
+
+
+@pytest.mark.parametrize("num", [5, 7])
+def test_few_vectors_and_those_that_are_all_alike_have_a_place(num):
+    vectors, _ = clouds()
+    assert np.isfinite(on_plane(vectors[:num], seed=1)).all()
+    assert np.isfinite(on_plane(np.tile(vectors[:1], (num, 1)), seed=1)).all()
+
+
+def test_points_have_the_colours_of_their_groups_and_a_legend_of_those_that_there_are():
+    at, colours = np.array([[0.0, 1], [2, 3], [4, 5]]), {"old": (0, 0, 1, 1), "none": (0, 1, 0, 1), "new": (1, 0, 0, 1)}
+    figure = points(at, ["new", "old", "new"], colours, title="toy")
+    drawn = figure.axes[0].collections[0]
+    assert drawn.get_offsets().tolist() == at.tolist()
+    assert drawn.get_facecolor().tolist() == [[1, 0, 0, 1], [0, 0, 1, 1], [1, 0, 0, 1]]
+    assert legend_of(figure) == ["old (1)", "new (2)"]
+    many = [str(number) for number in range(25)]
+    assert points(np.zeros((25, 2)), many, distinct(many), title="people").legends == []
+
+
+def test_the_first_group_is_red_all_others_grey_and_each_part_has_a_shade_of_its_own():
+    found = shades({"young": ["0-9", "10-19"], "adult": ["30-39", "40-49"], "senior": ["60-69"]})
+    assert list(found) == ["0-9", "10-19", "30-39", "40-49", "60-69"]
+    assert len({tuple(colour) for colour in found.values()}) == 5
+    assert all(red > green + 0.2 for red, green, *_ in (found["0-9"], found["10-19"]))
+    assert all(red == green == blue for red, green, blue, _ in (found["30-39"], found["40-49"], found["60-69"]))
+
+
+@pytest.mark.parametrize("num", [2, 10, 24])
+def test_a_few_names_have_colours_of_their_own(num):
+    names = [f"p{number}" for number in range(num)]
+    found = distinct(names)
+    assert list(found) == names
+    assert len({tuple(colour) for colour in found.values()}) == num
+
+
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_the_same_scores_are_the_same_bytes_whatever_the_users_settings_are(suffix, tmp_path):
     systems = {"one": gaussian(1)}
@@ -98,7 +171,7 @@ def test_another_suffix_is_refused(tmp_path):
 
 
 def test_matplotlib_is_loaded_by_the_first_picture_and_by_nothing_before():
-    script = "import sys, flows.evaluating, flows.listed, flows.scoring; print(*sorted(sys.modules))"
+    script = "import sys, flows.evaluating, flows.listed, flows.scoring, flows.test; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "sklearn", "torch", "prefect", "duckdb", "jiwer"} & set(loaded)
 

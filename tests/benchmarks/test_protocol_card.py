@@ -192,11 +192,11 @@ def test_differences_are_to_be_named_only_where_there_are_any():
 def test_a_design_without_lists_is_not_said_to_be_scored():
     rows = tables()
     about = PROTOCOL.reported.figures[-1]  # of no list
-    for figures, told in (((about,), "The figures are the"), ((), "None yet: it has no lists of trials.")):
+    for figures, told in (((about,), "The figures are the"), ((), "None here: it has no lists of trials.")):
         design = replace(PROTOCOL, trials=(), reported=Reported(figures=figures))
         text = protocol_card(design, **rows | {"trials": rows["trials"].slice(0, 0)})
         section = text.split("## Results\n", 1)[1].split("\n##", 1)[0]
-        assert "hat it asks for is of classifiers, and no command computes it yet." in section
+        assert "hat it asks for is of classifiers, and `curate test` computes it of a run" in " ".join(section.split())
         assert told in section
         assert "curate score" not in text
 

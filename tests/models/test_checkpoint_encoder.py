@@ -13,6 +13,8 @@ from curate import audio
 from curate.errors import ExtractorError
 from curate.hearing import Checkpoint
 from models import checkpoint
+from models.age_adversarial.joined import Joined, JoinedSettings
+from models.age_adversarial.rawnet2 import RawNet2, RawNet2Settings
 from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
 from models.checkpoint import FEATURES
 from models.common import onednn
@@ -30,16 +32,18 @@ FILES = (
     "emodb/wav/14a02Tb.wav",
     "fsdd/recordings/4_lucas_2.wav",
 )
+ECAPA = EcapaSettings(channels=64, pooled_channels=96, attention_channels=16, se_channels=16)
+RAWNET2 = RawNet2Settings(filters=16, channels=(16, 16, 24, 24, 24, 24), gru_size=32, dimension=64)
 MADE = {
-    "ecapa-of-speechbrain": (
-        Ecapa, EcapaSettings(channels=64, pooled_channels=96, attention_channels=16, se_channels=16), "speechbrain",
-    ),
+    "ecapa-of-speechbrain": (Ecapa, ECAPA, "speechbrain"),
     "resnet-of-kaldi": (ResNet, ResNetSettings(num_bands=40, channels=8, blocks=(1, 1, 1, 1), dimension=64), "kaldi"),
     "half-resnet-of-log-mel": (
         HalfResNet, HalfResNetSettings(num_bands=40, channels=8, blocks=(1, 1, 1, 1), dimension=64), "log-mel",
     ),
     "resnet-of-mfcc": (MfccResNet, MfccResNetSettings(channels=8, blocks=(1, 1, 1, 1), dimension=64), "mfcc"),
     "x-vector-of-mfcc": (XVector, XVectorSettings(channels=32, pooled_channels=48, dimension=64), "mfcc"),
+    "rawnet2-of-wave": (RawNet2, RAWNET2, "wave"),
+    "joined-of-wave": (Joined, JoinedSettings(ecapa=ECAPA, rawnet2=RAWNET2), "wave"),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("which", sorted(MADE))
 

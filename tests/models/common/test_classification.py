@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.common import classification
-from models.common.classification import AdditiveAngularMargin, SpeakerSoftmax, hard_speakers
+from models.common.classification import AdditiveAngularMargin, AdditiveMargin, SpeakerSoftmax, hard_speakers
 
+KINDS = [SpeakerSoftmax, AdditiveAngularMargin, AdditiveMargin]
 SHAPES = {
     "seed": st.integers(0, 2**32 - 1),
     "num": st.integers(1, 6),
@@ -29,18 +30,21 @@ def cross_entropy(scores, person):
     return -math.log(math.exp(scores[person]) / sum(map(math.exp, scores)))
 
 
-def margin_by_loops(emb, codes, prototypes, margin_rad, scale):
-    """Equation 3 of ArcFace, number by number."""
+def wider(cosine, margin_rad):
+    """Equation 3 of ArcFace."""
+    angle = math.acos(cosine) + margin_rad
+    return math.cos(angle) if angle <= math.pi else cosine - margin_rad * math.sin(margin_rad)
+
+
+def margin_by_loops(emb, codes, prototypes, harder, scale):
+    """Number by number; `harder` is what becomes of the cosine to one's own prototype."""
     total = 0.0
     for row, person in zip(emb.tolist(), codes.tolist(), strict=True):
         scores = []
         for code, prototype in enumerate(prototypes.tolist()):
             dot = sum(a * b for a, b in zip(row, prototype, strict=True))
             cosine = dot / math.hypot(*row) / math.hypot(*prototype)
-            if code == person:
-                angle = math.acos(cosine) + margin_rad
-                cosine = math.cos(angle) if angle <= math.pi else cosine - margin_rad * math.sin(margin_rad)
-            scores.append(scale * cosine)
+            scores.append(scale * (harder(cosine) if code == person else cosine))
         total += cross_entropy(scores, person)
     return total / len(emb)
 
@@ -50,7 +54,19 @@ def test_the_margin_loss_is_that_of_the_equation(seed, num, num_people, dimensio
     emb, codes, rng = drawn(seed, num, num_people, dimension)
     head = AdditiveAngularMargin(dimension, num_people, margin_rad=margin_rad, scale=scale).double()
     head.prototypes.data = torch.randn(num_people, dimension, generator=rng, dtype=torch.float64)
-    expected = margin_by_loops(emb, codes, head.prototypes, margin_rad, scale)
+    expected = margin_by_loops(emb, codes, head.prototypes, lambda cosine: wider(cosine, margin_rad), scale)
+    assert head(emb, codes).item() == pytest.approx(expected, abs=1e-6)
+
+
+@given(**SHAPES, margin=st.sampled_from([0.0, 0.2, 0.4]), scale=st.sampled_from([1.0, 30.0]))
+def test_the_loss_with_the_margin_of_the_cosine_is_that_of_the_equation(
+    seed, num, num_people, dimension, margin, scale
+):
+    """Cross-entropy of s (cos - m) among s cos."""
+    emb, codes, rng = drawn(seed, num, num_people, dimension)
+    head = AdditiveMargin(dimension, num_people, margin=margin, scale=scale).double()
+    head.prototypes.data = torch.randn(num_people, dimension, generator=rng, dtype=torch.float64)
+    expected = margin_by_loops(emb, codes, head.prototypes, lambda cosine: cosine - margin, scale)
     assert head(emb, codes).item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -66,7 +82,7 @@ def test_the_cross_entropy_is_that_of_equation_6_with_a_minus(seed, num, num_peo
     assert head(emb, codes).item() == pytest.approx(total / num, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", [SpeakerSoftmax, AdditiveAngularMargin])
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=10)
 @given(**SHAPES)
 def test_the_gradient_is_that_of_the_loss(kind, seed, num, num_people, dimension):
@@ -88,10 +104,19 @@ def test_one_embedding_worked_by_hand():
     assert found.item() == pytest.approx(math.log(1 + math.exp(math.sqrt(3))), abs=1e-6)
 
 
+def test_one_embedding_with_the_margin_of_the_cosine_worked_by_hand():
+    """0.6 from its own prototype, lowered to 0.3, and 0.8 from the other's: half a unit, twice."""
+    head = AdditiveMargin(2, 2, margin=0.3, scale=2.0)
+    head.prototypes.data = torch.tensor([[5.0, 0.0], [0.0, 0.1]])
+    found = head(torch.tensor([[3.0, 4.0]]), torch.tensor([0]))
+    assert found.item() == pytest.approx(math.log(1 + math.exp(1)), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [AdditiveAngularMargin, AdditiveMargin])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("value", [1.0, -1.0, 0.0])
-def test_perfect_opposite_and_zero_embeddings_have_finite_slopes(dtype, value):
-    head = AdditiveAngularMargin(3, 4)
+def test_perfect_opposite_and_zero_embeddings_have_finite_slopes(kind, dtype, value):
+    head = kind(3, 4)
     head.prototypes.data = torch.ones(4, 3)
     emb = torch.full((2, 3), value, dtype=dtype).requires_grad_()
     loss = head(emb, torch.tensor([0, 3]))
@@ -102,7 +127,7 @@ def test_perfect_opposite_and_zero_embeddings_have_finite_slopes(dtype, value):
     assert head.prototypes.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("kind", [SpeakerSoftmax, AdditiveAngularMargin])
+@pytest.mark.parametrize("kind", KINDS)
 def test_under_autocast_it_is_the_loss_in_float32(kind):
     torch.manual_seed(0)
     head, emb, codes = kind(32, 9), torch.randn(6, 32).bfloat16(), torch.arange(6)
@@ -112,14 +137,14 @@ def test_under_autocast_it_is_the_loss_in_float32(kind):
     assert torch.equal(value, head(emb.float(), codes))
 
 
-@pytest.mark.parametrize("kind", [SpeakerSoftmax, AdditiveAngularMargin])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("emb", "people"), [((2, 5), 2), ((2, 4), 3), ((0, 4), 0), ((2, 1, 4), 2)])
 def test_a_batch_of_another_shape_is_refused(kind, emb, people):
     with pytest.raises(ValueError, match=r"^embeddings of shape .* expected \(B, 4\) and \(B,\) with B at least 1"):
         kind(4, 3)(torch.ones(emb), torch.zeros(people, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("kind", [SpeakerSoftmax, AdditiveAngularMargin])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("dimension", "num_people"), [(0, 3), (4, 1)])
 def test_sizes_that_make_no_sense_are_refused(kind, dimension, num_people):
     with pytest.raises(ValueError, match="expected 1 and 2 at least"):
@@ -130,6 +155,14 @@ def test_sizes_that_make_no_sense_are_refused(kind, dimension, num_people):
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ValueError, match="expected a margin in"):
         AdditiveAngularMargin(4, 3, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"margin": -0.1}, {"margin": 1.0}, {"margin": math.nan}, {"scale": 0.0}, {"scale": math.nan}]
+)
+def test_margins_of_the_cosine_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError, match=r"expected a margin in \[0, 1\) and a positive scale"):
+        AdditiveMargin(4, 3, **settings)
 
 
 def test_the_most_similar_people_worked_by_hand():

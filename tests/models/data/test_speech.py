@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from curate.audio import sha256_of
 from curate.catalog import rows_of
-from curate.errors import VoxcurateError
+from curate.errors import TrainingError, VoxcurateError
 from curate.export.writing import export_benchmark
 from curate.schema import CORPORA, DECISIONS, UTTERANCES
 from curate.storage import location
 from models.data.crops import FileReader
 from models.data.speech import of_manifest, of_split
 from tests.models.data.speech_made import ramp
+from tests.models.training.runs_made import spoken
 from tests.models.training.tones_made import BENCHMARK, catalog_of, described, files_of, manifest_of, tones
 
 
@@ -259,3 +260,24 @@ def test_a_manifest_that_is_not_there_or_no_text_is_told(root):
 
 def test_ids_are_strings_of_arrow(root):
     assert of_manifest(manifest_of(root)).utterance_ids.type == pa.string()
+
+
+def test_speech_is_joined_and_codes_of_people_stay():
+    one, other = spoken(2, 2), spoken(3, 1)
+    other = replace(
+        other,
+        utterance_ids=pa.array(["x", "y", "z"]),
+        people=["p1", "q", "p0"],
+        transcripts=["a", None, "b"],
+        ages=[(3, 3), None, None],
+    )
+    both = one.joined(other)
+    assert both.people == ["p0", "p1", "q"]
+    assert both.person.tolist() == [0, 0, 1, 1, 1, 2, 0]
+    assert both.transcripts == [None] * 4 + ["a", None, "b"]
+    assert both.ages == [None] * 4 + [(3, 3), None, None]
+    assert both.sex == [None] * 7
+    assert both.take(np.array([4, 0])).transcripts == ["a", None]
+    assert both.take(np.array([4, 0])).people == ["p0", "p1"]
+    with pytest.raises(TrainingError, match=r"^p0/0: 2 utterances in both"):
+        one.joined(spoken(1, 2))

@@ -20,8 +20,10 @@ from models.common.augment import SpecAugmentSettings
 from models.common.ecapa import EcapaSettings
 from models.extractors.checkpoint import CheckpointEncoder
 from models.hard_prototypes.recipe import RECIPES, begin_with, made, save_encoder
-from models.training.run import _sampler
+from models.training.batches import _of_crops
+from models.training.systems import recipes
 from tests.models.made import cosines, edit, encoder_of, noises
+from tests.models.recipes_made import GOLDEN, close, first_steps, golden
 from tests.models.training.runs_made import recipe, spoken, training
 from tests.models.training.test_engine import same_weights, states, steps, stopped_after
 
@@ -146,7 +148,7 @@ def test_batches_hold_people_who_are_alike():
     centres = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][np.arange(12) % 4]  # 0, 4 and 8 are alike
     set_prototypes(system, centres + 0.01 * np.random.default_rng(1).normal(size=(12, 12)))
     system.begin_epoch()
-    plan = _sampler(batches, speech, np.arange(len(speech)), system, seed=1).plan(1)
+    plan = _of_crops(batches, speech, np.arange(len(speech)), system, seed=1).plan(1)
     people = [sorted(set(speech.person[one.utterances].tolist())) for one in plan]
     assert all(batch in ([0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11]) for batch in people)
     assert sorted({who for batch in people for who in batch}) == list(range(12))
@@ -162,7 +164,7 @@ def mining(folder, **changes):
     batches = replace(published.batches, speakers=4, utterances_each=1, hard=2)
     asked = replace(published, batches=batches, schedule=replace(published.schedule, rate=0.1), **changes)
     run = training(asked, folder, speech=spoken(12))
-    sampler = _sampler(asked.batches, run._heard.speech, np.arange(len(run._heard.speech)), run._system, asked.seed)
+    sampler = _of_crops(asked.batches, run._heard.speech, np.arange(len(run._heard.speech)), run._system, asked.seed)
     run._heard = replace(run._heard, sampler=sampler)
     return run
 
@@ -361,3 +363,17 @@ def test_a_place_without_its_weights_is_told_in_one_line_and_changes_nothing(
     assert str(caught.value).startswith(str(place))
     assert "\n" not in str(caught.value)
     assert same_weights(system.state_dict(), before)
+
+
+# ------------------------------------------------------------------------------------------------------ the first steps
+
+
+@pytest.mark.parametrize("name", sorted(golden("hard_prototypes")))
+def test_the_first_steps_are_those_that_were_kept(name, tmp_path):
+    found, kept = first_steps(recipes()[name], tmp_path / "run"), golden("hard_prototypes")[name]
+    assert close(found, kept), f"{found} and not {kept}: see {GOLDEN['hard_prototypes'].name} in recipes_made.py"
+
+
+def test_the_first_steps_of_every_recipe_are_kept():
+    assert sorted(golden("hard_prototypes")) == sorted(one.name for one in RECIPES)
+    assert all(len(kept["loss"]) == len(kept["lr"]) == 20 for kept in golden("hard_prototypes").values())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from curate import audio, calibration
+from curate import calibration
 from curate.calibration import (
     Calibration,
     calibrate,
@@ -360,22 +360,11 @@ def test_codes_follow_the_order_of_values():
     assert codes(pa.chunked_array([pa.array([None, None], pa.string())])).tolist() == [-1, -1]
 
 
-def readers(corpora):
-    """Unit vectors of the LibriSpeech pieces, and of each its reader and chapter; the sex of each reader."""
-    from curate.hearing import Ge2e
-    from models.extractors import extractor
-
-    root = corpora / "LibriSpeech"
-    lines = [line.split("|") for line in (root / "SPEAKERS.TXT").read_text().splitlines() if line[:1] != ";"]
-    sex = {fields[0].strip(): fields[1].strip() for fields in lines}
-    files = sorted(root.glob("*/*/*/*.flac"))
-    vectors = extractor(Ge2e()).embed([audio.decode(file, sample_rate_hz=16_000) for file in files])
-    return np.float32(vectors), [file.parts[-3] for file in files], [file.parts[-2] for file in files], sex
-
-
 @pytest.mark.real
-def test_every_reader_who_was_split_is_whole_again_and_nobody_else_is_merged(corpora):
-    vectors, reader, chapter, sex = readers(corpora)
+def test_every_reader_who_was_split_is_whole_again_and_nobody_else_is_merged(corpora, librispeech):
+    vectors, reader, chapter = librispeech.vectors, librispeech.speaker, librispeech.session
+    told = (corpora / "LibriSpeech" / "SPEAKERS.TXT").read_text().splitlines()
+    sex = {fields[0].strip(): fields[1].strip() for fields in (line.split("|") for line in told if line[:1] != ";")}
     for seed in range(8):
         for corpus in (("a", "a"), ("a", "b")):  # the second label of everybody in the same corpus, or in another
             rng = np.random.default_rng(seed)

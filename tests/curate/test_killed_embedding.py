@@ -32,23 +32,21 @@ def prepare(folder):
 
 
 @pytest.fixture(scope="module")
-def processes():
-    with forks("curate.embed", "curate.vectors", "duckdb") as context:
-        yield context
+def forked():
+    with forks("curate.embed", "curate.vectors", "duckdb") as forked:
+        yield forked
 
 
 @pytest.fixture
-def embed(processes):
+def embed(forked):
     """Embeds until the moment of that number; returns the exit code, and the blocks that were told to be done."""
 
     def embedded(folder, number):
         told = folder / "told"
         told.write_text("")
-        process = processes.Process(target=embed_until_killed, args=(folder, number))
-        process.start()
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL)
-        return process.exitcode, told.read_text().split()
+        done = forked.run(embed_until_killed, folder, number)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        return done.returncode, told.read_text().split()
 
     return embedded
 

@@ -9,13 +9,16 @@ import pytest
 
 from curate.catalog import Catalog
 from curate.schema import TABLES
+from flows.cli import main
 from tests.flows.pipelines_made import ONE_AND_TWO
+from tests.forked import OF_A_RUN, forks
 
 # What schedules, cleans up and records: nothing here asks for it, and it costs a third of the time of each run.
 SERVICES = (
     *("CANCELLATION_CLEANUP", "EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS"),
     *("SCHEDULER", "TASK_RUN_RECORDER", "TRIGGERS"),
 )
+SCRIPT = Path(sys.executable).with_name("curate")
 PIPELINE = f"""
 name = "small"
 catalog = "catalog"
@@ -74,14 +77,24 @@ def small_run(once: Callable[[str, Callable[[Path], object]], Path], write_pipel
 
 
 @pytest.fixture(scope="session")
-def curate():
-    """The command in a process of its own."""
+def script():
+    """The command as it is installed: it takes seconds to import what it needs, and to take it apart at its end."""
 
     def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        words = [Path(sys.executable).with_name("curate"), *map(str, arguments)]
-        return subprocess.run(words, capture_output=True, text=True, check=False)
+        return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
 
     return command
+
+
+@pytest.fixture(scope="session")
+def curate():
+    """The command in a process of its own, but for Prefect with its modules loaded: that reads settings as it loads."""
+    with forks(*OF_A_RUN) as forked:
+
+        def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+            return forked.run(main, argv=(str(SCRIPT), *map(str, arguments)))
+
+        yield command
 
 
 @pytest.fixture(scope="session")

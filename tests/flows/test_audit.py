@@ -18,6 +18,7 @@ from curate.catalog import Catalog, read_parquet, write_parquet
 from curate.errors import VoxcurateError
 from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
 from flows.cli import app
+from flows.pipeline import run
 
 pytestmark = pytest.mark.real
 
@@ -29,7 +30,7 @@ REPLACED = {
 
 
 @pytest.fixture(scope="module")
-def filled(prefect_server, write_pipeline, curate, tmp_path_factory) -> tuple[Path, Path]:
+def filled(prefect_server, write_pipeline, tmp_path_factory) -> tuple[Path, Path]:
     """The small pipeline, strict enough to drop some: heard so briefly that it errs, and longer, as the judge."""
     files = []
     for part_s in (0.8, 1.5):
@@ -40,8 +41,7 @@ def filled(prefect_server, write_pipeline, curate, tmp_path_factory) -> tuple[Pa
             assert text.count(old) == 1
             text = text.replace(old, new)
         file.write_text(text, encoding="utf-8")
-        done = curate("run", file)
-        assert done.returncode == 0, done.stderr
+        run(file)
         files.append(file)
     return files[0], files[1]
 

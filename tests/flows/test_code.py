@@ -1,12 +1,12 @@
 """What a table is made anew for: whatever code its step comes to is in its fingerprint."""
 
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows import code
+from tests.forked import Forks, forks
 
 OF_STEPS = {"benchmarks": code.FILES["leaking"][0], "flows": {"leaking.py"}}  # one step has a fingerprint of its own
 NO_RESULT = {  # they write files of the tables, each time anew, read what others wrote, or say which files these are
@@ -15,11 +15,18 @@ NO_RESULT = {  # they write files of the tables, each time anew, read what other
 }
 
 
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Forks]:
+    """Of a process that has others' packages alone."""
+    with forks("scipy.stats", "pyarrow.dataset", "duckdb", "torch", "resemblyzer") as forked:
+        yield forked
+
+
 @pytest.mark.parametrize("module", code.FILES)
-def test_every_module_that_a_step_imports_is_in_its_fingerprint(module):
+def test_every_module_that_a_step_imports_is_in_its_fingerprint(module, forked):
     root = Path(__file__).parents[2]
-    script = f"import sys, flows.{module}; print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    told = forked.run(exec, f"import sys, flows.{module}; print(*sys.modules)")
+    assert told.returncode == 0, told.stderr
     for package, covered in zip(("benchmarks", "flows"), code.FILES[module], strict=True):
         parts = [name.split(".") for name in told.stdout.split() if name.startswith(f"{package}.")]
         loaded = {f"{one[1]}.py" for one in parts}

@@ -461,9 +461,9 @@ def test_what_only_reads_imports_neither_torch_nor_prefect(home, tmp_path, verb)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_command_itself_ends_with_a_line_and_a_code(curate, home, tmp_path):
+def test_the_command_itself_ends_with_a_line_and_a_code(curate, script, home, tmp_path):
     """In a process of its own, as a user gives it."""
-    done = curate("export", home / "catalog", tmp_path / "out", "--to", "voxceleb", "--telephone")
+    done = script("export", home / "catalog", tmp_path / "out", "--to", "voxceleb", "--telephone")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path / 'out'}: 10 utterances, 8 trials (voxceleb)\n"
     refused = curate("export", home / "catalog", tmp_path / "out", "--to", "voxceleb")

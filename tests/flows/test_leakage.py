@@ -17,6 +17,7 @@ from curate.catalog import Catalog, read_parquet, write_parquet
 from curate.errors import VoxcurateError
 from curate.schema import EMBEDDINGS, IDENTITIES, LEAKS, SOUND_PRINTS, SPLITS
 from flows.cli import app
+from flows.pipeline import run
 from tests.flows.pipelines_made import ONE
 
 pytestmark = pytest.mark.real
@@ -55,7 +56,7 @@ COPIED = 3  # files of 1688, without their first second, at 8 kHz
 
 
 @pytest.fixture(scope="module")
-def filled(prefect_server, curate, corpora, tmp_path_factory) -> Path:
+def filled(prefect_server, corpora, tmp_path_factory) -> Path:
     """A catalog whose test has two readers of three, and beside them a label of copies that training may hold."""
     folder = tmp_path_factory.mktemp("copied")
     (folder / "copies/copied").mkdir(parents=True)
@@ -63,8 +64,7 @@ def filled(prefect_server, curate, corpora, tmp_path_factory) -> Path:
         samples = audio.decode(file, sample_rate_hz=8000)
         soundfile.write(folder / f"copies/copied/{file.stem}.wav", samples[8000:], 8000)
     (folder / "copied.toml").write_text(PIPELINE.format(libri=corpora / "LibriSpeech"), encoding="utf-8")
-    done = curate("run", folder / "copied.toml")
-    assert done.returncode == 0, done.stderr
+    run(folder / "copied.toml")
     return folder / "catalog"
 
 
@@ -221,6 +221,6 @@ def test_a_benchmark_that_is_not_there_is_an_error(catalog):
     assert "no benchmark 'other'; expected one of copied" in str(done.exception)
 
 
-def test_the_command_ends_with_these_codes(catalog, curate):
-    assert curate("audit", "leakage", "-c", catalog).returncode == 1
+def test_the_command_ends_with_these_codes(catalog, curate, script):
+    assert script("audit", "leakage", "-c", catalog).returncode == 1
     assert curate("audit", "leakage", "--help").stdout.count("exit code 1") == 1

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -22,7 +21,7 @@ from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCE
 from flows.pipeline import curate_corpora, run
 from flows.runners import at_most
 from tests.flows.killed_run import run_until_killed
-from tests.forked import forks
+from tests.forked import OF_A_RUN, Forks, forks
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
@@ -50,11 +49,11 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def processes(prefect_server) -> Iterator[ForkServerContext]:
+def forked(prefect_server) -> Iterator[Forks]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        with forks("flows.pipeline", "models.extractors.ge2e") as context:
-            yield context
+        with forks("flows.pipeline", "prefect.flow_engine", "prefect.task_engine", *OF_A_RUN) as forked:
+            yield forked
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +140,10 @@ def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_
     ],
 )
 def test_after_a_kill_the_next_run_ends_in_the_same_tables(
-    number, moment, processes, undisturbed, tmp_path, write_pipeline, contents
+    number, moment, forked, undisturbed, tmp_path, write_pipeline, contents
 ):
     pipeline = write_pipeline(tmp_path)
-    killed = processes.Process(target=run_until_killed, args=(pipeline, number, moment))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    assert forked.run(run_until_killed, pipeline, number, moment).returncode == -signal.SIGKILL
     run(pipeline)
     assert contents(tmp_path / "catalog", without=TIMED) == contents(undisturbed, without=TIMED)
     assert not any(step.changed for step in run(pipeline))

@@ -140,9 +140,9 @@ def test_a_dask_cluster_of_this_machine_gives_the_tables_of_threads_and_is_quiet
 
 @pytest.mark.real
 def test_the_command_runs_on_a_ray_of_this_machine_and_gives_the_tables_of_threads(
-    on_threads, tmp_path, write_pipeline, contents, curate
+    on_threads, tmp_path, write_pipeline, contents, script
 ):
-    result = curate("run", with_one_worker(write_pipeline(tmp_path)), "--runner", "ray")
+    result = script("run", with_one_worker(write_pipeline(tmp_path)), "--runner", "ray")
     assert result.returncode == 0, result.stderr
     assert [line for line in result.stderr.splitlines() if not OURS.match(line)] == []
     assert contents(tmp_path / "catalog", without=TIMED) == contents(on_threads, without=TIMED)

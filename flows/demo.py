@@ -76,6 +76,7 @@ def _train(root: Path, recipe: Path, settings: Sequence[str]) -> None:
             Catalog(root / "catalog"),
             benchmark=BENCHMARK,
             split="train",
+            also=None,
             trials=TRIAL_LIST,
             dev=None,
             hold_out=None,

@@ -16,6 +16,10 @@ def train(
     catalog: CatalogOption = Path("catalog"),
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
     split: Annotated[str | None, typer.Option(help="What is trained on; else `train`.")] = None,
+    also: Annotated[
+        str | None,
+        typer.Option(metavar="SPLIT", help="Whole utterances of this split too, for a recipe that reads beside."),
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -27,7 +31,11 @@ def train(
         typer.Option(metavar="LIST", help="Validate on this list of the benchmark, else on people held out."),
     ] = None,
     dev: Annotated[
-        str | None, typer.Option(metavar="SPLIT", help="Validate on this split of the benchmark, also of known people.")
+        str | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="Validate on this split of the benchmark, also of known people; with --trials read it.",
+        ),
     ] = None,
     hold_out: Annotated[
         int | None, typer.Option(min=0, help="People of the split to validate on; 0: none. Else 1 of 20, at least 4.")
@@ -65,11 +73,11 @@ def train(
     from curate.catalog import Catalog
     from flows.cli import show_progress
 
-    if manifest is not None and (trials, dev, benchmark, split) != (None, None, None, None):
+    if manifest is not None and any(one is not None for one in (trials, dev, also, benchmark, split)):
         raise typer.BadParameter(
-            "--benchmark, --split, --dev and --trials go with a catalog; expected none of them beside --manifest"
+            "--benchmark, --split, --also, --dev and --trials go with a catalog; expected none beside --manifest"
         )
-    if sum(one is not None for one in (trials, dev, hold_out)) > 1:
+    if hold_out is not None and (trials, dev) != (None, None):
         raise typer.BadParameter("--trials, --dev and --hold-out each say whom to validate on; expected one of them")
     show_progress()
     changes, hold = settings or [], hold_out
@@ -85,6 +93,7 @@ def train(
                 Catalog(catalog),
                 benchmark=benchmark,
                 split=split or "train",
+                also=also,
                 trials=trials,
                 dev=dev,
                 hold_out=hold,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from curate.schema import SPLITS, TRIALS, UTTERANCES
 from flows import seeds
 from models.data.labels import classes_of, codes
 from models.data.speech import Integers, Speech, of_manifest, of_split, of_utterances
+from models.training.recipe import Recipe
 from models.training.run import HeldOut, Trained, train
 from models.training.run_folder import MEASURES
 from models.training.systems import age_scheme_of, in_toml, recipe_of, recipes
@@ -48,6 +50,7 @@ def train_on_split(
     *,
     benchmark: str | None,
     split: str,
+    also: str | None,
     trials: str | None,
     dev: str | None,
     hold_out: int | None,
@@ -60,8 +63,15 @@ def train_on_split(
     recipe = recipe_of(name, settings)
     benchmark = benchmark_of(catalog, benchmark)
     speech = of_split(catalog, benchmark, split)
+    read = None if also is None else _also(recipe, catalog, benchmark, also)
     held_out: HeldOut | None
-    if trials is not None:
+    if trials is not None and dev is not None:
+        if not recipe.reads:
+            raise TrainingError(
+                f"--trials {trials} with --dev {dev}: {recipe.name} does not read; expected one of them to validate on"
+            )
+        held_out = replace(on_list(catalog, benchmark, trials), read=of_split(catalog, benchmark, dev))
+    elif trials is not None:
         held_out = on_list(catalog, benchmark, trials)
         if both := shared(speech, held_out.speech):
             raise TrainingError(
@@ -82,8 +92,11 @@ def train_on_split(
             speech, rows, hold_out, benchmark=benchmark, seed=recipe.seed, age_scheme=scheme
         )
     folder = out or Path("runs") / recipe.name
-    of = f"{benchmark}, split {split}"
-    found = train(recipe, speech, folder, of=of, held_out=held_out, initial=initial, cache=cache, device=device)
+    of = f"{benchmark}, split {split}" + ("" if also is None else f" and {also}")
+    read = _without_people_of(held_out, read)
+    found = train(
+        recipe, speech, folder, of=of, also=read, held_out=held_out, initial=initial, cache=cache, device=device
+    )
     return in_words(found, folder)
 
 
@@ -208,6 +221,23 @@ def trials_among(rows: pa.Table, out: Speech, *, benchmark: str, seed: int) -> p
         except NoPairError:
             continue
     return None
+
+
+def _also(recipe: Recipe, catalog: Catalog, benchmark: str, split: str) -> Speech:
+    """The split that is learnt whole. Raises TrainingError for a recipe that learns nothing so."""
+    if recipe.whole is None:
+        raise TrainingError(f"--also {split}: {recipe.name} learns crops alone; expected a recipe of whole utterances")
+    return of_split(catalog, benchmark, split)
+
+
+def _without_people_of(held_out: HeldOut | None, also: Speech | None) -> Speech | None:
+    """What is learnt beside, but for people who are held out."""
+    if also is None or held_out is None or not (both := shared(also, held_out.speech)):
+        return also
+    rows = np.flatnonzero(~np.isin(also.person, [also.people.index(who) for who in both]))
+    left = counted(len(also) - len(rows), "utterance")
+    log.info(f"train: {left} of {counted(len(both), 'person', 'people')} who are held out are not learnt")
+    return also.take(rows)
 
 
 def described_in(catalog: Catalog, benchmark: str, split: str) -> pa.Table:

@@ -44,7 +44,7 @@ def lessons_of(recipe: Recipe, system: System, speech: Speech, num_of_crops: int
     Raises TrainingError where none are left, or two classes are missing, or who speaks has too few.
     """
     labels = _labels(system, speech)
-    texts = _texts(system, speech) if recipe.whole is not None and "text" in recipe.whole.learns else []
+    texts = _texts(system, speech) if recipe.reads else []
     known = _known(system, speech, labels)
     of_crops, of_whole = known[known < num_of_crops], known[known >= num_of_crops]
     samplers: list[Sampler] = []

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +48,9 @@ class Validated(NamedTuple):
     """What a validation found: the error that the best system has least of."""
 
     error: float
-    measure: str  # eer, or class_error: 1 - macro F1, the mean of all tasks
+    measure: str  # eer; class_error: 1 - macro F1, the mean of all tasks; wer; or wer_eer, a share of each
     counts: dict[str, int]  # what it was found on
+    parts: Mapping[str, float] = MappingProxyType({})  # that the error is made of, by measure
 
 
 Validate = Callable[[System], Validated]

@@ -110,6 +110,11 @@ class Recipe:
         if self.batches is not None and self.whole is not None and self.accumulate % 2:
             raise ValueError(f"accumulate {self.accumulate} with batches of two kinds; expected 2, or a multiple of it")
 
+    @property
+    def reads(self) -> bool:
+        """Whether it learns what is said."""
+        return self.whole is not None and "text" in self.whole.learns
+
     def plain(self) -> dict[str, Any]:
         """As JSON and TOML can hold it."""
         told: dict[str, Any] = TypeAdapter(Recipe).dump_python(self, mode="json")

@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.evaluation import result_rows
 from benchmarks.protocol import Metric
+from benchmarks.words import normalised
 from curate.audio import sha256_of
 from curate.catalog import read_parquet, write_parquet
 from curate.errors import TrainingError
@@ -27,14 +28,14 @@ from models.data.labels import codes
 from models.data.speech import Speech
 from models.training import checkpoints
 from models.training.batches import Lessons, lessons_of
-from models.training.engine import Heard, Progress, Training
+from models.training.engine import Heard, Progress, Training, Validate
 from models.training.processes import Processes, together
 from models.training.recipe import Recipe
 from models.training.run_folder import RunFolder
 from models.training.schedules import Plateau
 from models.training.system import System
 from models.training.systems import module_of
-from models.training.validation import Validation
+from models.training.validation import ReadingValidation, Validation
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
@@ -52,6 +53,7 @@ class HeldOut:
     list_name: str
     trials: pa.Table | None  # enrol_id, test_id, is_target; none where no two utterances are of one person
     speech: Speech  # all utterances of the trials, and others
+    read: Speech | None = None  # what is read, by a system that reads; else `speech` is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def train(
             _require_no_validation(recipe)
         else:
             _require_measurable(system, recipe, held_out)
-        validate = None if held_out is None else _validation(system, held_out, recipe.validate_s)
+        validate = None if held_out is None else _validate(system, held_out, recipe.validate_s)
         reader: Reader = FileReader(speech)
         if processes.is_first:  # now that the recipe is known to fit
             run.begin(_description(recipe, speech, num_people, lessons, of, held_out, initial, processes))
@@ -140,7 +142,8 @@ def _finish(run: RunFolder, system: System, recipe: Recipe, progress: Progress, 
     place = run.best()
     if place is not None:
         system.load_state_dict(checkpoints.load(place).system)
-    results = None if held_out is None or held_out.trials is None else _results(system, recipe, held_out)
+    is_compared = held_out is not None and held_out.trials is not None and system.knows_voices
+    results = _results(system, recipe, held_out) if held_out is not None and is_compared else None
     if results is not None:
         write_parquet(run.root / RESULTS, results)
     module_of(recipe.system).save_encoder(run.root / ENCODER, system)
@@ -199,6 +202,8 @@ def _description(
             "list": held_out.list_name,
             "fingerprint": held_out.speech.fingerprint,
         }
+        if held_out.read is not None:
+            validation["of_read"] = held_out.read.fingerprint
         if held_out.trials is not None:
             of_trials = content_fingerprint(held_out.trials.select(["enrol_id", "test_id", "is_target"]))
             validation |= {"trials": len(held_out.trials), "of_trials": of_trials}
@@ -225,7 +230,10 @@ def _require_measurable(system: System, recipe: Recipe, held_out: HeldOut) -> No
         if not any((of_task >= 0).any() for of_task in labels.values()):
             what = " or ".join(system.tasks)
             raise TrainingError(f"{recipe.name}: nobody held out has a known {what}; expected somebody who has")
-    elif held_out.trials is None:
+    elif system.vocabulary is not None and not len(_with_words(held_out)):
+        if held_out.trials is None or not system.knows_voices:
+            raise TrainingError(f"{recipe.name}: no utterance held out has a transcript; expected some that have")
+    elif held_out.trials is None and system.vocabulary is None:
         raise TrainingError(f"{recipe.name}: nobody held out has two utterances to compare; expected trials")
 
 
@@ -255,6 +263,24 @@ def _mapped(speech: Speech, run: RunFolder, processes: Processes, *, num_threads
         pcm_cache.write(speech, folder, num_threads=num_threads)
     processes.wait()
     return pcm_cache.MappedReader(speech, folder)
+
+
+def _validate(system: System, held_out: HeldOut, longest_s: float) -> Validate:
+    """Of what the system is trained to do."""
+    validation = _validation(system, held_out, longest_s)
+    if system.vocabulary is None:
+        return validation
+    speech = _with_words(held_out)
+    read = Validation(reader=FileReader(speech), longest_s=longest_s) if len(speech) else None
+    is_compared = held_out.trials is not None and system.knows_voices
+    return ReadingValidation(read=read, compared=validation if is_compared else None)
+
+
+def _with_words(held_out: HeldOut) -> Speech:
+    """Those utterances whose transcripts have a word."""
+    speech = held_out.read or held_out.speech
+    texts = speech.transcripts or [None] * len(speech)
+    return speech.take(np.array([row for row, text in enumerate(texts) if text and normalised(text)], np.int64))
 
 
 def _validation(system: System, held_out: HeldOut, longest_s: float) -> Validation:

@@ -41,7 +41,12 @@ log = logging.getLogger("voxcurate")  # the command line shows it
 
 DESCRIPTION, STEPS, VALIDATIONS, BEST = "run.json", "steps.csv", "validations.csv", "best.json"
 SECONDS_BETWEEN_LINES = 10.0
-MEASURES = {"eer": "EER", "class_error": "error of classes (1 - macro F1)"}  # of a validation, in words
+MEASURES = {  # of a validation, in words
+    "eer": "EER",
+    "wer": "WER",
+    "wer_eer": "a quarter of WER and three of EER",
+    "class_error": "error of classes (1 - macro F1)",
+}
 SAME = {  # of a run that is called again
     "recipe": "another recipe",
     "speech": "other speech",
@@ -132,12 +137,14 @@ class RunFolder:
 
     def note_validation(self, epoch: int, found: "Validated", *, is_best: bool, num_steps: int) -> None:
         """One validation: a row and a line."""
-        row = {"epoch": epoch, found.measure: found.error, **found.counts, "is_best": is_best}
+        row = {"epoch": epoch, found.measure: found.error, **found.parts, **found.counts, "is_best": is_best}
         self._append(self.root / VALIDATIONS, row)
-        self._tell_tensorboard(num_steps, {found.measure: found.error})
+        self._tell_tensorboard(num_steps, {found.measure: found.error, **found.parts})
         best = ", the best yet" if is_best else ""
-        measure = MEASURES[found.measure]
-        log.info(f"train: epoch {epoch}: {measure} {100 * found.error:.2f} % of the validation{best}")
+        told = ", ".join(f"{MEASURES[name]} {100 * error:.2f} %" for name, error in found.parts.items())
+        of_both = f" ({told})" if told else ""
+        measure = f"{MEASURES[found.measure]} {100 * found.error:.2f} %{of_both}"
+        log.info(f"train: epoch {epoch}: {measure} of the validation{best}")
 
     def forget_after(self, epoch: int, step: int) -> None:
         """Rows of steps that are not in the checkpoint that training goes on from; of all, where both are 0."""

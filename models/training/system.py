@@ -26,6 +26,7 @@ class System(nn.Module):
     tasks: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # what it tells beside who speaks: classes by code
     labels_needed: tuple[str, ...] = ()  # that it learns from and does not tell
     vocabulary: Vocabulary | None = None  # that it writes what is said with
+    knows_voices: bool = True  # is trained to: its vectors say who speaks
     age_scheme: str | None = None  # of `curate.ages.SCHEMES`, where ages are among them
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from torch import Tensor
 from benchmarks.classes import macro_f1
 from benchmarks.metrics import equal_error_rate
 from benchmarks.scoring import cosine_scores
+from benchmarks.words import error_rate, word_edits
 from curate.errors import TrainingError
 from curate.similarity import unit
 from models.data.crops import RATE_HZ, Reader
@@ -23,7 +25,9 @@ from models.training.system import System
 BATCH_S = 120.0
 
 
-Ask = Callable[[Tensor, Tensor | None], dict[str, Tensor]]  # of waveforms and their valid samples, by name (B, ...)
+WER_SHARE = 0.25  # of what the best system that reads and knows voices has least of (Vaessen and van Leeuwen 2023)
+Answers = dict[str, NDArray[Any]]  # by name (B, ...)
+Ask = Callable[[Tensor, Tensor | None], Answers]  # of waveforms and their valid samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +70,26 @@ class Validation:
 
     def vectors(self, system: System) -> NDArray[np.float32]:
         """(U, D) of all utterances."""
-        return self._asked(system, lambda wave, samples: {"vector": system.embed(wave, samples)})["vector"]
+        return self._asked(system, lambda wave, samples: {"vector": _numbers(system.embed(wave, samples))})["vector"]
 
     def told(self, system: System) -> dict[str, NDArray[np.float32]]:
         """(U, K) of all utterances, for each task: how likely each class is."""
-        return self._asked(system, system.tell)
 
-    def _asked(self, system: System, ask: Ask) -> dict[str, NDArray[np.float32]]:
+        def ask(wave_BN: Tensor, samples_B: Tensor | None) -> Answers:
+            return {task: _numbers(likely_BK) for task, likely_BK in system.tell(wave_BN, samples_B).items()}
+
+        return self._asked(system, ask)
+
+    def written(self, system: System) -> list[str]:
+        """(U,) what the system reads in all utterances."""
+
+        def ask(wave_BN: Tensor, samples_B: Tensor | None) -> Answers:
+            return {"text": np.array([[text] for text in system.transcribe(wave_BN, samples_B)], object)}
+
+        texts: list[str] = self._asked(system, ask)["text"][:, 0].tolist()
+        return texts
+
+    def _asked(self, system: System, ask: Ask) -> Answers:
         was_training = system.training
         system.eval()
         try:
@@ -80,18 +97,17 @@ class Validation:
                 heard = list(self._heard(system, ask))
         finally:
             system.train(was_training)
-        found: dict[str, NDArray[np.float32]] = {}
+        found: Answers = {}
         for name, some in heard[0][1].items():
-            found[name] = np.empty((len(self.reader.speech), some.shape[1]), np.float32)
+            found[name] = np.empty((len(self.reader.speech), some.shape[1]), some.dtype)
             for rows, given in heard:
                 found[name][rows] = given[name]
-            lost = np.flatnonzero(~np.isfinite(found[name]).all(axis=1))
-            if len(lost):
+            if some.dtype == np.float32 and len(lost := np.flatnonzero(~np.isfinite(found[name]).all(axis=1))):
                 who = self.reader.speech.utterance_ids[int(lost[0])]
                 raise TrainingError(f"{who}: its {name} is not finite; expected a system that has not diverged")
         return found
 
-    def _heard(self, system: System, ask: Ask) -> Iterator[tuple[list[int], dict[str, NDArray[np.float32]]]]:
+    def _heard(self, system: System, ask: Ask) -> Iterator[tuple[list[int], Answers]]:
         """Rows and what is given of them, batch by batch; one that does not fit into memory in halves."""
         device = next(system.parameters()).device
         lengths = np.minimum(self.reader.num_samples, round(self.longest_s * RATE_HZ)).tolist()
@@ -110,16 +126,47 @@ class Validation:
                 )
             waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
 
-    def _of_batch(
-        self, ask: Ask, rows: Sequence[int], lengths: Sequence[int], device: torch.device
-    ) -> dict[str, NDArray[np.float32]] | None:
+    def _of_batch(self, ask: Ask, rows: Sequence[int], lengths: Sequence[int], device: torch.device) -> Answers | None:
         """(B, ...) by name; None where memory does not do. The error would hold the tensors of the try."""
         wave_BN = np.zeros((len(rows), max(lengths)), np.float32)
         for row, length, wave_N in zip(rows, lengths, wave_BN, strict=True):
             self.reader.read_into(row, 0, wave_N[:length])
         try:
             samples_B = None if len(set(lengths)) == 1 else torch.tensor(lengths).to(device)
-            given = ask(torch.from_numpy(wave_BN).to(device), samples_B)
-            return {name: some.float().cpu().numpy() for name, some in given.items()}
+            return ask(torch.from_numpy(wave_BN).to(device), samples_B)
         except torch.OutOfMemoryError:
             return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingValidation:
+    """The words that a system reads in some utterances, and how well it knows the voices of others.
+
+    The error is WER_SHARE of the word error rate and the rest of the EER (section 4.2), or the one that there is. A
+    word error rate may exceed 1: so may the error.
+    """
+
+    read: Validation | None  # whose utterances have transcripts with a word
+    compared: Validation | None  # which has trials
+
+    def __call__(self, system: System) -> Validated:
+        """Raises TrainingError where what the system gives is not finite."""
+        errors, counts = [], {}
+        if self.read is not None:
+            texts = [text or "" for text in self.read.reader.speech.transcripts]
+            edits = word_edits(texts, self.read.written(system))
+            errors.append((WER_SHARE, "wer", error_rate(edits.total, edits.num_reference)))
+            counts["num_words"] = int(edits.num_reference.sum())
+        if self.compared is not None:
+            found = self.compared(system)
+            errors.append((1 - WER_SHARE, found.measure, found.error))
+            counts |= found.counts
+        if len(errors) == 1:
+            return Validated(errors[0][2], errors[0][1], counts)
+        parts = {measure: error for _, measure, error in errors}
+        return Validated(sum(share * error for share, _, error in errors), "wer_eer", counts, parts)
+
+
+def _numbers(some: Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = some.float().cpu().numpy()
+    return found

@@ -344,6 +344,13 @@ def test_with_ages_somebody_of_each_group_is_held_out_where_there_are_two(split)
         without_held_out(alone, rows, 2, benchmark="toy", seed=1, age_scheme="leq29")
 
 
+def test_two_sets_to_validate_on_are_for_who_reads(curate_train):
+    with pytest.raises(TrainingError, match=r"^--trials test with --dev test: small does not read; expected one of"):
+        curate_train("--trials", "test", "--dev", "test")
+    with pytest.raises(TrainingError, match=r"^--also test: small learns crops alone; expected a recipe of whole"):
+        curate_train("--also", "test")
+
+
 def test_another_split_may_be_validated_on(place):
     catalog = Catalog(place / "catalog")
     held = on_split(catalog, BENCHMARK, "test", seed=1)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from curate.errors import TrainingError
 from models.data.crops import RATE_HZ, Reader
+from models.training.engine import Validated
 from models.training.system import System
 from models.training.systems import module_of, recipes
-from models.training.validation import Validation
+from models.training.validation import ReadingValidation, Validation
 from tests.models.training.runs_made import TINY, spoken
 
 
@@ -109,6 +110,29 @@ def test_what_is_told_and_is_no_number_is_told():
     asked = replace(validation([(0, 0, 0, np.nan, 0)], []), trials=None, labels={})
     with pytest.raises(TrainingError, match=r"^p0/0: its sex is not finite"):
         asked.told(TellsByFirstSample())
+
+
+class ReadsLengths(FirstSamples):
+    """Of each utterance as many words as the first sample says."""
+
+    def transcribe(self, wave, samples=None):
+        return [" ".join(["word"] * round(float(one[0]))) for one in wave]
+
+
+def test_what_is_read_and_who_is_compared_worked_by_hand():
+    """A word of two is lost, one of three is another, and the last is not read: 3 of 9. Cosines are 0.95 and 0."""
+    waves = [(1, 0), (3, 1), (3, 1), (0, 2)]
+    asked = validation(waves, [(0, 1, True), (0, 3, False)])
+    speech = replace(asked.reader.speech, transcripts=["Word, word!", "word word words", "word word word", "word"])
+    asked.reader.speech = speech
+    assert asked.written(ReadsLengths()) == ["word", "word word word", "word word word", ""]
+    found = ReadingValidation(read=asked, compared=asked)(ReadsLengths())
+    assert found.measure == "wer_eer"
+    assert found.parts == {"wer": pytest.approx(3 / 9), "eer": 0.0}
+    assert found.error == pytest.approx(0.25 * 3 / 9)
+    assert found.counts == {"num_words": 9, "num_target": 1, "num_nontarget": 1}
+    assert ReadingValidation(read=asked, compared=None)(ReadsLengths()) == Validated(3 / 9, "wer", {"num_words": 9})
+    assert ReadingValidation(read=None, compared=asked)(ReadsLengths()).measure == "eer"
 
 
 def brute_force(targets, others):

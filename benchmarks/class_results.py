@@ -1,4 +1,4 @@
-"""What a system says of the classes of a split's utterances: rows of CLASS_RESULTS.
+"""What a system says of the classes of a split's utterances, and of their words: rows of CLASS_RESULTS.
 
 Figures are those of `benchmarks.classes`, of the utterances whose class is known. Each comes with its interval
 (`benchmarks.intervals`: people drawn anew, the central 95 % of 200 draws, moved until their mean is the figure).
@@ -22,6 +22,7 @@ from benchmarks import classes
 from benchmarks.intervals import MIN_PEOPLE, NUM_DRAWS, central
 from benchmarks.metrics import Bools, Floats
 from benchmarks.protocol import Figure
+from benchmarks.words import character_edits, error_rate, word_edits
 from curate.schema import CLASS_RESULTS
 
 Codes = NDArray[np.int64]
@@ -30,6 +31,7 @@ UNKNOWN = -1
 OF_A_CLASS = ("precision", "recall", "f1")
 GROUP, SUBGROUP = "age_group", "age_subgroup"
 CONTRADICTION = "contradiction"
+TEXT = "text"  # the task of who reads
 IN_PAPERS = {"sex": "sex", "age class": GROUP, "age subclass": SUBGROUP}  # what papers call a task
 CONVENTIONS = {
     "precision": "right / called so; 0 of a class that is never said",
@@ -38,6 +40,8 @@ CONVENTIONS = {
     "macro": "mean of the classes that some utterance is of",
     "weighted": "mean of the classes, each as often as it is true",
     "accuracy": "right / all whose class is known",
+    "wer": "substitutions, deletions and insertions of words / words of the transcripts, all normalised",
+    "cer": "the same of characters, blanks between words among them",
     CONTRADICTION: f"utterances whose {SUBGROUP}, as it is told, is not in the {GROUP} that is told / all",
 }
 
@@ -124,6 +128,36 @@ def contradiction_rows(
     return _as_table([row], benchmark=benchmark, split=split, system=system)
 
 
+def text_rows(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    person: Codes,
+    benchmark: str,
+    split: str,
+    system: str,
+    *,
+    rng: np.random.Generator,
+    num_draws: int = NUM_DRAWS,
+) -> pa.Table:
+    """Word and character error rate of N utterances, each of which has a word. Raises ListError where one has none."""
+    _, place = np.unique(person, return_inverse=True)
+    rows = []
+    for metric, edits in (
+        ("wer", word_edits(references, hypotheses)),
+        ("cer", character_edits(references, hypotheses)),
+    ):
+        counts = np.stack(
+            [np.bincount(place, weights=of_each) for of_each in (edits.total, edits.num_reference)], axis=1
+        )
+        value = error_rate(edits.total, edits.num_reference)
+        drawn = np.array([one[0] / one[1] for one in _drawn(counts, rng, num_draws)])
+        low, high = _ends(value, drawn, num_people=len(counts), most=np.inf)
+        row = {"task": TEXT, "class_name": ALL, "metric": metric, "value": value}
+        row |= {"lower": _or_null(low), "upper": _or_null(high), "conventions": CONVENTIONS[metric]}
+        rows.append(row | {"num_utterances": len(person), "num_people": len(counts)})
+    return _as_table(rows, benchmark=benchmark, split=split, system=system)
+
+
 def conventions(rows: pa.Table) -> list[str]:
     """A line for each word in the names of their metrics: how it is computed."""
     words = dict.fromkeys(word for metric in rows["metric"].to_pylist() for word in metric.split())
@@ -176,10 +210,10 @@ def _drawn(counts: NDArray[Any], rng: np.random.Generator, num_draws: int) -> Fl
     return np.tensordot(times.astype(np.float64), counts.astype(np.float64), axes=1)
 
 
-def _ends(value: float, drawn: Floats, *, num_people: int) -> tuple[float, float]:
+def _ends(value: float, drawn: Floats, *, num_people: int, most: float = 1.0) -> tuple[float, float]:
     if num_people < MIN_PEOPLE or np.allclose(drawn, value, rtol=0, atol=1e-12):
         return np.nan, np.nan
-    return central(value, drawn, bounds=(0.0, 1.0))
+    return central(value, drawn, bounds=(0.0, most))
 
 
 def _as_table(rows: Sequence[Mapping[str, Any]], *, benchmark: str, split: str, system: str) -> pa.Table:

@@ -405,16 +405,14 @@ CLASS_RESULTS = Table(
         _BENCHMARK,
         Column("split", _text, "of the benchmark"),
         Column("system", _text, "what tells the classes"),
-        Column("task", _text, "sex | age_group | age_subgroup"),
+        Column("task", _text, "sex | age_group | age_subgroup | text"),
         Column("class_name", _text, "the class, as the task calls it; `all` of means and shares"),
         Column(
             "metric",
             _text,
-            "precision | recall | f1, of `all` macro or weighted before it; accuracy; contradiction",
+            "precision | recall | f1, of `all` macro or weighted before it; accuracy; contradiction; of text wer | cer",
         ),
-        Column(
-            "value", _f64, "in [0, 1]; null where nothing tells it: a class that nobody is and nobody is called", True
-        ),
+        Column("value", _f64, "a rate; null where nothing tells it: a class that nobody is and nobody is called", True),
         Column("lower", _f64, "end of the 95 % interval, people drawn anew; null where too few", nullable=True),
         Column("upper", _f64, "end of the 95 % interval, people drawn anew; null where too few", nullable=True),
         Column("num_utterances", _i64, "whose class is known and is this one; of `all` those that the figure is of"),

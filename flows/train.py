@@ -46,6 +46,10 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: --set epochs=10.")
     ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=V,V", help="A run for each value: --grid schedule.rate=1e-4,3e-4; a device each."),
+    ] = None,
     initial: Annotated[
         Path | None,
         typer.Option(
@@ -72,6 +76,7 @@ def train(
         return
     from curate.catalog import Catalog
     from flows.cli import show_progress
+    from flows.grid import train_grid, words_of
 
     if manifest is not None and any(one is not None for one in (trials, dev, also, benchmark, split)):
         raise typer.BadParameter(
@@ -82,7 +87,21 @@ def train(
     show_progress()
     changes, hold = settings or [], hold_out
     try:
-        if manifest is not None:
+        if grid:
+            words = words_of(
+                catalog=None if manifest is not None else catalog,
+                benchmark=benchmark,
+                split=split,
+                also=also,
+                manifest=manifest,
+                trials=trials,
+                dev=dev,
+                hold_out=hold,
+                cache=cache,
+                **{"from": initial},
+            )
+            told = train_grid(recipe, changes, list(words), grid, out, device)
+        elif manifest is not None:
             told = train_on_manifest(
                 recipe, changes, manifest, hold_out=hold, out=out, initial=initial, cache=cache, device=device
             )

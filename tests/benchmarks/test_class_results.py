@@ -14,6 +14,7 @@ from benchmarks.class_results import (
     contradiction_rows,
     contradicts,
     conventions,
+    text_rows,
 )
 from benchmarks.classes import accuracy, macro_f1, macro_recall, weighted_f1
 from benchmarks.intervals import estimate
@@ -186,3 +187,24 @@ def test_figures_of_papers_stand_beside_ours_of_the_same_name():
     assert mixup["f1 of age class"] == ours["all", "macro f1"]
     assert mixup["recall of age class"] == ours["all", "macro recall"]
     assert mixup["f1 of sex"] is None
+
+
+def test_word_and_character_error_rates_by_hand_and_by_jiwer():
+    """ONE TWO -> ONE TO loses a character; THREE -> nothing loses a word of five: 2 of 3 words, 6 of 12 characters."""
+    rows = text_rows(
+        ["One, two", "three"], ["ONE TO", ""], np.array([4, 4]), "b", "s", "x", rng=np.random.default_rng(0)
+    )
+    found = {row["metric"]: row for row in rows.to_pylist()}
+    assert {row["task"] for row in found.values()} == {"text"}
+    assert found["wer"]["value"] == pytest.approx(2 / 3)
+    assert found["cer"]["value"] == pytest.approx(6 / 12)
+    assert (found["wer"]["num_utterances"], found["wer"]["num_people"], found["wer"]["lower"]) == (2, 1, None)
+    assert [line.partition(":")[0] for line in conventions(rows)] == ["wer", "cer"]
+
+
+def test_an_error_rate_of_enough_people_has_an_interval_that_may_pass_one():
+    said = ["a b c d e f"] * 40
+    told = ["a b c d e f" if at % 2 else "u v w x y z 1 2 3 4 5 6" for at in range(40)]
+    (row, _) = text_rows(said, told, np.arange(40), "b", "s", "x", rng=np.random.default_rng(0)).to_pylist()
+    assert row["value"] == 1.0
+    assert row["lower"] < 1 < row["upper"]

@@ -9,7 +9,7 @@ import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,15 @@ class Step:
             "num_rows": num_rows,
             "summary": summary,
             "settings": canonical_json(self.settings),
-            "versions": canonical_json({name: importlib.metadata.version(name) for name in COMPUTING}),
+            "versions": canonical_json(_versions()),
             "fingerprint": self.fingerprint,
         }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of Voxcurate and the libraries that compute. Looked up once: it takes a tenth of a second."""
+    return {name: importlib.metadata.version(name) for name in COMPUTING}
 
 
 def take_note(catalog: Catalog, done: Done) -> None:

@@ -16,7 +16,7 @@ from benchmarks.trials import draw_trials
 from curate.audio import sha256_of
 from models.common.augment import Augmentation
 from models.data.crops import RATE_HZ, Reader
-from models.data.samplers import BalancedSampler, BatchShape
+from models.data.samplers import BalancedSampler, BatchShape, HardPrototypeSampler
 from models.data.speech import Speech
 from models.training.engine import Heard, Training
 from models.training.processes import Processes
@@ -46,7 +46,11 @@ def trained(recipe: Recipe, system: System, speech: Speech, reader: Reader, fold
         min_samples=shortest,
         max_samples=longest,
     )
-    sampler = BalancedSampler(speech.person, speech.people, shape, seed=recipe.seed, passes=batches.passes)
+    who = speech.person, speech.people, shape
+    if batches.hard:
+        sampler = HardPrototypeSampler(*who, lambda people: system.similar(people, batches.hard), seed=recipe.seed)
+    else:
+        sampler = BalancedSampler(*who, seed=recipe.seed, passes=batches.passes)
     augmentation = Augmentation(recipe.augmentation, len(speech.people))
     heard = Heard(speech=speech, sampler=sampler, reader=reader, augmentation=augmentation)
     folder.mkdir()
@@ -90,11 +94,22 @@ def trials_of(speech: Speech) -> pa.Table:
 
 GOLDEN = {
     system: Path(__file__).parent / system / "golden_losses.json"
-    for system in ("angular_prototypical", "multi_similarity")
+    for system in ("angular_prototypical", "hard_prototypes", "multi_similarity")
 }
 TINY = {
     "angular_prototypical": {
         "network": {"num_bands": 16, "channels": 8, "blocks": [1, 1, 1, 1], "attention_channels": 8, "dimension": 16}
+    },
+    "hard_prototypes": {
+        "network": {
+            "num_bands": 16,
+            "channels": 16,
+            "scale": 2,
+            "pooled_channels": 24,
+            "attention_channels": 8,
+            "se_channels": 8,
+            "dimension": 12,
+        }
     },
     "resnet": {"network": {"num_bands": 16, "channels": 8, "blocks": [1, 1, 1, 1], "dimension": 16}},
     "tdnn": {"network": {"channels": 16, "pooled_channels": 24, "dimension": 16}},
@@ -135,21 +150,28 @@ def first_steps(recipe: Recipe, folder: Path) -> dict[str, list[float]]:
     """Loss and learning rate of 20 steps of a recipe with a tiny network on small batches: five epochs of four.
 
     Its loss, optimiser, sampler and schedule are its own; a schedule that has steps takes one each epoch. Rates are a
-    tenth of its own: with them so small a network learns in jumps that differ from one processor to another.
+    tenth of its own: with them so small a network learns in jumps that differ from one processor to another. With hard
+    prototypes a hundredth, since their scale is 30; everybody comes with the two whom he is taken for, so that an epoch
+    is six batches, and the first 20 are kept.
     """
     tiny = TINY[recipe.settings["architecture"] if recipe.system == "multi_similarity" else recipe.system]
-    rates = {name: rate / 10 for name, rate in asdict(recipe.schedule).items() if name.endswith("rate")}
+    rates = {
+        name: rate / (100 if recipe.batches.hard else 10)
+        for name, rate in asdict(recipe.schedule).items()
+        if name.endswith("rate")
+    }
     schedule = replace(recipe.schedule, **rates)
+    drawn = {"hard": 2} if recipe.batches.hard else {"passes": 2}
     recipe = replace(
         recipe,
         settings=recipe.settings | tiny,
-        batches=replace(recipe.batches, speakers=3, crop_s=(0.3, 0.4), passes=2),
+        batches=replace(recipe.batches, speakers=3, crop_s=(0.3, 0.4), **drawn),
         schedule=replace(schedule, num_epochs=1) if isinstance(schedule, Step) else schedule,
         epochs=5,
         readers=1,
     )
     reader = Tones()
-    noted = trained(recipe, system_of(recipe, NUM_PEOPLE), reader.speech, reader, folder)
+    noted = trained(recipe, system_of(recipe, NUM_PEOPLE), reader.speech, reader, folder)[:20]
     return {name: [step[name] for step in noted] for name in ("loss", "lr")}
 
 

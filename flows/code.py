@@ -32,7 +32,16 @@ FILES = {
     "evaluating": ({*FIGURES, *SCORES}, {"evaluating.py", "listed.py", "seeds.py"}),
     "testing": (
         {*SCORES, *FIGURES, "backends.py", "class_results.py", "classes.py", "sexes.py", "words.py"},
-        {"evaluating.py", "listed.py", "scoring.py", "seeds.py", "systems.py", "tested.py", "testing.py"},
+        {
+            "evaluating.py",
+            "listed.py",
+            "scoring.py",
+            "seeds.py",
+            "systems.py",
+            "tested.py",
+            "testing.py",
+            "transcribed.py",
+        },
     ),
 }
 

@@ -29,7 +29,7 @@ from curate.query import as_table
 from curate.runs import Step, content_fingerprint, last_done, take_note
 from curate.schema import CLASS_RESULTS, RESULTS, RUNS, SPLITS, TRIALS
 from curate.similarity import unit
-from flows import evaluating, seeds, tested
+from flows import evaluating, seeds, tested, transcribed
 from flows.code import TESTING
 from flows.listed import Listed, listed
 from flows.scoring import asked_of, require_catalog
@@ -93,15 +93,20 @@ def measure(
     speech = of_split(catalog, benchmark, split)
     chosen, remarks = _lists(catalog, benchmark, lists)
     whole = _union(catalog, benchmark, speech, chosen)
+    folder = run / "tests" / f"{plain(benchmark)}-{plain(split)}"
     with together(device) as processes:
         trained.to(processes.device)
         vectors, told = _vectors(run, trained, whole), _told(trained, speech)
+        of_texts, unread, texts = transcribed.read(
+            trained, speech, folder, benchmark=benchmark, split=split, system=name, seed=seed
+        )
     classes = _class_rows(trained, speech, told, benchmark=benchmark, split=split, system=name, seed=seed)
+    classes = pa.concat_tables([classes, of_texts])
     results, of_lists = _score(catalog, chosen, whole, vectors, system=name, seed=seed, run=run)
     if len(classes):
         _publish(catalog, classes, told, {"seed": seed, "run": run.name})
-    files = tested.leave_behind(
-        run / "tests" / f"{plain(benchmark)}-{plain(split)}",
+    files = texts + tested.leave_behind(
+        folder,
         speech,
         told,
         vectors[pc.index_in(speech.utterance_ids, value_set=whole.utterance_ids).to_numpy()],
@@ -116,7 +121,7 @@ def measure(
         classes=classes,
         results=results,
         papers=_papers(benchmark, classes, results, [one.name for one in chosen]),
-        remarks=[*remarks, *of_lists, *_left_out(told), *_no_interval(classes), *_heard_before(run, people)],
+        remarks=[*remarks, *of_lists, *_left_out(told), *unread, *_no_interval(classes), *_heard_before(run, people)],
         files=files,
     )
 
@@ -357,7 +362,8 @@ def class_table(classes: pa.Table) -> evaluating.Table:
 
 def _shares(classes: pa.Table) -> list[str]:
     """What is of a whole task, and no mean."""
-    rows = [row for row in classes.to_pylist() if row["metric"] in ("accuracy", class_results.CONTRADICTION)]
+    of_tasks = ("accuracy", class_results.CONTRADICTION, "wer", "cer")
+    rows = [row for row in classes.to_pylist() if row["metric"] in of_tasks]
     return [f"{row['task']}: {row['metric']} {_cell(row)} of {row['num_utterances']} utterances" for row in rows]
 
 

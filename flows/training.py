@@ -68,7 +68,7 @@ def train_on_split(
     if trials is not None and dev is not None:
         if not recipe.reads:
             raise TrainingError(
-                f"--trials {trials} with --dev {dev}: {recipe.name} does not read; expected one of them to validate on"
+                f"--trials {trials} with --dev {dev}: both are for systems that write text; expected one of them"
             )
         held_out = replace(on_list(catalog, benchmark, trials), read=of_split(catalog, benchmark, dev))
     elif trials is not None:
@@ -166,7 +166,7 @@ def without_held_out(
     if num < 2 or num > len(several) - 2:
         raise TrainingError(
             f"--hold-out {num}: {len(several)} people have two utterances; expected 2 to {max(len(several) - 2, 0)}, "
-            "0 to hold nobody out, or a list by --trials"
+            "0 to hold nobody out, or others by --trials or --dev"
         )
     rng = np.random.default_rng([seed, seeds.HELD_OUT])
     drawn = rng.choice(several, num, replace=False) if age_scheme is None else _of_each(speech, num, age_scheme, rng)
@@ -182,10 +182,15 @@ def without_held_out(
 def _of_each(speech: Speech, num: int, age_scheme: str, rng: np.random.Generator) -> Integers:
     """About `num` people, as large a share of each age group as of all; a person is of the group of most utterances.
 
-    Raises TrainingError where no group has two people.
+    Raises TrainingError where no group has two people, or no age is known.
     """
     names = classes_of(age_scheme)
     group = codes(speech, {"age_group": names["age_group"]}, age_scheme)["age_group"]
+    if not (group >= 0).any():
+        raise TrainingError(
+            f"nobody of {counted(len(speech.people), 'person', 'people')} has a known age in a group of {age_scheme}; "
+            "expected a corpus that tells ages (a manifest: in `age`)"
+        )
     counts = np.zeros((len(speech.people), len(names["age_group"])), np.int64)
     np.add.at(counts, (speech.person[group >= 0], group[group >= 0]), 1)
     known = counts.any(axis=1)

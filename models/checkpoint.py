@@ -33,12 +33,13 @@ from models.common.log_mel import LogMel
 from models.common.mfcc import Mfcc
 from models.common.resnet import ResNet, ResNetSettings
 from models.common.waveform import Waveform
+from models.disjoint_mtl.encoder import SpeakerEncoder, SpeakerEncoderSettings
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, XVector, XVectorSettings
 
 FORMAT: Literal[1] = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
-Network = Ecapa | ResNet | HalfResNet | MfccResNet | XVector | RawNet2 | Joined
+Network = Ecapa | ResNet | HalfResNet | MfccResNet | XVector | RawNet2 | Joined | SpeakerEncoder
 Settings = (
     EcapaSettings
     | ResNetSettings
@@ -47,8 +48,9 @@ Settings = (
     | XVectorSettings
     | RawNet2Settings
     | JoinedSettings
+    | SpeakerEncoderSettings
 )
-Architecture = Literal["ecapa", "resnet", "half-resnet", "mfcc-resnet", "x-vector", "rawnet2", "joined"]
+Architecture = Literal["ecapa", "resnet", "half-resnet", "mfcc-resnet", "x-vector", "rawnet2", "joined", "wav2vec2"]
 Features = Literal["kaldi", "speechbrain", "log-mel", "mfcc", "wave"]
 FEATURES: dict[Features, type[KaldiFbank | SpeechBrainFbank | LogMel | Mfcc | Waveform]] = {
     "kaldi": KaldiFbank,
@@ -65,8 +67,9 @@ ARCHITECTURES: dict[Architecture, tuple[type[Any], type[Any]]] = {  # the networ
     "x-vector": (XVector, XVectorSettings),
     "rawnet2": (RawNet2, RawNet2Settings),
     "joined": (Joined, JoinedSettings),
+    "wav2vec2": (SpeakerEncoder, SpeakerEncoderSettings),
 }
-HEAR_WAVES: tuple[Architecture, ...] = ("rawnet2", "joined")  # all others hear features
+HEAR_WAVES: tuple[Architecture, ...] = ("rawnet2", "joined", "wav2vec2")  # all others hear features
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 

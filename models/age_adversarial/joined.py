@@ -1,6 +1,7 @@
 """ECAPA-TDNN and RawNet2 on one wave, their vectors side by side: the extractor E-R of Baeg et al. 2023 (eq. 3).
 
 They share no parameters; the first 256 values are ECAPA-TDNN's, on SpeechBrain's filter banks, the other 512 RawNet2's.
+Eq. 3 prints both f1 + f2 and append(f1, f2): vectors of 256 and 512 values can be appended alone.
 
 Shape letters: B batch, N samples, T frames, M mel bands, D embedding.
 """

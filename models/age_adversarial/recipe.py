@@ -98,15 +98,10 @@ class AdversarialSystem(System):
         if settings.speakers:
             self.speaker_head = AdditiveMargin(dimension, num_people, margin=settings.margin, scale=settings.scale)
             self.weights = AutomaticWeights(2)
-        self.discriminators = (
-            Discriminators(  # last: all conditions then begin with the same weights in what they share
-                settings.scheme,
-                settings.discriminators,
-                dimension,
-                hidden=hidden,
-                dropout=dropout,
-                smoothing=settings.smoothing,
-            )
+        groups, smoothing = settings.discriminators, settings.smoothing
+        # last: all conditions then begin with the same weights in what they share
+        self.discriminators = Discriminators(
+            settings.scheme, groups, dimension, hidden=hidden, dropout=dropout, smoothing=smoothing
         )
 
     def losses(self, wave_BN: Tensor, labels: Labels) -> Parts:

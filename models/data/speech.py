@@ -119,7 +119,7 @@ def of_split(catalog: Catalog, benchmark: str, split: str) -> Speech:
     chosen = splits.filter(pc.equal(splits["split"], split)).select(["utterance_id", "identity_id"])
     if not len(chosen):
         there = ", ".join(sorted(splits["split"].unique().to_pylist())) or "utterances in it"
-        raise TrainingError(f"{benchmark}: the split {split!r} is empty; expected {there}")
+        raise TrainingError(f"{benchmark}: no split {split!r}, or an empty one; expected {there}")
     return of_utterances(catalog, chosen)
 
 

@@ -37,6 +37,7 @@ from models.common.ecapa_onednn import FastEcapa
 from models.common.features import SAMPLE_RATE_HZ, batch
 from models.common.processor import dtype_on, for_processor
 from models.common.resnet_onednn import FastResNet
+from models.disjoint_mtl import encoder, model
 from models.extractors import batches
 from models.extractors.batches import in_halves_when_full, of_like_length
 from models.extractors.device import device_of
@@ -46,7 +47,7 @@ from models.multi_similarity import model as mfcc_networks
 BATCH_S_GPU = 240.0  # several make a block, so that one is decoded while another is heard
 CODE = (
     *(checkpoint, batches, ecapa, ecapa_onednn, features, half_resnet, joined, log_mel, mfcc, mfcc_networks, onednn),
-    *(pooling, processor, rawnet2, resnet, resnet_onednn, wave),
+    *(pooling, processor, rawnet2, resnet, resnet_onednn, wave, encoder, model),
 )
 
 Waveform = NDArray[np.float32]
@@ -81,7 +82,7 @@ class CheckpointEncoder:
             "checkpoint",
             weights=[folder / WEIGHTS],
             code=[Path(__file__), *(Path(str(module.__file__)) for module in CODE)],
-            packages=("torch", "numpy"),
+            packages=("torch", "numpy", *(("transformers",) if description.architecture == "wav2vec2" else ())),
             settings={  # not the thresholds: to measure them, one must have embedded
                 "precision": str(dtype),  # that it computes in
                 "architecture": description.architecture,

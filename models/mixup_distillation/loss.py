@@ -40,6 +40,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.common.classification import precise, unit
+from models.data.labels import UNKNOWN
 
 Distance = Literal["mse", "cosine"]
 
@@ -54,9 +55,8 @@ def distance(student_BC: Tensor, teacher_BC: Tensor, kind: Distance) -> Tensor:
 
 def smoothed_cross_entropy(logits_BK: Tensor, label_B: Tensor, *, smoothing: float) -> Tensor:
     """(B,): that of each utterance, so much of which is spread over all classes; 0 where the label is not known."""
-    return F.cross_entropy(
-        precise(logits_BK), label_B, ignore_index=-1, label_smoothing=smoothing, reduction="none"
-    )  # fmt: skip
+    logits_BK = precise(logits_BK)
+    return F.cross_entropy(logits_BK, label_B, ignore_index=UNKNOWN, label_smoothing=smoothing, reduction="none")
 
 
 def asymmetric(
@@ -84,7 +84,7 @@ def asymmetric(
 
     is_true_BK = label_B[:, None] == torch.arange(num_classes, device=label_B.device)
     loss_B = torch.where(is_true_BK, positive_BK, negative_BK).sum(dim=1)
-    return loss_B.where(label_B >= 0, 0)
+    return loss_B.where(label_B != UNKNOWN, 0)
 
 
 def dependency(
@@ -105,7 +105,7 @@ def dependency(
     is_conflict_B = group_of_subgroup_K[told_subgroup_B] != told_group_B  # D
     is_wrong_group_B, is_wrong_subgroup_B = told_group_B != group_B, told_subgroup_B != subgroup_B  # I of each
     product_B = subgroup_loss_B.where(is_wrong_subgroup_B, 1) * group_loss_B.where(is_wrong_group_B, 1)
-    return product_B.where(is_conflict_B & (group_B >= 0) & (subgroup_B >= 0), 0)
+    return product_B.where(is_conflict_B & (group_B != UNKNOWN) & (subgroup_B != UNKNOWN), 0)
 
 
 def mean_of_known(loss_B: Tensor, is_known_B: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
 from models.common.augment import AugmentationSettings, SpecAugment, SpecAugmentSettings
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.features import SpeechBrainFbank
-from models.data.labels import classes_of, group_of_subgroup
+from models.data.labels import OF_AGES, UNKNOWN, classes_of, group_of_subgroup
 from models.extractors.ecapa_weights import FEATURES
 from models.mixup_distillation.loss import (
     Distance,
@@ -69,7 +69,6 @@ from models.training.schedules import Step
 from models.training.system import Labels, Parts, System, checked, long_enough, written_out
 
 SCHEME = "decades"
-AGES = ("age_group", "age_subgroup")
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -173,23 +172,23 @@ class MixupDistillationSystem(System):
         logits = {task: layers(vector_BD) for task, layers in self.classifiers.items()}
         loss = {}
         for task, logits_BK in logits.items():
-            if told.hierarchical and task in AGES:
+            if told.hierarchical and task in OF_AGES:
                 gammas = {"gamma_positive": told.gamma_positive, "gamma_negative": told.gamma_negative}
                 loss[task] = asymmetric(logits_BK, labels[task], **gammas, margin=told.margin)
             else:
                 loss[task] = smoothed_cross_entropy(logits_BK, labels[task], smoothing=told.smoothing)
-        parts = {task: mean_of_known(loss_B, labels[task] >= 0) for task, loss_B in loss.items()}
+        parts = {task: mean_of_known(loss_B, labels[task] != UNKNOWN) for task, loss_B in loss.items()}
         if told.hierarchical:
-            group_B, subgroup_B = (labels[task] for task in AGES)
+            group_B, subgroup_B = (labels[task] for task in OF_AGES)
             cost_B = dependency(
-                *(logits[task] for task in AGES),
+                *(logits[task] for task in OF_AGES),
                 group_B=group_B,
                 subgroup_B=subgroup_B,
                 group_loss_B=loss["age_group"],
                 subgroup_loss_B=loss["age_subgroup"],
                 group_of_subgroup_K=self.group_of_subgroup_K,
             )
-            parts["dependency"] = mean_of_known(cost_B, (group_B >= 0) & (subgroup_B >= 0))
+            parts["dependency"] = mean_of_known(cost_B, (group_B != UNKNOWN) & (subgroup_B != UNKNOWN))
         return parts
 
     @torch.no_grad()

@@ -25,8 +25,6 @@ from models.training.system import System
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
-KINDS = 2  # of batches, crops and whole utterances, that come in turn
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lessons:

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,13 +42,14 @@ from models.training.system import Labels, System
 BATCHES_AHEAD = 4  # that are read while one is learnt from
 
 
-class Validated(NamedTuple):
+@dataclass(frozen=True)
+class Validated:
     """What a validation found: the error that the best system has least of."""
 
     error: float
     measure: str  # eer; class_error: 1 - macro F1, the mean of all tasks; wer; or wer_eer, a share of each
     counts: dict[str, int]  # what it was found on
-    parts: Mapping[str, float] = MappingProxyType({})  # that the error is made of, by measure
+    parts: Mapping[str, float] = field(default_factory=dict)  # that the error is made of, by measure
 
 
 Validate = Callable[[System], Validated]
@@ -128,7 +127,11 @@ class Training:
                 "ignore", message="Grad strides do not match"
             )  # of channels last: slower, not wrong
             # buffers, such as statistics of normalisation, are the first process' own: they alone are kept
-            self._shared = DistributedDataParallel(self._system, broadcast_buffers=False)
+            self._shared = DistributedDataParallel(
+                self._system, broadcast_buffers=False, find_unused_parameters=system.learns_in_parts
+            )
+        # else processes share the gradient of a whole step: what each clips, or leaves out, would stay its own
+        self._shares_each_batch = recipe.clip_each or system.learns_in_parts
         self._optimizer = recipe.optimizer.made(self._system)
         self.progress = Progress()
         self._began, self._began_at = 0.0, -1.0  # when this process took its first step, and how much was done then
@@ -217,8 +220,8 @@ class Training:
 
     def _learn(self, wave: Tensor, labels: Labels, *, weight: float, is_last: bool) -> dict[str, float]:
         """One batch: its losses. The optimiser steps after the last batch of a group."""
-        shared = self._shared
-        with nullcontext() if is_last or not isinstance(shared, DistributedDataParallel) else shared.no_sync():
+        shared, is_shared = self._shared, is_last or self._shares_each_batch
+        with nullcontext() if is_shared or not isinstance(shared, DistributedDataParallel) else shared.no_sync():
             with torch.autocast(self._processes.device.type, torch.bfloat16, self._recipe.precision == "bfloat16"):
                 parts = shared(wave, labels)
             with self._clipped_alone() if self._recipe.clip_each else nullcontext():

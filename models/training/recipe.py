@@ -81,7 +81,7 @@ class Recipe:
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # a folder of runs/ is named by it
     system: str  # the folder of models/
-    settings: dict[str, Any]  # of the system: its own module checks them
+    settings: dict[str, Any]  # of the system: its own module checks them; `teacher`, where it has one, is a folder
     source: str  # which row of which paper, and what the paper reports of it
     begins_with: str | None = None  # whose weights the paper fine-tunes
     batches: Batches | None = None  # of crops

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import platform
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from curate.explain import counted
 from curate.runs import content_fingerprint
 from curate.whole import write_text
 from models.common.augment import Augmentation
+from models.common.onednn import has_bfloat16
 from models.data import pcm_cache
 from models.data.crops import FileReader, Reader
 from models.data.labels import codes
@@ -83,7 +84,7 @@ def train(
     which there are crops. A run that is complete is only told of. Raises TrainingError for a recipe that does not fit
     the speech, the folder of another run, and where training cannot go on; CorpusError for audio that cannot be read.
     """
-    run = RunFolder(folder)
+    run, recipe = RunFolder(folder), _with_whole_path(recipe)
     with together(device) as processes, closing(run):
         goes_on = checkpoints.latest(run.checkpoints) is not None
         learns_whole = recipe.whole is not None and "person" in recipe.whole.learns
@@ -118,6 +119,11 @@ def train(
             log.info(f"train: a batch has all {people}; the recipe asks for {recipe.batches.speakers}")
         if recipe.begins_with is not None and initial is None and not goes_on:
             log.info(f"train: the paper begins with {recipe.begins_with} (`--from`); this run begins with none")
+        if recipe.precision == "bfloat16" and processes.device.type == "cpu" and not has_bfloat16():
+            log.info(
+                "train: this processor does not multiply bfloat16 itself: float32 is several times as fast here "
+                "(`--set precision=float32`)"
+            )
         if cache:
             reader = _mapped(speech, run, processes, num_threads=recipe.readers)
         heard = Heard(
@@ -189,6 +195,7 @@ def _description(
     initial: Path | None,
     processes: Processes,
 ) -> dict[str, object]:
+    teacher = recipe.settings.get("teacher")
     heard: dict[str, object] = {"of": of, "utterances": len(speech), "people": num_people}
     if lessons.labels:
         told = b"".join(name.encode() + of_all.tobytes() for name, of_all in sorted(lessons.labels.items()))
@@ -212,13 +219,24 @@ def _description(
         "speech": heard | {"fingerprint": speech.fingerprint},
         "validation": validation,
         "weights": None if initial is None else {"of": str(initial), "sha256": _sha256_of(initial)},
+        "teacher": None if teacher is None else {"of": teacher, "sha256": _sha256_of(Path(teacher))},
         "processes": processes.num,
         "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     }
 
 
+def _with_whole_path(recipe: Recipe) -> Recipe:
+    """Its teacher, if it has one, told from the root: the run may be tested from another folder."""
+    teacher = recipe.settings.get("teacher")
+    if teacher is None:
+        return recipe
+    return replace(recipe, settings=recipe.settings | {"teacher": str(Path(teacher).absolute())})
+
+
 def _sha256_of(initial: Path) -> str:
-    """Of a file of weights, or of all files of a folder."""
+    """Of a file of weights, or of all files of a folder; of what is neither, as a name at a hub, its name."""
+    if not initial.exists():
+        return hashlib.sha256(str(initial).encode()).hexdigest()
     files = sorted(path for path in initial.iterdir() if path.is_file()) if initial.is_dir() else [initial]
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
@@ -241,7 +259,10 @@ def _require_no_validation(recipe: Recipe) -> None:
     """Raises TrainingError where it waits for what validations gain."""
     waits = {"patience": recipe.patience is not None, "schedule plateau": isinstance(recipe.schedule, Plateau)}
     if what := ", ".join(name for name, does in waits.items() if does):
-        raise TrainingError(f"{recipe.name}: {what}: nobody is held out to validate on; expected people, or no {what}")
+        raise TrainingError(
+            f"{recipe.name}: {what}: nobody is held out to validate on; expected people "
+            f"(`--hold-out`, `--dev` or `--trials`), or no {what}"
+        )
 
 
 def _system(recipe: Recipe, num_people: int, initial: Path | None) -> System:

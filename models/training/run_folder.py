@@ -52,6 +52,7 @@ SAME = {  # of a run that is called again
     "speech": "other speech",
     "validation": "another validation",
     "weights": "other weights to begin with (--from)",
+    "teacher": "another teacher",
     "processes": "another number of processes",
 }
 

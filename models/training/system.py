@@ -28,6 +28,7 @@ class System(nn.Module):
     vocabulary: Vocabulary | None = None  # that it writes what is said with
     knows_voices: bool = True  # is trained to: its vectors say who speaks
     age_scheme: str | None = None  # of `curate.ages.SCHEMES`, where ages are among them
+    learns_in_parts: bool = False  # some batches leave some of its parameters out, which then have no gradient
 
     @abstractmethod
     def losses(self, wave_BN: Tensor, labels: Labels) -> Parts:
@@ -71,7 +72,10 @@ def checked(kind: type[T], told: Mapping[str, Any], *within: str) -> T:
         return TypeAdapter(kind).validate_json(TypeAdapter(Any).dump_json(told))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, (*within, *first['loc'])))}: {first['msg']}") from error
+        where = ".".join(map(str, (*within, *first["loc"])))
+        said = first["msg"].removeprefix("Value error, ")
+        was = "" if first["type"] == "value_error" else f"; it has {first['input']!r}"
+        raise ValueError(f"{where}: {said}{was}" if where else said) from error
 
 
 def written_out(settings: Any) -> dict[str, Any]:

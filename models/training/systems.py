@@ -17,6 +17,7 @@ from models.training.system import System
 SYSTEMS = (
     "age_adversarial",
     "angular_prototypical",
+    "disjoint_mtl",
     "hard_prototypes",
     "mixup_distillation",
     "multi_similarity",

@@ -293,7 +293,7 @@ WRONG = [
     (["emptied"], r"^emptied: has an encoder and no checkpoint; expected the folder as a run left it$"),
     (["swapped"], r"^swapped/checkpoints/.*\(expected the weights of small\)$"),
     (["pitch", "--benchmark", "other"], r"no benchmark 'other'; expected one of toy$"),
-    (["pitch", "--split", "dev"], r"^toy: the split 'dev' is empty; expected test, train$"),
+    (["pitch", "--split", "dev"], r"^toy: no split 'dev', or an empty one; expected test, train$"),
     (["pitch", "--list", "dev"], r"^toy: no list 'dev'; expected known, targets, test$"),
     (["pitch", "--list", "targets"], r"^toy/targets: 12 targets of 12 trials; expected both kinds$"),
     (["pitch", "--system", "a/b"], r"^--system 'a/b': names a file"),
@@ -366,12 +366,16 @@ def test_a_system_that_has_collapsed_is_told(curate_test, monkeypatch):
         curate_test("pitch")
 
 
-def test_a_run_is_loaded_as_it_was_best_and_hears_no_masks(place, curate_test, tmp_path):
+def test_a_run_is_loaded_as_it_was_best_and_not_as_it_was_last(curate_test, tmp_path):
+    folder = tmp_path / "small" / "checkpoints"
+    best = checkpoints.load(checkpoints.latest(folder))
+    (tmp_path / "small" / "best.json").write_text(json.dumps({"checkpoint": checkpoints.latest(folder).name}))
+    worse = {name: torch.zeros_like(tensor) for name, tensor in best.system.items()}
+    checkpoints.save(folder, replace(best, system=worse, epoch=best.epoch + 1))
     system, recipe = load_run(tmp_path / "small")
     assert recipe.name == "small"
     assert not system.training
-    kept = checkpoints.load(checkpoints.latest(tmp_path / "small" / "checkpoints")).system
-    assert all(torch.equal(tensor, kept[name]) for name, tensor in system.state_dict().items())
+    assert all(torch.equal(tensor, best.system[name]) for name, tensor in system.state_dict().items())
 
 
 def test_a_run_is_made_of_as_many_people_as_it_heard_and_without_its_noise(curate_test, tmp_path, monkeypatch):

@@ -163,12 +163,15 @@ def test_an_exported_split_is_trained_on_as_the_split(curate_train, place, tmp_p
 WRONG = [
     (["-c", "gone"], r"^gone: no splits; expected a benchmark"),
     (["--benchmark", "other"], r"no benchmark 'other'; expected one of toy$"),
-    (["--split", "dev"], r"^toy: the split 'dev' is empty; expected test, train$"),
+    (["--split", "dev"], r"^toy: no split 'dev', or an empty one; expected test, train$"),
     (["--trials", "dev"], r"^toy: no list 'dev'; expected known, targets, test$"),
     (["--trials", "dev", "-c", "{bare}"], r"^toy: has no lists of trials; expected --hold-out instead of --trials$"),
     (["--trials", "targets"], r"^toy/targets: 12 targets of 12 trials; expected both kinds$"),
     (["--trials", "known"], r"^--trials known: tones/p0: 2 people of the list are in the split 'train'"),
-    (["--hold-out", "1"], r"^--hold-out 1: 6 people have two utterances; expected 2 to 4, 0 to hold nobody out"),
+    (
+        ["--hold-out", "1"],
+        r"^--hold-out 1: 6 people have two utterances; expected 2 to 4, 0 to hold .*, or others by --trials or --dev$",
+    ),
     (["--hold-out", "5"], r"^--hold-out 5: "),
     (["--out", "memory://runs/x", "--hold-out", "0"], r"^memory://runs/x: lies elsewhere; expected a folder of this"),
     (["--set", "epochs"], r"^--set epochs: expected KEY=VALUE"),
@@ -342,10 +345,14 @@ def test_with_ages_somebody_of_each_group_is_held_out_where_there_are_two(split)
     alone = replace(speech, ages=[senior if code == 0 else None for code in speech.person])
     with pytest.raises(TrainingError, match=r"^--hold-out 2: no age group \(leq29\) has two people"):
         without_held_out(alone, rows, 2, benchmark="toy", seed=1, age_scheme="leq29")
+    for nothing in (None, (25, 35)):  # a range of two groups is of neither
+        untold = replace(speech, ages=[nothing] * len(speech))
+        with pytest.raises(TrainingError, match=r"^nobody of 6 people has a known age in a group of leq29; expected a"):
+            without_held_out(untold, rows, 2, benchmark="toy", seed=1, age_scheme="leq29")
 
 
 def test_two_sets_to_validate_on_are_for_who_reads(curate_train):
-    with pytest.raises(TrainingError, match=r"^--trials test with --dev test: small does not read; expected one of"):
+    with pytest.raises(TrainingError, match=r"^--trials test with --dev test: both are for systems that write text"):
         curate_train("--trials", "test", "--dev", "test")
     with pytest.raises(TrainingError, match=r"^--also test: small learns crops alone; expected a recipe of whole"):
         curate_train("--also", "test")

@@ -13,14 +13,20 @@ from models.age_adversarial.joined import Joined, JoinedSettings
 from models.age_adversarial.rawnet2 import RawNet2, RawNet2Settings
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.resnet import ResNet, ResNetSettings
+from models.disjoint_mtl.encoder import SpeakerEncoder, SpeakerEncoderSettings
+from models.disjoint_mtl.model import Wav2Vec2Settings
+from models.training.system import checked
+from tests.models.disjoint_mtl.systems_made import NETWORK
 
 ECAPA = EcapaSettings(channels=32, pooled_channels=48, attention_channels=8, se_channels=8, dimension=12)
+WAV2VEC2 = checked(Wav2Vec2Settings, NETWORK | {"hidden_size": 12})
 RAWNET2 = RawNet2Settings(filters=6, filter_size=31, channels=(6, 8), gru_size=10, places=700, dimension=12)
 NETWORKS = {
     "ecapa": (Ecapa, ECAPA, "kaldi"),
     "resnet": (ResNet, ResNetSettings(num_bands=16, channels=4, blocks=(1, 1, 2, 1), dimension=12), "kaldi"),
     "rawnet2": (RawNet2, RAWNET2, "wave"),
     "joined": (Joined, JoinedSettings(ecapa=ECAPA, rawnet2=RAWNET2), "wave"),
+    "wav2vec2": (SpeakerEncoder, SpeakerEncoderSettings(network=WAV2VEC2, layer=1), "wave"),
 }
 EACH = pytest.mark.parametrize("which", sorted(NETWORKS))
 
@@ -155,8 +161,8 @@ def test_what_is_kept_is_never_written_again(folder):
         (
             "architecture",
             "rawnet",
-            "architecture: Input should be 'ecapa', 'resnet', 'half-resnet', 'mfcc-resnet', 'x-vector', 'rawnet2' "
-            "or 'joined'",
+            "architecture: Input should be 'ecapa', 'resnet', 'half-resnet', 'mfcc-resnet', 'x-vector', 'rawnet2', "
+            "'joined' or 'wav2vec2'",
         ),
         ("features", "plp", "features: Input should be 'kaldi', 'speechbrain', 'log-mel', 'mfcc' or 'wave'"),
         ("sample_rate_hz", 8000, "sample_rate_hz: Input should be 16000"),

@@ -20,9 +20,13 @@ from models.checkpoint import FEATURES
 from models.common import onednn
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.resnet import ResNet, ResNetSettings
+from models.disjoint_mtl.encoder import SpeakerEncoder, SpeakerEncoderSettings
+from models.disjoint_mtl.model import Wav2Vec2Settings
 from models.extractors.batches import of_like_length
 from models.extractors.checkpoint import CheckpointEncoder
 from models.multi_similarity.model import MfccResNet, MfccResNetSettings, XVector, XVectorSettings
+from models.training.system import checked
+from tests.models.disjoint_mtl.systems_made import NETWORK
 from tests.models.made import cosines, noise
 
 FILES = (
@@ -33,6 +37,7 @@ FILES = (
     "fsdd/recordings/4_lucas_2.wav",
 )
 ECAPA = EcapaSettings(channels=64, pooled_channels=96, attention_channels=16, se_channels=16)
+WAV2VEC2 = checked(Wav2Vec2Settings, NETWORK)
 RAWNET2 = RawNet2Settings(filters=16, channels=(16, 16, 24, 24, 24, 24), gru_size=32, dimension=64)
 MADE = {
     "ecapa-of-speechbrain": (Ecapa, ECAPA, "speechbrain"),
@@ -44,6 +49,7 @@ MADE = {
     "x-vector-of-mfcc": (XVector, XVectorSettings(channels=32, pooled_channels=48, dimension=64), "mfcc"),
     "rawnet2-of-wave": (RawNet2, RAWNET2, "wave"),
     "joined-of-wave": (Joined, JoinedSettings(ecapa=ECAPA, rawnet2=RAWNET2), "wave"),
+    "wav2vec2-of-wave": (SpeakerEncoder, SpeakerEncoderSettings(network=WAV2VEC2, layer=3), "wave"),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("which", sorted(MADE))
 

@@ -1,7 +1,9 @@
 """What the adversarial multi-task recipes promise: rows of table 2, conditions that differ in discriminators alone."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,13 @@ def test_there_is_a_recipe_for_every_row_of_table_2_with_its_figures():
         "leq29, MTL E-YD: precision of young 90.40 %, adult 99.62 %, senior 90.66 % (Baeg et al. 2023, table 2)"
     )
     assert recipe_of("age-leq17-e-stl").source.startswith("leq17, STL E-woD: precision of young 24.39 %")
+
+
+def test_figures_of_recipes_are_those_that_the_readme_has_of_both_schemes():
+    readme = (Path(__file__).parents[3] / "models" / "age_adversarial" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:STL |MTL )?(E-\S+) \| ([\d., ]+) \| ([\d., ]+) \|$", readme, flags=re.MULTILINE)
+    printed = [of_one.split(", ") for place in (1, 2) for of_one in (row[place] for row in rows)]
+    assert [re.findall(r"(\d+\.\d\d) %", one.source) for one in RECIPES] == printed
 
 
 def test_settings_are_those_of_the_paper():
@@ -267,8 +276,9 @@ def test_features_and_heads_are_precise_under_autocast(name):
     system.losses(waves(), labels)
     with torch.autocast("cpu", torch.bfloat16):
         system.losses(waves(), labels)
+        system.eval().tell(waves())
     torch.testing.assert_close(heard[1], heard[0], atol=0, rtol=0)
-    assert given == [(torch.float32, torch.float32)] * 2
+    assert given == [(torch.float32, torch.float32)] * 3
 
 
 # ------------------------------------------------------------------------------------------------------- what it tells

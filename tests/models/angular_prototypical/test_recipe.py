@@ -112,8 +112,8 @@ def test_the_network_of_a_recipe_is_that_of_table_2():
         ({"loss": "ap", "network": 5}, "network: Input should be an object"),
         ({"loss": "ap", "network": {"width": 8}}, "network.width: Unexpected keyword argument"),
         ({"loss": "ap", "network": {"channels": "8"}}, "network.channels: Input should be a valid integer"),
-        ({"loss": "ap", "network": {"channels": 7}}, "network: Value error, channels 7 must be a multiple of reduc"),
-        ({"loss": "ap", "network": {"num_bands": 30}}, "network: Value error, num_bands 30 must be a multiple of 8"),
+        ({"loss": "ap", "network": {"channels": 7}}, "network: channels 7 must be a multiple of reduc"),
+        ({"loss": "ap", "network": {"num_bands": 30}}, "network: num_bands 30 must be a multiple of 8"),
     ],
 )
 def test_settings_that_are_none_of_it_are_told_in_a_line(settings, says):

@@ -113,7 +113,7 @@ def test_a_catalog_and_its_corpora_may_lie_elsewhere(tmp_path, root):
     ("benchmark", "split", "said"),
     [
         ("other", "train", r"catalog: no benchmark 'other'; expected toy$"),
-        (BENCHMARK, "dev", r"^toy: the split 'dev' is empty; expected test, train$"),
+        (BENCHMARK, "dev", r"^toy: no split 'dev', or an empty one; expected test, train$"),
     ],
 )
 def test_splits_that_are_not_there_are_told(catalog, benchmark, split, said):

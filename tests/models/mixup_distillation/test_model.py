@@ -1,5 +1,8 @@
 """The parts of the system: mixup by hand, encoders that are what they were, sizes as the paper has them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +22,7 @@ from models.mixup_distillation.model import (
     projection,
 )
 
+README = (Path(__file__).parents[3] / "models" / "mixup_distillation" / "README.md").read_text(encoding="utf-8")
 SMALL = {
     "ecapa": EcapaSettings(
         num_bands=16, channels=16, pooled_channels=24, attention_channels=8, se_channels=8, scale=4, dimension=12
@@ -105,12 +109,50 @@ def count(sizes):
         return sum(parameter.numel() for parameter in kind(sizes).parameters())
 
 
-@pytest.mark.parametrize(("kind", "teacher", "student"), [("ecapa", 21.16, 10.64), ("resnet", 25.53, 12.13)])
-def test_a_student_has_about_half_of_its_teacher_s_parameters(kind, teacher, student):
+COUNTS = {"ecapa": (21_160_832, 10_637_754), "resnet": (25_532_440, 12_132_354)}  # of the README
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_a_student_has_about_half_of_its_teacher_s_parameters(kind):
     found = count(TEACHERS[kind]), count(STUDENTS[kind])
-    print(f"{kind}: teacher {found[0]:,}, student {found[1]:,} parameters, {100 * found[1] / found[0]:.1f} %")  # noqa: T201  # pytest -s
-    assert [round(num / 1e6, 2) for num in found] == [teacher, student]  # as the docstring says
+    assert found == COUNTS[kind]
     assert 0.45 < found[1] / found[0] < 0.55
+    assert all(f"{num:,}" in README for num in found)
+
+
+def test_the_size_that_section_4_tells_alone_does_not_give_half():
+    alone = replace(TEACHERS["ecapa"], scale=4), replace(TEACHERS["resnet"], blocks=(2, 2, 2, 2))
+    assert [round(count(sizes) / 1e6, 2) for sizes in alone] == [21.90, 15.28]  # as the docstring says
+
+
+@pytest.mark.parametrize("sizes", [TEACHERS["ecapa"], STUDENTS["ecapa"]], ids=["teacher", "student"])
+def test_ecapa_has_the_parameters_of_speechbrain_s_of_these_sizes(library, sizes):
+    with torch.device("meta"):
+        theirs = library.ECAPA_TDNN(
+            80,
+            channels=[sizes.channels] * 4 + [sizes.pooled_channels],
+            res2net_scale=sizes.scale,
+            attention_channels=sizes.attention_channels,
+            se_channels=sizes.se_channels,
+            lin_neurons=sizes.dimension,
+        )
+    assert count(sizes) == sum(parameter.numel() for parameter in theirs.parameters())
+
+
+@pytest.mark.parametrize("sizes", [TEACHERS["resnet"], STUDENTS["resnet"]], ids=["teacher", "student"])
+def test_resnet_has_the_parameters_counted_layer_by_layer(sizes):
+    total, before = 9 * sizes.channels + sizes.channels + 2 * sizes.channels, sizes.channels
+    for stage, num_blocks in enumerate(sizes.blocks):
+        width = sizes.channels * 2**stage
+        for block in range(num_blocks):
+            first = width if block else before
+            total += 9 * width * (first + width) + 4 * width  # two convolutions, each normalised
+            total += 2 * width * (width // 8) + width // 8 + width  # squeeze and excitation
+            total += first * width + 2 * width if stage and not block else 0  # the shortcut of another size
+        before = width
+    pooled = before * 80 // 8
+    total += pooled * 128 + 128 + 2 * 128 + 128 * pooled + pooled  # attention
+    assert count(sizes) == total + 2 * pooled * 256 + 256
 
 
 def test_the_sizes_are_those_of_section_4():

@@ -214,6 +214,16 @@ def test_losses_are_in_float32_under_autocast_and_close_to_those_without(name, t
             torch.testing.assert_close(part, exact[key], rtol=0.05, atol=0.05)
 
 
+def test_classifiers_are_in_float32_under_autocast():
+    found, logits = system().eval(), []
+    for layers in found.classifiers.values():
+        layers.register_forward_hook(lambda _, given, out: logits.append(out.dtype))
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        found.losses(wave(), LABELS)
+        found.tell(wave())
+    assert logits == [torch.float32] * 6
+
+
 def test_a_tiny_system_learns_sex_and_age_from_tones():
     rng = np.random.default_rng(0)
     times = np.arange(8_000) / 16_000

@@ -126,7 +126,7 @@ def test_sizes_may_be_told_as_a_recipe_s_file_has_them():
         ({"architecture": "resnet", "eta": 0.3, "network": {"blocks": [1]}}, "network.blocks.1: Field required"),
         (
             {"architecture": "resnet", "eta": 0.3, "network": {"channels": 4}},
-            "network: Value error, channels 4 must be 8 or ",
+            "network: channels 4 must be 8 or ",
         ),
     ],
 )

@@ -45,6 +45,17 @@ def test_who_has_no_group_is_not_heard_and_a_subgroup_may_be_unknown(caplog):
     assert caplog.messages == ["train: 8 utterances of 24 left out: no age_group (leq29) is known"]
 
 
+def test_who_has_one_of_two_classes_is_heard(caplog):
+    caplog.set_level("INFO", "voxcurate")
+    sexes = ["female", "male", None, None, "female", "male"]  # of each person; the third is known by neither
+    speech = aged()
+    speech = replace(speech, sex=[sexes[person] for person in speech.person])
+    tells = told(tasks={"sex": ("female", "male"), **TELLS.tasks})
+    found = lessons_of(recipe(batches=CROPS), tells, speech, 24)
+    assert rows_of(found.sampler.plan(1)) == [*range(8), *range(12, 24)]
+    assert caplog.messages == ["train: 4 utterances of 24 left out: no sex or age_group (leq29) is known"]
+
+
 def test_two_classes_at_least_and_what_nobody_is(caplog):
     caplog.set_level("INFO", "voxcurate")
     lessons_of(recipe(batches=CROPS), told(), aged([(20, 20), (40, 40)] * 3), 24)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("together")
-    for name in ("whole", "died"):
+    for name in ("whole", "died", "added", "each", "parts"):
         (root / name).mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -45,6 +45,17 @@ def test_a_run_that_died_goes_on_step_for_step(run):
 
 def test_both_processes_have_the_same_weights(run):
     assert same_weights(*(torch.load(run / f"{number}.pt", weights_only=True) for number in range(2)))
+
+
+@pytest.mark.parametrize("which", ["added", "each", "parts"])
+def test_a_step_is_the_mean_of_both_processes(run, which):
+    """Of three batches: added, each clipped before it is added, or each of which leaves one of two heads out."""
+    (first, expected), (second, _) = (torch.load(run / f"{which}-{number}.pt", weights_only=True) for number in (0, 1))
+    assert same_weights(first, second)
+    assert first.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(first[name], gradient, rtol=1e-4, atol=1e-7)
+        assert gradient.any(), name
 
 
 def test_batches_that_cannot_be_shared_are_told(tmp_path):

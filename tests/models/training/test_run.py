@@ -289,6 +289,18 @@ def test_time_left_and_rates_are_of_what_this_process_did(tmp_path, root, monkey
     assert told[5:] == [(2, 2, 4.0, 1.0), (2, 3, 4.0, 0.0)]
 
 
+@pytest.mark.parametrize(
+    ("precision", "has_it", "is_told"),
+    [("bfloat16", False, True), ("bfloat16", True, False), ("float32", False, False)],
+)
+def test_bfloat16_on_a_processor_without_it_is_told(tmp_path, root, caplog, monkeypatch, precision, has_it, is_told):
+    caplog.set_level(logging.INFO, "voxcurate")
+    monkeypatch.setattr(runs, "has_bfloat16", lambda: has_it)
+    begun(root, tmp_path / "run", changes={"precision": precision, "epochs": 1}, validate=False)
+    told = [line for line in caplog.messages if "`--set precision=float32`" in line]
+    assert len(told) == is_told
+
+
 MANY = replace(recipe().batches, utterances_each=9)
 WRONG = [
     ({"settings": {"loss": "ap", "bands": 3}}, {}, r"^vietsv-scratch-ap-adam: settings: bands: "),
@@ -303,7 +315,7 @@ WRONG = [
     (
         {"patience": 2},
         {},
-        r"^vietsv-scratch-ap-adam: patience: nobody is held out to validate on; expected people, or no",
+        r"^vietsv-scratch-ap-adam: patience: nobody is .*; expected people \(`--hold-out`, .*\), or no patience$",
     ),
     ({"schedule": Plateau(rate=0.1)}, {}, r"^vietsv-scratch-ap-adam: schedule plateau: nobody is held out"),
     ({}, {"initial": Path("gone.model")}, r"gone\.model: "),

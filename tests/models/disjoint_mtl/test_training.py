@@ -1,0 +1,103 @@
+"""Runs of the three kinds of training through the engine: to the end, and on from where one died."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from curate.audio import sha256_of
+from models.data.speech import Speech
+from models.training import run as running
+from models.training.engine import Training
+from models.training.recipe import Batches
+from tests.models.disjoint_mtl.systems_made import LETTERS, NETWORK, recipe_of, spoken
+
+TEXTS = ("AB", "CA D", "DB", "BAC", None, "A B?", "EBB")
+
+
+class DiedError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """Words of tones by two voices, and utterances without a text that is known."""
+    folder = tmp_path_factory.mktemp("spoken")
+    said = [(text, who) for text in TEXTS for who in range(2)]
+    for row, (text, who) in enumerate(said):
+        heard = "D" if text is None else "".join(one for one in text if one in " ABCD")
+        soundfile.write(folder / f"{row:02}.wav", spoken(heard, seed=row, tilt=float(who)), 16_000)
+    files = sorted(folder.iterdir())
+    return Speech(
+        utterance_ids=pa.array([file.stem for file in files]),
+        files=files,
+        start=np.zeros(len(files), np.int64),
+        num_samples=np.array([soundfile.info(file).frames for file in files]),
+        sample_rate_hz=np.full(len(files), 16_000),
+        channel=np.full(len(files), -1),
+        person=np.array([who for _, who in said]),
+        people=["low", "high"],
+        content_sha256=[sha256_of(file) for file in files],
+        transcripts=[text for text, _ in said],
+    )
+
+
+def tiny(name, **changes):
+    """Four steps of a recipe in two epochs, the last two of a network that is thawed."""
+    one = recipe_of(name)
+    settings = one.settings | {"network": NETWORK, "characters": LETTERS, "speaker_layer": 3, "frozen_steps": 2}
+    return replace(
+        one,
+        settings=settings,
+        batches=None if one.batches is None else Batches(utterances=4, crop_s=(0.3, 0.3)),
+        whole=None if one.whole is None else replace(one.whole, seconds=4.0),
+        steps_an_epoch=2,
+        epochs=2,
+        patience=None,
+        checkpoint_every=1,
+        readers=1,
+        **changes,
+    )
+
+
+def steps(folder):
+    with (folder / "steps.csv").open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    return [{key: value for key, value in row.items() if key != "utterances_per_s"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("w2v2-asr-ls", {"ctc", "too_long"}),
+        ("w2v2-skr-2s-mean", {"aam_softmax"}),
+        ("w2v2-joint-0.5", {"ctc", "too_long", "aam_softmax"}),
+        ("w2v2-dj-2s-0.5", {"ctc", "too_long", "aam_softmax"}),
+    ],
+)
+def test_a_run_that_died_goes_on_step_for_step_and_is_kept_as_an_encoder(name, parts, speech, tmp_path, monkeypatch):
+    asked = tiny(name)
+    running.train(asked, speech, tmp_path / "whole", of="tones", device="cpu")
+    num_batches = 4 * asked.accumulate
+    learn, done = Training._learn, []
+
+    def learn_or_die(self, *args, **kwargs):
+        if len(done) == num_batches - 1:
+            raise DiedError
+        done.append(None)
+        return learn(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_learn", learn_or_die)
+        with pytest.raises(DiedError):
+            running.train(asked, speech, tmp_path / "died", of="tones", device="cpu")
+    running.train(asked, speech, tmp_path / "died", of="tones", device="cpu")
+    rows = steps(tmp_path / "whole")
+    assert steps(tmp_path / "died") == rows
+    assert len(rows) == num_batches
+    assert {*rows[0]} == {"epoch", "step", "loss", "lr", *parts}
+    assert all(np.isfinite(float(row["loss"])) for row in rows)
+    assert (tmp_path / "died" / "encoder" / "model.json").exists()

@@ -10,16 +10,13 @@ How the equations are read:
 - The reversal (`models.age_adversarial.model`) is within the losses of discriminators: what eq. 1 subtracts, times
   lambda, eq. 6 adds, times alpha. So lambda is 1, and alpha scales the gradient of discriminators and extractor alike.
 
-Shape letters: B batch, K classes, J tasks.
+Shape letters: J tasks.
 """
 
 from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-
-from models.data.labels import UNKNOWN
 
 
 @final
@@ -38,12 +35,3 @@ class AutomaticWeights(nn.Module):
         square_J = self.c.square()
         each_J = loss_J / (2 * square_J) + square_J.log1p()
         return each_J.where(is_told_J, 0).sum()
-
-
-def known_cross_entropy(logits_BK: Tensor, class_B: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """The mean over the utterances whose class is known; a zero with a graph, whose slopes are zero, where none is.
-
-    With `smoothing` the target is 1 - smoothing at the class, and smoothing shared alike by all K (arXiv:1701.06548).
-    """
-    each_B = F.cross_entropy(logits_BK, class_B, ignore_index=UNKNOWN, reduction="none", label_smoothing=smoothing)
-    return each_B.sum() / (class_B != UNKNOWN).sum().clamp(min=1)

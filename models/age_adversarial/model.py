@@ -23,7 +23,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from models.age_adversarial.loss import known_cross_entropy
+from models.common.classification import mean_of_known, smoothed_cross_entropy
 from models.data.labels import UNKNOWN, classes_of, group_of_subgroup
 
 
@@ -82,7 +82,8 @@ class Discriminators(nn.Module):
             logits = head(attended_BD)
             place_B = subgroup_B - first
             domain_B = place_B.where((place_B >= 0) & (place_B < logits.shape[1]), UNKNOWN)
-            found[name] = known_cross_entropy(logits, domain_B, smoothing=self.smoothing)
+            loss_B = smoothed_cross_entropy(logits, domain_B, smoothing=self.smoothing)
+            found[name] = mean_of_known(loss_B, domain_B != UNKNOWN)
         return found
 
 

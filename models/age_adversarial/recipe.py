@@ -32,11 +32,11 @@ from curate.corpora.described import STRICT
 from curate.errors import ExtractorError
 from models import checkpoint
 from models.age_adversarial.joined import Joined, JoinedSettings
-from models.age_adversarial.loss import AutomaticWeights, known_cross_entropy
+from models.age_adversarial.loss import AutomaticWeights
 from models.age_adversarial.model import Discriminators, Head
 from models.age_adversarial.rawnet2 import RawNet2
 from models.common.augment import AugmentationSettings, SpecAugment, SpecAugmentSettings
-from models.common.classification import AdditiveMargin, precise
+from models.common.classification import AdditiveMargin, mean_of_known, precise, smoothed_cross_entropy
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.features import SpeechBrainFbank
 from models.common.waveform import Waveform
@@ -121,7 +121,7 @@ class AdversarialSystem(System):
     def _parts(self, feature_BD: Tensor, labels: Labels) -> Parts:
         group_B = labels["age_group"]
         logits_BK = self.age_head(feature_BD)
-        told = {"age_group": known_cross_entropy(logits_BK, group_B)}
+        told = {"age_group": mean_of_known(smoothed_cross_entropy(logits_BK, group_B), group_B != UNKNOWN)}
         loss = told["age_group"]
         if self.speaker_head is not None and self.weights is not None:
             told["am_softmax"] = self.speaker_head(feature_BD, labels["person"])

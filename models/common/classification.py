@@ -97,6 +97,20 @@ def _with_margin(
         return F.cross_entropy(scale * cos_BP.scatter(1, person_B[:, None], harder_B1), person_B)
 
 
+def smoothed_cross_entropy(logits_BK: Tensor, class_B: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """(B,): that of each utterance; 0 with slopes of 0 where the class is -1, not known.
+
+    The target is 1 - smoothing at the class, and smoothing shared alike by all K (arXiv:1701.06548).
+    """
+    logits_BK = precise(logits_BK)
+    return F.cross_entropy(logits_BK, class_B, ignore_index=-1, label_smoothing=smoothing, reduction="none")
+
+
+def mean_of_known(loss_B: Tensor, is_known_B: Tensor) -> Tensor:
+    """Over the utterances whose class is known, of the others `loss_B` being 0; where none is, a zero with a graph."""
+    return loss_B.sum() / is_known_B.sum().clamp(min=1)
+
+
 def widened(cosine: Tensor, margin_rad: float) -> Tensor:
     """cos(theta + margin) of these cosines of theta, which goes on falling where the wider angle would pass pi.
 

@@ -53,12 +53,6 @@ def distance(student_BC: Tensor, teacher_BC: Tensor, kind: Distance) -> Tensor:
     return 1 - (unit(student_BC) * unit(teacher_BC)).sum(dim=1).mean()
 
 
-def smoothed_cross_entropy(logits_BK: Tensor, label_B: Tensor, *, smoothing: float) -> Tensor:
-    """(B,): that of each utterance, so much of which is spread over all classes; 0 where the label is not known."""
-    logits_BK = precise(logits_BK)
-    return F.cross_entropy(logits_BK, label_B, ignore_index=UNKNOWN, label_smoothing=smoothing, reduction="none")
-
-
 def asymmetric(
     logits_BK: Tensor, label_B: Tensor, *, gamma_positive: float, gamma_negative: float, margin: float
 ) -> Tensor:
@@ -106,8 +100,3 @@ def dependency(
     is_wrong_group_B, is_wrong_subgroup_B = told_group_B != group_B, told_subgroup_B != subgroup_B  # I of each
     product_B = subgroup_loss_B.where(is_wrong_subgroup_B, 1) * group_loss_B.where(is_wrong_group_B, 1)
     return product_B.where(is_conflict_B & (group_B != UNKNOWN) & (subgroup_B != UNKNOWN), 0)
-
-
-def mean_of_known(loss_B: Tensor, is_known_B: Tensor) -> Tensor:
-    """Over the utterances whose label is known; of the others `loss_B` is 0."""
-    return loss_B.sum() / is_known_B.sum().clamp(min=1)

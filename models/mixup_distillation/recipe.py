@@ -42,6 +42,7 @@ from curate.corpora.described import STRICT
 from models import checkpoint
 from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
 from models.common.augment import AugmentationSettings, SpecAugment, SpecAugmentSettings
+from models.common.classification import mean_of_known, smoothed_cross_entropy
 from models.common.ecapa import Ecapa, EcapaSettings
 from models.common.features import SpeechBrainFbank
 from models.data.labels import OF_AGES, UNKNOWN, classes_of, group_of_subgroup
@@ -51,8 +52,6 @@ from models.mixup_distillation.loss import (
     asymmetric,
     dependency,
     distance,
-    mean_of_known,
-    smoothed_cross_entropy,
 )
 from models.mixup_distillation.model import (
     STUDENTS,

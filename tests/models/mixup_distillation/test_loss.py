@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from models.mixup_distillation.loss import asymmetric, dependency, distance, mean_of_known, smoothed_cross_entropy
+from models.common.classification import mean_of_known, smoothed_cross_entropy
+from models.mixup_distillation.loss import asymmetric, dependency, distance
 
 OF_GROUP = (0, 0, 1, 1, 2)  # the groups of five subgroups
 KNOWN = {"gamma_positive": 1.5, "gamma_negative": 3.0, "margin": 0.1}

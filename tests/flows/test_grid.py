@@ -95,11 +95,11 @@ def test_a_run_for_each_value_and_the_best_is_told(place, called, tmp_path):
         assert (recipe["schedule"]["rate"], recipe["epochs"]) == (float(value), 1)
         assert (folder / "encoder").is_dir()
     best = [best_of(folder, ()) for folder in folders.values()]
-    lines = told.output.splitlines()
+    lines = told.stdout.splitlines()
     assert lines[0].split()[:2] == ["schedule.rate", "before"]
     assert lines[-1].startswith(f"The best is {min(best, key=lambda one: one.error).folder}; its network: ")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
-    assert grid_of(place, *words).output == told.output
+    assert grid_of(place, *words).stdout == told.stdout
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == before
     assert len(called) == 4
     assert all(command[1:5] == ["-m", "flows.cli", "train", str(place / "small.toml")] for command in called)

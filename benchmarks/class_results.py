@@ -22,7 +22,7 @@ from benchmarks import classes
 from benchmarks.intervals import MIN_PEOPLE, NUM_DRAWS, central
 from benchmarks.metrics import Bools, Floats
 from benchmarks.protocol import Figure
-from benchmarks.words import character_edits, error_rate, word_edits
+from benchmarks.words import character_edits, word_edits
 from curate.schema import CLASS_RESULTS
 
 Codes = NDArray[np.int64]
@@ -117,14 +117,8 @@ def contradiction_rows(
     num_draws: int = NUM_DRAWS,
 ) -> pa.Table:
     """The share of all utterances (N,), whatever is known of them, of which two tasks are told as cannot be."""
-    _, place = np.unique(person, return_inverse=True)
-    counts = np.stack([np.bincount(place, weights=is_contradiction), np.bincount(place)], axis=1)  # (P, 2)
-    value = float(is_contradiction.mean())
-    drawn = np.array([one[0] / one[1] for one in _drawn(counts, rng, num_draws)])
-    low, high = _ends(value, drawn, num_people=len(counts))
-    row = {"task": SUBGROUP, "class_name": ALL, "metric": CONTRADICTION, "value": value}
-    row |= {"lower": _or_null(low), "upper": _or_null(high), "conventions": CONVENTIONS[CONTRADICTION]}
-    row |= {"num_utterances": len(person), "num_people": len(counts)}
+    every = np.ones(len(person))
+    row = _rate_row(SUBGROUP, CONTRADICTION, is_contradiction, every, person, rng=rng, num_draws=num_draws, most=1.0)
     return _as_table([row], benchmark=benchmark, split=split, system=system)
 
 
@@ -140,21 +134,11 @@ def text_rows(
     num_draws: int = NUM_DRAWS,
 ) -> pa.Table:
     """Word and character error rate of N utterances, each of which has a word. Raises ListError where one has none."""
-    _, place = np.unique(person, return_inverse=True)
+    of_both = {"wer": word_edits(references, hypotheses), "cer": character_edits(references, hypotheses)}
     rows = []
-    for metric, edits in (
-        ("wer", word_edits(references, hypotheses)),
-        ("cer", character_edits(references, hypotheses)),
-    ):
-        counts = np.stack(
-            [np.bincount(place, weights=of_each) for of_each in (edits.total, edits.num_reference)], axis=1
-        )
-        value = error_rate(edits.total, edits.num_reference)
-        drawn = np.array([one[0] / one[1] for one in _drawn(counts, rng, num_draws)])
-        low, high = _ends(value, drawn, num_people=len(counts), most=np.inf)
-        row = {"task": TEXT, "class_name": ALL, "metric": metric, "value": value}
-        row |= {"lower": _or_null(low), "upper": _or_null(high), "conventions": CONVENTIONS[metric]}
-        rows.append(row | {"num_utterances": len(person), "num_people": len(counts)})
+    for metric, edits in of_both.items():  # edits may be more than what was said
+        told = edits.total, edits.num_reference
+        rows.append(_rate_row(TEXT, metric, *told, person, rng=rng, num_draws=num_draws, most=np.inf))
     return _as_table(rows, benchmark=benchmark, split=split, system=system)
 
 
@@ -208,6 +192,28 @@ def _drawn(counts: NDArray[Any], rng: np.random.Generator, num_draws: int) -> Fl
     """(R, ...): what counts by person (P, ...) come to when so many people are drawn again, with replacement."""
     times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=num_draws)
     return np.tensordot(times.astype(np.float64), counts.astype(np.float64), axes=1)
+
+
+def _rate_row(
+    task: str,
+    metric: str,
+    part: NDArray[Any],
+    whole: NDArray[Any],
+    person: Codes,
+    *,
+    rng: np.random.Generator,
+    num_draws: int,
+    most: float,
+) -> dict[str, Any]:
+    """The sum of `part` over that of `whole`, each of N utterances."""
+    _, place = np.unique(person, return_inverse=True)
+    counts = np.stack([np.bincount(place, weights=of_each) for of_each in (part, whole)], axis=1)  # (P, 2)
+    value = float(part.sum() / whole.sum())
+    drawn = np.array([one[0] / one[1] for one in _drawn(counts, rng, num_draws)])
+    low, high = _ends(value, drawn, num_people=len(counts), most=most)
+    row = {"task": task, "class_name": ALL, "metric": metric, "value": value}
+    row |= {"lower": _or_null(low), "upper": _or_null(high), "conventions": CONVENTIONS[metric]}
+    return row | {"num_utterances": len(person), "num_people": len(counts)}
 
 
 def _ends(value: float, drawn: Floats, *, num_people: int, most: float = 1.0) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from benchmarks.trial_rules import Rules, Side, check_kinds
+from curate.ages import Scheme
 from curate.complaints import in_words as complaints
 from curate.corpora.described import STRICT
 from curate.errors import PipelineError
@@ -54,7 +55,7 @@ class Filters:
     min_duration_s: float = Field(default=0.0, ge=0)
     max_duration_s: float = Field(default=float("inf"), gt=0)
     known: tuple[Literal["sex", "age", "session_id", "transcript"], ...] = ()
-    age_scheme: Literal["leq29", "leq17", "decades"] | None = None  # in which an utterance must have a group
+    age_scheme: Scheme | None = None  # in which an utterance must have a group
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)

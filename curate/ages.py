@@ -9,13 +9,21 @@ Ours: decades, and below 18 the ages at which a rating changes (PG-13 at 13, R a
 `decades` is the scheme of the mixup paper: superclasses that it names 20-30, 40-50 and 60 after their decades, which
 are its subclasses. Who is younger than 20 or older than 69 has no class there.
 
+Groups of one's own are written out, each with its subgroups in years: `young 0-25/26-30; adult 31/32+`. A corpus of one
+generation, or of a school, is of one group by every scheme of the papers.
+
 A label is given where the whole stated range lies in one group; a range that straddles two stays unlabelled. The same
 holds, within the group, for subgroups.
 """
 
+import re
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Annotated
 
 import pyarrow as pa
+from pydantic import AfterValidator
 
 from curate.schema import AGE_LABELS
 
@@ -60,6 +68,59 @@ SCHEMES: dict[str, tuple[Group, ...]] = {
     ),
 }
 
+_WRITTEN = re.compile(r"(?P<name>[\w-]+) (?P<subgroups>[\d+/-]+)")
+_YEARS = re.compile(r"(?P<youngest>\d{1,3})(?:-(?P<oldest>\d{1,3})|(?P<end>\+))?")
+
+
+@cache
+def groups_of(scheme: str) -> tuple[Group, ...]:
+    """Those of a scheme of the papers by its name, or as they are written out, from the youngest on.
+
+    Raises ValueError for what is neither.
+    """
+    return SCHEMES.get(scheme) or tuple(_written_out(scheme))
+
+
+def _written_out(scheme: str) -> list[Group]:
+    groups: list[Group] = []
+    for one in scheme.split(";"):
+        written = _WRITTEN.fullmatch(one.strip())
+        if written is None:
+            told = "groups written out, such as 'young 0-25/26-30; adult 31/32+'"
+            raise ValueError(f"scheme {scheme!r}: {one.strip()!r}; expected one of {', '.join(SCHEMES)}, or {told}")
+        name, spans = written["name"], [_span(scheme, years) for years in written["subgroups"].split("/")]
+        for (_, oldest), (youngest, _) in pairwise(spans):
+            if youngest != oldest + 1:
+                raise ValueError(f"scheme {scheme!r}: {name}: {youngest} follows {oldest}; expected {oldest + 1}")
+        if groups and spans[0][0] <= groups[-1].oldest:
+            most = groups[-1].oldest
+            raise ValueError(
+                f"scheme {scheme!r}: {name} begins at {spans[0][0]}; expected groups in order, past {most}"
+            )
+        if name in {group.name for group in groups}:
+            raise ValueError(f"scheme {scheme!r}: {name} stands twice; expected each group once")
+        starts = tuple(youngest for youngest, _ in spans[1:])
+        groups.append(Group(name=name, youngest=spans[0][0], oldest=spans[-1][1], subgroups_from=starts))
+    return groups
+
+
+def _span(scheme: str, years: str) -> tuple[int, int]:
+    """`26-30`, `31` or `32+`."""
+    told = _YEARS.fullmatch(years)
+    youngest = int(told["youngest"]) if told else OLDEST + 1
+    oldest = OLDEST if told and told["end"] else int(told["oldest"] or youngest) if told else OLDEST
+    if not youngest <= oldest <= OLDEST:
+        raise ValueError(f"scheme {scheme!r}: {years!r}; expected years up to {OLDEST}, such as 26-30, 31 or 32+")
+    return youngest, oldest
+
+
+def _known(scheme: str) -> str:
+    groups_of(scheme)
+    return scheme
+
+
+Scheme = Annotated[str, AfterValidator(_known)]  # in what a user writes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
@@ -76,10 +137,10 @@ def label(scheme: str, youngest: int | None, oldest: int | None) -> Label:
         return Label(unlabelled_because="no_age")
     if not 0 <= youngest <= oldest <= OLDEST:
         return Label(unlabelled_because="impossible_age")
-    for group in SCHEMES[scheme]:
+    for group in groups_of(scheme):
         if group.youngest <= youngest and oldest <= group.oldest:
             return Label(group=group.name, subgroup=group.subgroup(youngest, oldest))
-    touched = any(youngest <= group.oldest and group.youngest <= oldest for group in SCHEMES[scheme])
+    touched = any(youngest <= group.oldest and group.youngest <= oldest for group in groups_of(scheme))
     return Label(unlabelled_because="straddles_groups" if touched else "no_group")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Discriminator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from curate.ages import Scheme
 from curate.complaints import in_words
 from curate.corpora import READERS
 from curate.corpora.described import STRICT, CorpusSettings
@@ -61,7 +62,7 @@ class Identities:
 class Ages:
     """`[ages]`: which schemes label the utterances."""
 
-    schemes: tuple[Literal["leq29", "leq17"], ...] = ("leq29", "leq17")
+    schemes: tuple[Scheme, ...] = ("leq29", "leq17")
 
     def __post_init__(self) -> None:
         if len(set(self.schemes)) < len(self.schemes):

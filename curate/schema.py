@@ -291,7 +291,7 @@ AGE_LABELS = Table(
     row_is="One utterance in one age scheme.",
     key=("scheme", "utterance_id"),
     columns=(
-        Column("scheme", _text, "leq29 | leq17 | decades"),
+        Column("scheme", _text, "leq29 | leq17 | decades, or groups written out"),
         _UTTERANCE,
         Column("age_group", _text, "the group (a superclass, in the hierarchical scheme)", nullable=True),
         Column("age_subgroup", _text, "the part of the group (a subclass)", nullable=True),

@@ -27,7 +27,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from curate.ages import SCHEMES
+from curate.ages import Scheme
 from curate.corpora.described import STRICT
 from curate.errors import ExtractorError
 from models import checkpoint
@@ -54,7 +54,7 @@ DIMENSION = 256  # of ECAPA's embedding
 class Settings:
     """What a recipe says of the system."""
 
-    scheme: str  # of `curate.ages.SCHEMES`
+    scheme: Scheme
     extractor: Literal["ecapa", "joined"]  # E or E-R
     network: dict[str, Any] = Field(default_factory=dict)  # its sizes, where they are not the paper's
     speakers: bool = True  # are learnt too; else the age group alone
@@ -67,8 +67,6 @@ class Settings:
     dropout: float = Field(default=0.5, ge=0, lt=1)
 
     def __post_init__(self) -> None:
-        if self.scheme not in SCHEMES:
-            raise ValueError(f"scheme {self.scheme!r}; expected one of {', '.join(SCHEMES)}")
         if len(set(self.discriminators)) < len(self.discriminators):
             raise ValueError(f"discriminators {', '.join(self.discriminators)}; expected groups, each once")
 

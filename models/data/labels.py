@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from curate.ages import SCHEMES, Group, label
+from curate.ages import Group, groups_of, label
 from models.data.speech import Integers, Speech
 
 UNKNOWN = -1
@@ -16,7 +16,7 @@ def classes_of(scheme: str) -> dict[str, tuple[str, ...]]:
 
     A group that is not divided is its own one subgroup.
     """
-    groups = SCHEMES[scheme]
+    groups = groups_of(scheme)
     return {
         "age_group": tuple(group.name for group in groups),
         "age_subgroup": tuple(name for group in groups for name in _subgroups(group)),
@@ -25,7 +25,7 @@ def classes_of(scheme: str) -> dict[str, tuple[str, ...]]:
 
 def group_of_subgroup(scheme: str) -> tuple[int, ...]:
     """The code of the group that each subgroup is in, by the code of the subgroup."""
-    return tuple(code for code, group in enumerate(SCHEMES[scheme]) for _ in _subgroups(group))
+    return tuple(code for code, group in enumerate(groups_of(scheme)) for _ in _subgroups(group))
 
 
 def codes(speech: Speech, classes: Mapping[str, Sequence[str]], scheme: str | None) -> dict[str, Integers]:

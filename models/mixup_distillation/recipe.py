@@ -37,7 +37,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from benchmarks.sexes import SEXES
-from curate.ages import SCHEMES
+from curate.ages import Scheme
 from curate.corpora.described import STRICT
 from models import checkpoint
 from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
@@ -88,13 +88,11 @@ class Settings:
     smoothing: float = Field(default=0.1, ge=0, lt=1)  # of the cross-entropies
     hidden: int = Field(default=256, ge=1)  # of each classifier
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    scheme: str = SCHEME
+    scheme: Scheme = SCHEME
 
     def __post_init__(self) -> None:
         if self.mixup_window % 2 == 0:
             raise ValueError(f"mixup_window {self.mixup_window}; expected an odd number, as many before as after")
-        if self.scheme not in SCHEMES:
-            raise ValueError(f"scheme {self.scheme!r}; expected one of {', '.join(SCHEMES)}")
         if self.teacher is not None and self.distance is None:
             raise ValueError(f"teacher {self.teacher} without a distance; expected mse or cosine")
 

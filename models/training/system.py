@@ -27,7 +27,7 @@ class System(nn.Module):
     labels_needed: tuple[str, ...] = ()  # that it learns from and does not tell
     vocabulary: Vocabulary | None = None  # that it writes what is said with
     knows_voices: bool = True  # is trained to: its vectors say who speaks
-    age_scheme: str | None = None  # of `curate.ages.SCHEMES`, where ages are among them
+    age_scheme: str | None = None  # of `curate.ages`, where ages are among them
     learns_in_parts: bool = False  # some batches leave some of its parameters out, which then have no gradient
 
     @abstractmethod

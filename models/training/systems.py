@@ -77,7 +77,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe:
 
 
 def age_scheme_of(recipe: Recipe) -> str | None:
-    """The scheme of ages (`curate.ages.SCHEMES`) that its system tells; None where it tells none."""
+    """The scheme of ages (`curate.ages.groups_of`) that its system tells; None where it tells none."""
     scheme: str | None = recipe.settings.get("scheme")
     return scheme
 

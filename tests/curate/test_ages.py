@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.ages import OLDEST, SCHEMES, Label, label, label_ages
+from curate.ages import OLDEST, SCHEMES, Group, Label, groups_of, label, label_ages
 from curate.catalog import conform
 from curate.corpora.described import age_of
 from curate.schema import AGE_LABELS
@@ -156,3 +156,66 @@ def test_there_is_one_row_an_utterance_and_scheme_in_order(rows):
 
 def test_no_scheme_is_no_row():
     assert len(label_ages(table((30, 30)), ())) == 0
+
+
+def test_groups_written_out_are_divided_as_they_say():
+    assert groups_of("young 0-25/26-30; adult 31/32+") == (
+        Group(name="young", youngest=0, oldest=30, subgroups_from=(26,)),
+        Group(name="adult", youngest=31, oldest=OLDEST, subgroups_from=(32,)),
+    )
+    assert groups_of("pupils 6-18;parents 30-45") == (
+        Group(name="pupils", youngest=6, oldest=18, subgroups_from=()),
+        Group(name="parents", youngest=30, oldest=45, subgroups_from=()),
+    )
+    told = label("pupils 6-18; parents 30-45", 19, 19)
+    assert told == Label(unlabelled_because="no_group")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_scheme_of_a_paper_is_the_same_written_out(scheme):
+    names = {
+        group.name: [group.subgroup(age, age) for age in range(group.youngest, group.oldest + 1)]
+        for group in SCHEMES[scheme]
+    }
+    written = "; ".join(f"{name} {'/'.join(dict.fromkeys(subgroups))}" for name, subgroups in names.items())
+    assert groups_of(written) == SCHEMES[scheme]
+
+
+@given(st.lists(st.integers(0, OLDEST), min_size=2, max_size=9, unique=True).map(sorted), st.data())
+def test_what_is_written_out_gives_each_age_the_part_that_holds_it(starts, data):
+    """Parts that follow each other, some of them in one group, of any cuts."""
+    parts = [f"{start}-{end - 1}" for start, end in pairwise(starts)]
+    is_new = [True, *(data.draw(st.booleans()) for _ in parts[1:])]
+    written = "".join(
+        (f"; g{place} " if new else "/") + part for place, (part, new) in enumerate(zip(parts, is_new, strict=True))
+    )
+    scheme = written.removeprefix("; ")
+    for age in range(OLDEST + 1):
+        told = label(scheme, age, age)
+        inside = starts[0] <= age < starts[-1]
+        assert (told.group is not None) == inside
+        if inside:
+            first, last = years_of(told.subgroup)
+            assert first <= age <= last
+            assert f"{first}-{last}" in parts
+
+
+@pytest.mark.parametrize(
+    ("scheme", "complaint"),
+    [
+        ("leq30", "'leq30'; expected one of leq29, leq17, decades, or groups written out, such as"),
+        ("", "''; expected one of leq29"),
+        ("young 0-30; ", "''; expected one of"),
+        ("young 0-30 adult 31+", "'young 0-30 adult 31[+]'; expected"),
+        ("young 0-30/32+", "young: 32 follows 30; expected 31"),
+        ("young 0-30; adult 30+", "adult begins at 30; expected groups in order, past 30"),
+        ("adult 31+; young 0-30", "young begins at 0; expected groups in order, past 120"),
+        ("young 0-30; young 31+", "young stands twice"),
+        ("young 30-0", "'30-0'; expected years up to 120"),
+        ("young 0-121", "'0-121'; expected years up to 120"),
+        ("young 0--5", "'0--5'; expected years up to 120, such as 26-30, 31 or 32[+]"),
+    ],
+)
+def test_what_is_no_scheme_is_refused_by_name(scheme, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        groups_of(scheme)

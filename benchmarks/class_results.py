@@ -151,11 +151,13 @@ def conventions(rows: pa.Table) -> list[str]:
 def beside_papers(rows: pa.Table, figures: Sequence[Figure]) -> list[tuple[Figure, float | None]]:
     """Figures of a paper that are of classes (of no list), each with ours; None where `rows` have none.
 
-    `precision of young` is of a class; `f1 of age class`, which is of a task, is held to the macro mean: the paper of
-    mixup distillation does not say which mean its figures are.
+    `precision of young` is of a class, where two tasks have it of the first; `f1 of age class`, which is of a task, is
+    held to the macro mean: the paper of mixup distillation does not say which mean its figures are.
     """
     ours = {(row["task"], row["class_name"], row["metric"]): row["value"] for row in rows.to_pylist()}
-    of_class = {name: task for task, name, _ in ours if name != ALL}
+    of_class: dict[str, str] = {}
+    for task, name, _ in ours:
+        of_class.setdefault(name, task)
     found = []
     for figure in figures:
         metric, _, what = figure.metric.partition(" of ")

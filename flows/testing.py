@@ -6,6 +6,7 @@ of an utterance are its first twenty seconds, as at the end of training.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks import class_results
-from benchmarks.class_results import ALL, GROUP, SUBGROUP, Told
+from benchmarks.class_results import GROUP, SUBGROUP, Told
 from benchmarks.evaluation import names_in, plain, results_part
 from benchmarks.intervals import MIN_PEOPLE
 from benchmarks.protocol import Figure
@@ -266,13 +267,13 @@ def _left_out(told: Sequence[Answer]) -> list[str]:
 
 
 def _no_interval(classes: pa.Table) -> list[str]:
-    """Which figures of classes have none."""
-    rows = [row for row in classes.to_pylist() if row["lower"] is None and row["value"] is not None]
-    of = dict.fromkeys(row["class_name"] if row["class_name"] != ALL else row["metric"] for row in rows)
-    if not of:
-        return []
-    told = f"it takes {MIN_PEOPLE} people of each class, whose draws differ"
-    return [f"no interval, or not of every figure, of {', '.join(of)}: {told}"]
+    """How many figures of each task have none."""
+    without, of_all = Counter[str](), Counter[str]()
+    for row in classes.to_pylist():
+        of_all[row["task"]] += row["value"] is not None
+        without[row["task"]] += row["value"] is not None and row["lower"] is None
+    told = ", ".join(f"{num} of {of_all[task]} figures of {task}" for task, num in without.items() if num)
+    return [f"no interval of {told}: it takes {MIN_PEOPLE} people of each class, whose draws differ"] if told else []
 
 
 def _heard_before(run: Path, sides: Mapping[str, Sequence[str]]) -> list[str]:

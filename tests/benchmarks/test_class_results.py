@@ -1,6 +1,9 @@
 """What `benchmarks.class_results` promises: scikit-learn's figures, intervals over people, and contradictions."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +21,7 @@ from benchmarks.class_results import (
 )
 from benchmarks.classes import accuracy, macro_f1, macro_recall, weighted_f1
 from benchmarks.intervals import estimate
-from benchmarks.protocol import load_protocol
+from benchmarks.protocol import Figure, load_protocol
 from curate.catalog import conform
 from curate.schema import CLASS_RESULTS
 
@@ -187,6 +190,15 @@ def test_figures_of_papers_stand_beside_ours_of_the_same_name():
     assert mixup["f1 of age class"] == ours["all", "macro f1"]
     assert mixup["recall of age class"] == ours["all", "macro recall"]
     assert mixup["f1 of sex"] is None
+
+
+def test_a_class_that_two_tasks_have_is_that_of_the_first():
+    """60-69 years are a group of the mixup paper, and its one subgroup."""
+    figure = Figure(system="theirs", list="none", metric="f1 of 60-69", value=0.5, where="table 1")
+    groups = told([0, 1, 1], [0, 1, 0], classes=("40-59", "60-69"))
+    subgroups = replace(told([0, 0, 1], [0, 1, 0], classes=("50-59", "60-69")), task="age_subgroup")
+    tables = [class_rows(one, *ABOUT, rng=np.random.default_rng(0)) for one in (groups, subgroups)]
+    assert beside_papers(pa.concat_tables(tables), [figure]) == [(figure, rows_of(groups)["60-69", "f1"]["value"])]
 
 
 def test_word_and_character_error_rates_by_hand_and_by_jiwer():

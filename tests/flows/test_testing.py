@@ -169,7 +169,9 @@ def test_classes_are_told_published_and_drawn(curate_test, tmp_path):
     lines = said.splitlines()
     assert lines[0] == "of-pitch: toy, split test, 24 utterances of 12 people"
     assert "age_group: 2 of 24 utterances left out: their age_group is not known" in lines
-    assert any(line.startswith("no interval, or not of every figure, of female, male, ") for line in lines)
+    assert any(
+        line.startswith("no interval of 9 of 13 figures of sex, 12 of 16 figures of age_group, ") for line in lines
+    )
     assert any(line.split()[:6] == ["age_group", "young", *["0.7500"] * 3, "8"] for line in lines)
     assert "were in training" not in said
     folder = tmp_path / "pitch" / "tests" / "toy-test"

@@ -77,6 +77,7 @@ class DisjointMtlSystem(System):
     """One wav2vec 2.0; a CTC head on its last layer, and a speaker head on one of its layers."""
 
     network: Wav2Vec2
+    has_layers = True
     learns_in_parts = True  # a head at a time; layers are dropped, and frozen at first
 
     def __init__(self, settings: Settings, *, num_people: int) -> None:

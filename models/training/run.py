@@ -218,8 +218,8 @@ def _description(
         "recipe": recipe.plain(),
         "speech": heard | {"fingerprint": speech.fingerprint},
         "validation": validation,
-        "weights": None if initial is None else {"of": str(initial), "sha256": _sha256_of(initial)},
-        "teacher": None if teacher is None else {"of": teacher, "sha256": _sha256_of(Path(teacher))},
+        "weights": None if initial is None else {"of": str(initial), "sha256": sha256_of_weights(initial)},
+        "teacher": None if teacher is None else {"of": teacher, "sha256": sha256_of_weights(Path(teacher))},
         "processes": processes.num,
         "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     }
@@ -233,7 +233,7 @@ def _with_whole_path(recipe: Recipe) -> Recipe:
     return replace(recipe, settings=recipe.settings | {"teacher": str(Path(teacher).absolute())})
 
 
-def _sha256_of(initial: Path) -> str:
+def sha256_of_weights(initial: Path) -> str:
     """Of a file of weights, or of all files of a folder; of what is neither, as a name at a hub, its name."""
     if not initial.exists():
         return hashlib.sha256(str(initial).encode()).hexdigest()

@@ -133,7 +133,8 @@ class Validation:
             if len(rows) == 1:
                 raise TrainingError(
                     f"{self.reader.speech.utterance_ids[rows[0]]}: {lengths[rows[0]] / RATE_HZ:.1f} s do not fit into "
-                    f"the memory of {device} beside training; expected a shorter `validate_s`"
+                    f"the memory of {device} beside training; expected a shorter `validate_s`, or "
+                    "`validate_whole_s` where words are read"
                 )
             waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
 

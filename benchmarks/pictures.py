@@ -124,10 +124,10 @@ def bars(groups: Sequence[Bar], *, what: str, title: str, as_percent: bool = Fal
 
 @styled()
 def layers(eers: Mapping[str, Floats], *, title: str) -> "Figure":
-    """The EER (L,) of every layer of a network, from 0 on; a curve for each of its states, two at most."""
+    """The EER (L,) of every layer of a network, from 0 on; a curve for each of two states, or for the last alone."""
     figure, axes = _empty(width=6.0, height=4.2)
     looks = ((TARGETS, "o", "--"), (NONTARGETS, "s", "-"))  # told apart without colours, too
-    for (name, of_layer), (colour, marker, line) in zip(eers.items(), looks, strict=False):
+    for (name, of_layer), (colour, marker, line) in zip(eers.items(), looks[-len(eers) :], strict=True):
         axes.plot(100 * np.asarray(of_layer), color=colour, marker=marker, linestyle=line, linewidth=1.5, label=name)
         axes.set_xticks(range(len(of_layer)))
     axes.set(xlabel="layer (0 enters the first)", ylabel="EER (%)", title=title)

@@ -34,7 +34,8 @@ def measure(
     Figures, with intervals, are published in the catalog's tables `class_results` and `results`, and printed beside
     those of the benchmark's paper; what it says of each utterance and the pictures are put into RUN/tests.
 
-    With --first-s 2 trials are scored twice: by whole utterances, and by their first 2 s as the system NAME_first-2s.
+    With --first-s 2 trials are scored twice: by whole utterances (20 s at most), and by their first 2 s as the system
+    NAME_first-2s.
     --layers scores them by the mean of each layer's output, of the network that the run ended with and of that which it
     began with, and draws both.
 

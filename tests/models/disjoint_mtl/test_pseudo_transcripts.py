@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import sys
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -92,11 +93,16 @@ def sounds(tmp_path_factory):
     return folder
 
 
+@cache
+def of_library(folder):
+    """Its own classes."""
+    kinds = (WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer)
+    return [kind.from_pretrained(folder) for kind in kinds]
+
+
 def by_library(folder, wave, **asked):
     """What the library's own classes write."""
-    features = WhisperFeatureExtractor.from_pretrained(folder)
-    texts = WhisperTokenizer.from_pretrained(folder)
-    network = WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    features, network, texts = of_library(folder)
     heard = features(wave, sampling_rate=RATE_HZ, return_tensors="pt")["input_features"]
     return texts.batch_decode(network.generate(heard, **asked), skip_special_tokens=True)[0]
 
@@ -115,8 +121,7 @@ def test_what_is_written_is_what_the_library_writes(language, whisper_folder):
 
 def test_of_another_language_nothing_is_written(whisper_folder):
     waves = [noise(seconds, seed) for seed, seconds in enumerate(SECONDS)]
-    features = WhisperFeatureExtractor.from_pretrained(whisper_folder)
-    network = WhisperForConditionalGeneration.from_pretrained(whisper_folder).eval()
+    features, network, _ = of_library(whisper_folder)
     heard = features(waves, sampling_rate=RATE_HZ, return_tensors="pt")["input_features"]
     told = network.detect_language(heard).tolist()
     code = network.generation_config.lang_to_id

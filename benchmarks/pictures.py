@@ -1,6 +1,6 @@
 """Pictures of scores, of classes and of vectors. The same input gives the same bytes.
 
-DET curves, distributions, and figures by group; confusion matrices; vectors as points of a plane.
+DET curves, distributions, figures by group and by layer; confusion matrices; vectors as points of a plane.
 
 Matplotlib is imported when the first is drawn, and draws without a screen. A figure is written as SVG or PNG, by the
 suffix of the file.
@@ -119,6 +119,20 @@ def bars(groups: Sequence[Bar], *, what: str, title: str, as_percent: bool = Fal
     axes.set_xlim(left=0)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
+    return figure
+
+
+@styled()
+def layers(eers: Mapping[str, Floats], *, title: str) -> "Figure":
+    """The EER (L,) of every layer of a network, from 0 on; a curve for each of two states, or for the last alone."""
+    figure, axes = _empty(width=6.0, height=4.2)
+    looks = ((TARGETS, "o", "--"), (NONTARGETS, "s", "-"))  # told apart without colours, too
+    for (name, of_layer), (colour, marker, line) in zip(eers.items(), looks[-len(eers) :], strict=True):
+        axes.plot(100 * np.asarray(of_layer), color=colour, marker=marker, linestyle=line, linewidth=1.5, label=name)
+        axes.set_xticks(range(len(of_layer)))
+    axes.set(xlabel="layer (0 enters the first)", ylabel="EER (%)", title=title)
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -34,7 +34,9 @@ FILES = {
         {*SCORES, *FIGURES, "backends.py", "class_results.py", "classes.py", "sexes.py", "words.py"},
         {
             "evaluating.py",
+            "layers.py",
             "listed.py",
+            "measured.py",
             "scoring.py",
             "seeds.py",
             "systems.py",

@@ -1,14 +1,17 @@
 """`curate test`: what a trained run comes to on a benchmark: classes that it tells, trials that it scores, pictures.
 
 Figures go to the catalog's tables `class_results` and `results`, all else below the run (`flows.tested`). What is heard
-of an utterance are its first twenty seconds, as at the end of training.
+of an utterance are its first twenty seconds, as at the end of training; trials may be scored by less of it as well,
+under another name.
 """
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +23,18 @@ from benchmarks import class_results
 from benchmarks.class_results import GROUP, SUBGROUP, Told
 from benchmarks.evaluation import names_in, plain, results_part
 from benchmarks.intervals import MIN_PEOPLE
-from benchmarks.protocol import Figure
 from benchmarks.scoring import cosine_scores
 from curate.catalog import Catalog, read_parquet
 from curate.errors import CatalogError, ListError, TrainingError
 from curate.explain import counted
 from curate.export.chosen import benchmark_of
-from curate.query import as_table
 from curate.runs import Step, content_fingerprint, last_done, take_note
 from curate.schema import CLASS_RESULTS, RESULTS, RUNS, SPLITS, TRIALS
 from curate.similarity import unit
-from flows import evaluating, seeds, tested, transcribed
+from flows import evaluating, layers, seeds, tested, transcribed
 from flows.code import TESTING
 from flows.listed import Listed, listed
+from flows.measured import Beside, Measured
 from flows.scoring import asked_of, require_catalog
 from flows.tested import Answer, Vectors
 from models.data.crops import FileReader
@@ -45,27 +47,7 @@ from models.training.trained import load_run, people_of
 from models.training.validation import Validation
 
 SPLITS_TESTED = ("eval", "test")  # where none is named: the first that there is
-OF_PAPERS = ["published by", "list", "metric", "value", "ours", "where"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Beside:
-    """A figure of the benchmark's paper, and ours where it was computed."""
-
-    figure: Figure
-    ours: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What was found of a run."""
-
-    about: str
-    classes: pa.Table  # rows of CLASS_RESULTS
-    results: pa.Table  # rows of RESULTS
-    papers: list[Beside]
-    remarks: list[str]
-    files: list[Path]
+OF_FIRST = re.compile(r".*(_first-[0-9.]+s)")  # what a system is called of which beginnings are heard
 
 
 def measure(
@@ -76,19 +58,23 @@ def measure(
     split: str | None,
     lists: Sequence[str],
     system: str | None,
+    first_s: float | None = None,
+    with_layers: bool = False,
     seed: int,
     device: str,
 ) -> Measured:
     """Hear the split and the lists, write and publish what comes of it.
 
-    Raises TrainingError for a folder that is no complete run or a split that is not there, CatalogError and ListError
-    for a list that it cannot score.
+    With `first_s` trials are scored a second time, by the first so many seconds of both sides (Vaessen and van Leeuwen
+    2023, table 3), as a system of another name; `with_layers` also by each layer (`flows.layers`). Raises TrainingError
+    for a folder that is no complete run, a split that is not there or a system without layers, CatalogError and
+    ListError for a list that it cannot score.
     """
     require_catalog(catalog)
     trained, recipe = load_run(run)
-    name = system or recipe.name
-    if plain(name) != name:
-        raise ListError(f"--system {name!r}: names a file; expected letters, digits and any of _.+=@-")
+    name = _name(system or recipe.name)
+    if with_layers and not trained.has_layers:
+        raise TrainingError(f"--layers: {run}: {recipe.system} tells none; expected a run of disjoint_mtl")
     benchmark = benchmark_of(catalog, benchmark)
     split = _split(catalog, benchmark, split)
     speech = of_split(catalog, benchmark, split)
@@ -98,15 +84,19 @@ def measure(
     with together(device) as processes:
         trained.to(processes.device)
         vectors, told = _vectors(run, trained, whole), _told(trained, speech)
+        of_first = {} if first_s is None else {first_s: _vectors(run, trained, whole, longest_s=first_s)}
+        of_layers = layers.NONE
+        if with_layers:
+            of_layers = layers.measure(run, trained, whole, chosen, folder, title=f"{benchmark}: {name}")
         of_texts, unread, texts = transcribed.read(
             trained, speech, folder, benchmark=benchmark, split=split, system=name, seed=seed
         )
     classes = _class_rows(trained, speech, told, benchmark=benchmark, split=split, system=name, seed=seed)
     classes = pa.concat_tables([classes, of_texts])
-    results, of_lists = _score(catalog, chosen, whole, vectors, system=name, seed=seed, run=run)
+    results, of_lists = _score(catalog, chosen, whole, {None: vectors} | of_first, system=name, seed=seed, run=run)
     if len(classes):
         _publish(catalog, classes, told, {"seed": seed, "run": run.name})
-    files = texts + tested.leave_behind(
+    left = tested.leave_behind(
         folder,
         speech,
         told,
@@ -121,13 +111,32 @@ def measure(
         f"{counted(len(speech.people), 'person', 'people')}",
         classes=classes,
         results=results,
-        papers=_papers(benchmark, classes, results, [one.name for one in chosen]),
-        remarks=[*remarks, *of_lists, *_left_out(told), *unread, *_no_interval(classes), *_heard_before(run, people)],
-        files=files,
+        first_s=first_s,
+        layers=of_layers.rows,
+        papers=_papers(benchmark, classes, results, [one.name for one in chosen], name),
+        remarks=[
+            *(*remarks, *of_lists, *of_layers.remarks),
+            *(*_left_out(told), *unread, *_no_interval(classes), *_heard_before(run, people)),
+        ],
+        files=[*texts, *of_layers.files, *left],
     )
 
 
 # ---------------------------------------------------------------------------------------------------- what is measured
+
+
+def name_of_first(system: str, first_s: float) -> str:
+    """What a system is called of which the first seconds are heard; as `flows.systems` calls one."""
+    return f"{system}_first-{first_s:.12g}s"
+
+
+def _name(asked: str) -> str:
+    """What the run is called. Raises ListError for what may not name a file, or is what beginnings are called by."""
+    if plain(asked) != asked:
+        raise ListError(f"--system {asked!r}: names a file; expected letters, digits and any of _.+=@-")
+    if found := OF_FIRST.fullmatch(asked):
+        raise ListError(f"--system {asked!r}: {found[1]!r} is what --first-s adds; expected a name without it")
+    return asked
 
 
 def _split(catalog: Catalog, benchmark: str, asked: str | None) -> str:
@@ -187,9 +196,9 @@ def _people_of(one: Listed) -> list[str]:
     return sorted({one.person[name] for name in names_in(one.trials)}) if one.person is not None else []
 
 
-def _vectors(run: Path, trained: System, speech: Speech) -> Vectors:
+def _vectors(run: Path, trained: System, speech: Speech, *, longest_s: float = LONGEST_S) -> Vectors:
     """(U, D) of unit length. Raises TrainingError."""
-    vectors = Validation(reader=FileReader(speech), longest_s=LONGEST_S).vectors(trained)
+    vectors = Validation(reader=FileReader(speech), longest_s=longest_s).vectors(trained)
     if not vectors.any(axis=1).all():
         raise TrainingError(f"{run}: a vector is zero: the system has collapsed; expected one that has learnt")
     return unit(vectors)
@@ -210,18 +219,31 @@ def _told(trained: System, speech: Speech) -> list[Answer]:
 
 
 def _score(
-    catalog: Catalog, chosen: Sequence[Listed], speech: Speech, vectors: Vectors, *, system: str, seed: int, run: Path
+    catalog: Catalog,
+    chosen: Sequence[Listed],
+    speech: Speech,
+    vectors: Mapping[float | None, Vectors],
+    *,
+    system: str,
+    seed: int,
+    run: Path,
 ) -> tuple[pa.Table, list[str]]:
-    """The figures of all lists, which are published, and what a reader must be told beside them."""
+    """The figures of all lists, which are published, and what a reader must be told beside them.
+
+    `vectors` are of the first so many seconds of utterances; None: of whole ones.
+    """
     tables, remarks = [RESULTS.arrow().empty_table()], []
-    for one in chosen:
+    for first_s, one in product(vectors, chosen):
         metrics = asked_of(catalog, one.benchmark)[0]
-        scores = cosine_scores(one.trials, speech.utterance_ids, vectors)
-        found = evaluating.evaluated(one, scores, system=system, metrics=metrics, by=[], seed=seed)
+        scores = cosine_scores(one.trials, speech.utterance_ids, vectors[first_s])
+        called = system if first_s is None else name_of_first(system, first_s)
+        found = evaluating.evaluated(one, scores, system=called, metrics=metrics, by=[], seed=seed)
         settings = {"metrics": [asdict(metric) for metric in metrics], "seed": seed, "run": run.name}
+        settings |= {} if first_s is None else {"first_s": first_s}
         evaluating.publish(catalog, one, found, scores, settings)
         tables.append(found.rows)
-        remarks += [f"list {one.name}: {line}" for line in found.remarks]
+        heard = "" if first_s is None else f", first {first_s:g} s"
+        remarks += [f"list {one.name}{heard}: {line}" for line in found.remarks]
     return pa.concat_tables(tables), remarks
 
 
@@ -288,9 +310,10 @@ def _heard_before(run: Path, sides: Mapping[str, Sequence[str]]) -> list[str]:
     return lines
 
 
-def _papers(benchmark: str, classes: pa.Table, results: pa.Table, lists: Sequence[str]) -> list[Beside]:
-    """What the benchmark's paper reports of classes and of these lists."""
-    of_lists = {(row["list"], row["metric"]): row["value"] for row in results.to_pylist()}
+def _papers(benchmark: str, classes: pa.Table, results: pa.Table, lists: Sequence[str], system: str) -> list[Beside]:
+    """What the benchmark's paper reports of classes and of these lists, all of it of whole utterances."""
+    rows = [row for row in results.to_pylist() if row["system"] == system]
+    of_lists = {(row["list"], row["metric"]): row["value"] for row in rows}
     of_classes = class_results.beside_papers(classes, evaluating.published(benchmark, "none"))
     found = [Beside(figure=figure, ours=ours) for figure, ours in of_classes] if len(classes) else []
     for name in lists:
@@ -320,64 +343,3 @@ def _publish(catalog: Catalog, classes: pa.Table, told: Sequence[Answer], settin
     )
     with catalog.locked():
         take_note(catalog, step.carry_out())
-
-
-# ------------------------------------------------------------------------------------------------------------ in words
-
-
-def in_words(found: Measured) -> str:
-    """All of it, as it is printed."""
-    blocks = [found.about]
-    if len(found.classes):
-        blocks.append(as_table(*class_table(found.classes)))
-        blocks.append("\n".join(_shares(found.classes)))
-    if len(found.results):
-        head, rows = evaluating.as_rows(found.results)
-        lists = found.results["list"].to_pylist()
-        blocks.append(as_table(["list", *head[1:]], [(name, *row[1:]) for name, row in zip(lists, rows, strict=True)]))
-    if found.papers:
-        rows = [
-            (one.figure.system, one.figure.list, one.figure.metric, one.figure.value, one.ours, one.figure.where)
-            for one in found.papers
-        ]
-        blocks.append(as_table(OF_PAPERS, rows))
-    conventions = [*class_results.conventions(found.classes), *evaluating.conventions(found.results)]
-    blocks.append("\n".join([*conventions, *found.remarks]))
-    blocks.append("\n".join(map(str, found.files)))
-    return "\n\n".join(block for block in blocks if block)
-
-
-def class_table(classes: pa.Table) -> evaluating.Table:
-    """A row for each class of each task, and for each kind of mean."""
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    counts: dict[tuple[str, str], tuple[int, int]] = {}
-    for row in classes.to_pylist():
-        mean, _, metric = row["metric"].rpartition(" ")
-        if metric in class_results.OF_A_CLASS:
-            key = row["task"], f"{mean} mean" if mean else row["class_name"]
-            cells.setdefault(key, {})[metric] = _cell(row)
-            counts[key] = row["num_utterances"], row["num_people"]
-    rows = [(*key, *(of_key[name] for name in class_results.OF_A_CLASS), *counts[key]) for key, of_key in cells.items()]
-    return ["task", "class", *class_results.OF_A_CLASS, "utterances", "people"], rows
-
-
-def _shares(classes: pa.Table) -> list[str]:
-    """What is of a whole task, and no mean."""
-    of_tasks = ("accuracy", class_results.CONTRADICTION, "wer", "cer")
-    rows = [row for row in classes.to_pylist() if row["metric"] in of_tasks]
-    return [f"{row['task']}: {row['metric']} {_cell(row)} of {row['num_utterances']} utterances" for row in rows]
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    if row["value"] is None:
-        return "-"
-    ends = "" if row["lower"] is None else f" [{row['lower']:.4f}, {row['upper']:.4f}]"
-    return f"{row['value']:.4f}{ends}"
-
-
-def as_json(found: Measured) -> str:
-    """All of it, for programs."""
-    papers = [{**asdict(one.figure), "ours": one.ours} for one in found.papers]
-    told = {"classes": found.classes.to_pylist(), "results": found.results.to_pylist(), "published": papers}
-    told |= {"remarks": found.remarks, "files": list(map(str, found.files))}
-    return json.dumps(told, ensure_ascii=False, indent=1)

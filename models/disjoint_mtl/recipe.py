@@ -15,6 +15,9 @@ Where the authors' code differs, and what is taken:
 - The code drops no layers (LayerDrop); the paper does.
 - The code's CTC layer begins with a bias by the shares of letters; the paper's is a plain layer.
 - Half precision there is float16; here bfloat16, which needs no scaling of losses.
+- How much of an utterance a validation hears the paper does not say. As in the code it is, of voices, the beginning, as
+  long as a crop of the training; words are read in whole utterances, and joint training, which has no crops, tells
+  voices by these, too.
 
 Shape letters: B batch, N samples, T frames, D width or embedding, V codes of the vocabulary, L layers, characters.
 """
@@ -77,6 +80,7 @@ class DisjointMtlSystem(System):
     """One wav2vec 2.0; a CTC head on its last layer, and a speaker head on one of its layers."""
 
     network: Wav2Vec2
+    has_layers = True
     learns_in_parts = True  # a head at a time; layers are dropped, and frozen at first
 
     def __init__(self, settings: Settings, *, num_people: int) -> None:
@@ -257,7 +261,8 @@ def _recipe(
         clip_each=is_disjoint and not is_sum_clipped,
         precision="bfloat16",
         patience=8,
-        validate_s=crop_s if training == "speaker" and crop_s is not None else LONGEST_S,
+        validate_s=LONGEST_S if crop_s is None else crop_s,
+        validate_whole_s=LONGEST_S,
     )
 
 

@@ -100,6 +100,7 @@ class Recipe:
     patience: int | None = Field(default=None, ge=1)  # validations without a better one, after which training ends
     validate_every: int = Field(default=1, ge=1)  # epochs
     validate_s: Seconds = 4.0  # that are heard of an utterance; figures at the end hear 20 s
+    validate_whole_s: Seconds = 36.0  # where words are read: longer than any utterance of LibriSpeech
     checkpoint_every: int = Field(default=0, ge=0)  # steps; 0: where it is validated alone
     readers: int = Field(default=2, ge=1)  # threads that read crops
     seed: int = Field(default=1, ge=0, lt=2**63)

@@ -101,7 +101,7 @@ def train(
             _require_no_validation(recipe)
         else:
             _require_measurable(system, recipe, held_out)
-        validate = None if held_out is None else _validate(system, held_out, recipe.validate_s)
+        validate = None if held_out is None else _validate(system, held_out, recipe)
         reader: Reader = FileReader(speech)
         if processes.is_first:  # now that the recipe is known to fit
             run.begin(_description(recipe, speech, num_people, lessons, of, held_out, initial, processes))
@@ -218,8 +218,8 @@ def _description(
         "recipe": recipe.plain(),
         "speech": heard | {"fingerprint": speech.fingerprint},
         "validation": validation,
-        "weights": None if initial is None else {"of": str(initial), "sha256": _sha256_of(initial)},
-        "teacher": None if teacher is None else {"of": teacher, "sha256": _sha256_of(Path(teacher))},
+        "weights": None if initial is None else {"of": str(initial), "sha256": sha256_of_weights(initial)},
+        "teacher": None if teacher is None else {"of": teacher, "sha256": sha256_of_weights(Path(teacher))},
         "processes": processes.num,
         "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     }
@@ -233,7 +233,7 @@ def _with_whole_path(recipe: Recipe) -> Recipe:
     return replace(recipe, settings=recipe.settings | {"teacher": str(Path(teacher).absolute())})
 
 
-def _sha256_of(initial: Path) -> str:
+def sha256_of_weights(initial: Path) -> str:
     """Of a file of weights, or of all files of a folder; of what is neither, as a name at a hub, its name."""
     if not initial.exists():
         return hashlib.sha256(str(initial).encode()).hexdigest()
@@ -286,13 +286,13 @@ def _mapped(speech: Speech, run: RunFolder, processes: Processes, *, num_threads
     return pcm_cache.MappedReader(speech, folder)
 
 
-def _validate(system: System, held_out: HeldOut, longest_s: float) -> Validate:
+def _validate(system: System, held_out: HeldOut, recipe: Recipe) -> Validate:
     """Of what the system is trained to do."""
-    validation = _validation(system, held_out, longest_s)
+    validation = _validation(system, held_out, recipe.validate_s)
     if system.vocabulary is None:
         return validation
     speech = _with_words(held_out)
-    read = Validation(reader=FileReader(speech), longest_s=longest_s) if len(speech) else None
+    read = Validation(reader=FileReader(speech), longest_s=recipe.validate_whole_s) if len(speech) else None
     is_compared = held_out.trials is not None and system.knows_voices
     return ReadingValidation(read=read, compared=validation if is_compared else None)
 

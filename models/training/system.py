@@ -28,6 +28,7 @@ class System(nn.Module):
     vocabulary: Vocabulary | None = None  # that it writes what is said with
     knows_voices: bool = True  # is trained to: its vectors say who speaks
     age_scheme: str | None = None  # of `curate.ages`, where ages are among them
+    has_layers: bool = False  # that `layer_vectors` tells of
     learns_in_parts: bool = False  # some batches leave some of its parameters out, which then have no gradient
 
     @abstractmethod
@@ -45,6 +46,10 @@ class System(nn.Module):
     def transcribe(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> list[str]:
         """(B,) what is said. Raises TrainingError without a vocabulary."""
         raise TrainingError("this system writes no text; expected one with a vocabulary")
+
+    def layer_vectors(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
+        """(B, L, D) in float32: the mean over time of what each layer gives. Raises TrainingError without layers."""
+        raise TrainingError("this system has no layers to compare; expected one of wav2vec 2.0 (disjoint_mtl)")
 
     def begin_step(self, num_steps: int) -> None:
         """Called before a batch, when so many steps of the optimiser are done: what is frozen at first may thaw."""

@@ -1,16 +1,17 @@
-"""A system as a run left it: the best of its checkpoints, ready to hear."""
+"""A system as a run left it: the best of its checkpoints, ready to hear. And as the run found it."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from curate.errors import TrainingError
 from models.common.augment import Augmentation, AugmentationSettings
 from models.training import checkpoints
 from models.training.recipe import Recipe
-from models.training.run import ENCODER, PEOPLE
+from models.training.run import ENCODER, PEOPLE, sha256_of_weights
 from models.training.run_folder import DESCRIPTION, RunFolder
 from models.training.system import System
 from models.training.systems import SYSTEMS, module_of
@@ -26,20 +27,10 @@ def load_run(folder: Path) -> tuple[System, Recipe]:
     if not (folder / ENCODER).exists():
         raise TrainingError(f"{folder}: the run is not complete; expected one that `curate train` ended")
     recipe, num_people = _recipe(folder, told)
-    augmentation = AugmentationSettings(  # of speed alone: where noise lies, this machine need not know
-        speeds=recipe.augmentation.speeds, speeds_are_people=recipe.augmentation.speeds_are_people
-    )
     place = RunFolder(folder).best()
     if place is None:
         raise TrainingError(f"{folder}: has an encoder and no checkpoint; expected the folder as a run left it")
-    try:
-        system = module_of(recipe.system).made(
-            recipe.settings,
-            num_people=Augmentation(augmentation, num_people).num_classes,
-            spec_augment=recipe.augmentation.spec_augment,
-        )
-    except ValueError as error:
-        raise TrainingError(f"{folder}: settings: {error}; expected a run of this version") from error
+    system = _made(folder, recipe, num_people)
     weights = checkpoints.load(place).system
     try:
         system.load_state_dict(weights)
@@ -47,6 +38,40 @@ def load_run(folder: Path) -> tuple[System, Recipe]:
         reason = str(error).splitlines()[-1].strip()
         raise TrainingError(f"{place}: {reason} (expected the weights of {recipe.name})") from error
     return system.eval(), recipe
+
+
+def load_beginning(folder: Path) -> System:
+    """The system as the run began: with the weights that its recipe's seed draws, and those that it began with.
+
+    Raises TrainingError where the latter (`--from`) are not what they were, ExtractorError where they cannot be had.
+    """
+    told = description_of(folder)
+    recipe, num_people = _recipe(folder, told)
+    weights = told.get("weights")
+    if weights is not None and sha256_of_weights(Path(weights["of"])) != weights["sha256"]:
+        now = "are others now" if Path(weights["of"]).exists() else "are not there any more"
+        raise TrainingError(f"{weights['of']}: the weights that {folder} began with {now}; expected them as they were")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        system = _made(folder, recipe, num_people)
+    if weights is not None:
+        module_of(recipe.system).begin_with(system, Path(weights["of"]))
+    return system.eval()
+
+
+def _made(folder: Path, recipe: Recipe, num_people: int) -> System:
+    """With weights drawn by torch. Raises TrainingError."""
+    augmentation = AugmentationSettings(  # of speed alone: where noise lies, this machine need not know
+        speeds=recipe.augmentation.speeds, speeds_are_people=recipe.augmentation.speeds_are_people
+    )
+    try:
+        return module_of(recipe.system).made(
+            recipe.settings,
+            num_people=Augmentation(augmentation, num_people).num_classes,
+            spec_augment=recipe.augmentation.spec_augment,
+        )
+    except ValueError as error:
+        raise TrainingError(f"{folder}: settings: {error}; expected a run of this version") from error
 
 
 def people_of(folder: Path) -> set[str]:

@@ -72,6 +72,14 @@ class Validation:
         """(U, D) of all utterances."""
         return self._asked(system, lambda wave, samples: {"vector": _numbers(system.embed(wave, samples))})["vector"]
 
+    def layer_vectors(self, system: System) -> NDArray[np.float32]:
+        """(U, L, D) of all utterances, for each layer of the system."""
+
+        def ask(wave_BN: Tensor, samples_B: Tensor | None) -> Answers:
+            return {"layers": _numbers(system.layer_vectors(wave_BN, samples_B))}
+
+        return self._asked(system, ask)["layers"]
+
     def told(self, system: System) -> dict[str, NDArray[np.float32]]:
         """(U, K) of all utterances, for each task: how likely each class is."""
 
@@ -90,19 +98,22 @@ class Validation:
         return texts
 
     def _asked(self, system: System, ask: Ask) -> Answers:
+        """(U, ...) by name: what is asked of all utterances."""
+        found: Answers = {}
         was_training = system.training
         system.eval()
         try:
             with torch.inference_mode(), torch.compiler.set_stance("force_eager"):  # lengths differ
-                heard = list(self._heard(system, ask))
+                for rows, given in self._heard(system, ask):
+                    for name, some in given.items():
+                        if name not in found:
+                            found[name] = np.empty((len(self.reader.speech), *some.shape[1:]), some.dtype)
+                        found[name][rows] = some
         finally:
             system.train(was_training)
-        found: Answers = {}
-        for name, some in heard[0][1].items():
-            found[name] = np.empty((len(self.reader.speech), some.shape[1]), some.dtype)
-            for rows, given in heard:
-                found[name][rows] = given[name]
-            if some.dtype == np.float32 and len(lost := np.flatnonzero(~np.isfinite(found[name]).all(axis=1))):
+        for name, of_all in found.items():
+            of_each = of_all.reshape(len(of_all), -1)
+            if of_all.dtype == np.float32 and len(lost := np.flatnonzero(~np.isfinite(of_each).all(axis=1))):
                 who = self.reader.speech.utterance_ids[int(lost[0])]
                 raise TrainingError(f"{who}: its {name} is not finite; expected a system that has not diverged")
         return found
@@ -122,7 +133,8 @@ class Validation:
             if len(rows) == 1:
                 raise TrainingError(
                     f"{self.reader.speech.utterance_ids[rows[0]]}: {lengths[rows[0]] / RATE_HZ:.1f} s do not fit into "
-                    f"the memory of {device} beside training; expected a shorter `validate_s`"
+                    f"the memory of {device} beside training; expected a shorter `validate_s`, or "
+                    "`validate_whole_s` where words are read"
                 )
             waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
 

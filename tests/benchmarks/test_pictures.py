@@ -17,6 +17,7 @@ from benchmarks.pictures import (
     distinct,
     distributions,
     eer_threshold,
+    layers,
     on_plane,
     points,
     save,
@@ -91,6 +92,22 @@ def test_bars_are_the_figures_with_the_intervals_that_there_are():
     assert interval.get_xdata() == pytest.approx([5, 20])
     assert [text.get_text() for text in axes.get_yticklabels()] == ["f", "m"]
     assert axes.get_xlabel() == "EER (%)"
+
+
+def test_layers_are_curves_in_percent_and_the_last_looks_alike_with_another_and_alone():
+    before, after = np.array([0.4, 0.3, 0.35]), np.array([0.4, 0.1, 0.2])
+    figure = layers({"before": before, "after": after}, title="list")
+    assert legend_of(figure) == ["before", "after"]
+    for line, eers in zip(lines_of(figure), (before, after), strict=True):
+        assert line.get_xdata().tolist() == [0, 1, 2]
+        assert line.get_ydata() == pytest.approx(100 * eers)
+    axes = figure.axes[0]
+    assert (axes.get_ylabel(), axes.get_title()) == ("EER (%)", "list")
+    assert axes.get_xlabel().startswith("layer")
+    looks = [(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines_of(figure)]
+    assert all(one != other for one, other in zip(*looks, strict=True))
+    (alone,) = lines_of(layers({"after": after}, title="list"))
+    assert (alone.get_color(), alone.get_marker(), alone.get_linestyle()) == looks[1]
 
 
 def test_a_confusion_matrix_tells_counts_and_shares_of_what_is_true():

@@ -299,6 +299,7 @@ WRONG = [
     (["pitch", "--list", "dev"], r"^toy: no list 'dev'; expected known, targets, test$"),
     (["pitch", "--list", "targets"], r"^toy/targets: 12 targets of 12 trials; expected both kinds$"),
     (["pitch", "--system", "a/b"], r"^--system 'a/b': names a file"),
+    (["small", "--layers"], r"^--layers: small: angular_prototypical tells none; expected a run of disjoint_mtl$"),
     (["pitch", "--device", "gpu"], r"^--device gpu: expected auto, cpu, cuda or one such as cuda:1$"),
 ]
 

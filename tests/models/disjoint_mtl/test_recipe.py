@@ -62,6 +62,8 @@ def test_a_recipe_trains_as_section_4_2_says(name):
         assert one.batches.utterances * longest * 16_000 == most
     if one.whole is not None:
         assert one.whole.seconds * 16_000 == most
+    assert one.validate_whole_s == 36
+    assert one.validate_s == (36 if one.batches is None else longest), "voices by as much as a crop"
     kinds = (one.batches is not None, one.whole is not None)
     assert kinds == {"speech": (False, True), "speaker": (True, False), "joint": (False, True)}.get(
         settings.training, (True, True)

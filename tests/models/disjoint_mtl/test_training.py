@@ -13,7 +13,7 @@ from models.data.speech import Speech
 from models.training import run as running
 from models.training.engine import Training
 from models.training.recipe import Batches
-from tests.models.disjoint_mtl.systems_made import LETTERS, NETWORK, recipe_of, spoken
+from tests.models.disjoint_mtl.systems_made import LETTERS, NETWORK, recipe_of, spoken, system_of
 
 TEXTS = ("AB", "CA D", "DB", "BAC", None, "A B?", "EBB")
 
@@ -61,6 +61,28 @@ def tiny(name, **changes):
         readers=1,
         **changes,
     )
+
+
+def test_a_validation_reads_as_much_as_one_key_says_and_tells_voices_by_another(speech, monkeypatch):
+    pair = {"enrol_id": ["00", "00"], "test_id": ["02", "01"], "is_target": [True, False]}
+    held = running.HeldOut(benchmark="tones", list_name="held", trials=pa.table(pair), speech=speech)
+    asked = tiny("w2v2-dj-2s-0.5", validate_s=0.3, validate_whole_s=0.7)
+    system = system_of("w2v2-dj-2s-0.5", num_people=2, characters=LETTERS)
+    lengths = {"embed": [], "transcribe": []}
+    for name, noted in lengths.items():
+        told = getattr(system, name)
+
+        def noting(wave, samples=None, told=told, noted=noted):
+            noted.append(wave.shape[1])
+            return told(wave, samples)
+
+        monkeypatch.setattr(system, name, noting)
+    found = running._validate(system, held, asked)(system)
+    assert {*found.parts} == {"wer", "eer"}
+    assert sorted(lengths["embed"]) == sorted(np.minimum(speech.num_samples, 4_800))
+    of_read = [num for num, text in zip(speech.num_samples, speech.transcripts, strict=True) if text]
+    assert sorted(lengths["transcribe"]) == sorted(np.minimum(of_read, 11_200))
+    assert 4_800 < min(of_read) < 11_200 < max(of_read)
 
 
 def steps(folder):

@@ -86,19 +86,18 @@ def _written_out(scheme: str) -> list[Group]:
     for one in scheme.split(";"):
         written = _WRITTEN.fullmatch(one.strip())
         if written is None:
+            where = "" if one == scheme else f"{scheme!r}: "
             told = "groups written out, such as 'young 0-25/26-30; adult 31/32+'"
-            raise ValueError(f"scheme {scheme!r}: {one.strip()!r}; expected one of {', '.join(SCHEMES)}, or {told}")
+            raise ValueError(f"{where}{one.strip()!r}; expected one of {', '.join(SCHEMES)}, or {told}")
         name, spans = written["name"], [_span(scheme, years) for years in written["subgroups"].split("/")]
         for (_, oldest), (youngest, _) in pairwise(spans):
             if youngest != oldest + 1:
-                raise ValueError(f"scheme {scheme!r}: {name}: {youngest} follows {oldest}; expected {oldest + 1}")
+                raise ValueError(f"{scheme!r}: {name}: {youngest} follows {oldest}; expected {oldest + 1}")
         if groups and spans[0][0] <= groups[-1].oldest:
             most = groups[-1].oldest
-            raise ValueError(
-                f"scheme {scheme!r}: {name} begins at {spans[0][0]}; expected groups in order, past {most}"
-            )
+            raise ValueError(f"{scheme!r}: {name} begins at {spans[0][0]}; expected groups in order, past {most}")
         if name in {group.name for group in groups}:
-            raise ValueError(f"scheme {scheme!r}: {name} stands twice; expected each group once")
+            raise ValueError(f"{scheme!r}: {name} stands twice; expected each group once")
         starts = tuple(youngest for youngest, _ in spans[1:])
         groups.append(Group(name=name, youngest=spans[0][0], oldest=spans[-1][1], subgroups_from=starts))
     return groups
@@ -110,7 +109,7 @@ def _span(scheme: str, years: str) -> tuple[int, int]:
     youngest = int(told["youngest"]) if told else OLDEST + 1
     oldest = OLDEST if told and told["end"] else int(told["oldest"] or youngest) if told else OLDEST
     if not youngest <= oldest <= OLDEST:
-        raise ValueError(f"scheme {scheme!r}: {years!r}; expected years up to {OLDEST}, such as 26-30, 31 or 32+")
+        raise ValueError(f"{scheme!r}: {years!r}; expected years up to {OLDEST}, such as 26-30, 31 or 32+")
     return youngest, oldest
 
 

@@ -273,7 +273,7 @@ def test_every_rule_that_a_file_may_hold_is_told(file):
         ),
         (
             changed(("filters", "age_scheme"), "leq18"),
-            "filters.age_scheme: 'leq18'; expected 'leq29', 'leq17' or 'decades'",
+            "filters.age_scheme: 'leq18'; expected one of leq29, leq17, decades, or groups",
         ),
         (changed(("filters", "sources"), ["x"]), "filters.sources: no 'x'; expected any of toy"),
         (changed(("keep_apart", 0, "split"), "x"), "keep_apart: no 'x'; expected any of test, train"),

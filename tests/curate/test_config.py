@@ -249,7 +249,10 @@ def test_a_limit_may_be_infinite(folder):
             changed(("embedding", "extractor"), "ecapa"),
             "embedding: extractor 'ecapa'; expected one of ge2e, speechbrain, onnx, transformers, checkpoint",
         ),
-        (changed(("ages", "schemes"), ["leq29", "leq18"]), "ages.schemes[1]: 'leq18'; expected 'leq29' or 'leq17'"),
+        (
+            changed(("ages", "schemes"), ["leq29", "leq18"]),
+            "ages.schemes[1]: 'leq18'; expected one of leq29, leq17, decades, or groups",
+        ),
         (
             changed(("identities", "min_similarity"), 2),
             "min_similarity: 2; expected less than or equal to 1 or 'calibrated', 'extrac",

@@ -106,7 +106,7 @@ def test_ecapa_has_the_shapes_of_speechbrain_s_with_an_embedding_of_256(library)
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"scheme": "leq30"}, "scheme 'leq30'; expected one of leq29, leq17, decades"),
+        ({"scheme": "leq30"}, "scheme: 'leq30'; expected one of leq29, leq17, decades"),
         ({"discriminators": ["old"]}, "discriminators: old is not of leq29; expected some of young, adult, senior"),
         ({"discriminators": ["young", "young"]}, "discriminators young, young; expected groups, each once"),
         ({"scheme": "decades", "discriminators": ["60-69"]}, "60-69 has one subgroup, which is nothing to tell apart"),

@@ -84,7 +84,7 @@ def test_a_step_of_a_recipe_is_finite_and_reaches_all_that_learns(recipe, teache
         ({"mixup_share": 1.1}, "mixup_share: Input should be less than or equal to 1"),
         ({"margin": 1.0}, "margin: Input should be less than 1"),
         ({"gamma_negative": -1.0}, "gamma_negative: Input should be greater than or equal to 0"),
-        ({"scheme": "leq30"}, "settings: scheme 'leq30'; expected one of leq29, leq17, decades"),
+        ({"scheme": "leq30"}, "scheme: 'leq30'; expected one of leq29, leq17, decades"),
         ({"teacher": "x"}, "settings: teacher x without a distance; expected mse or cosine"),
         ({"network": {"scale": 1}}, "network: channels 680 must be a multiple of scale 1"),
         ({"network": {"blocks": [1] * 4}}, "network.blocks: Unexpected keyword argument"),

@@ -140,7 +140,7 @@ def close(found: Curve, kept: Curve) -> bool:
 
 
 def write_golden() -> None:
-    """Write all anew, after a change that is meant: `.venv/bin/python -m tests.models.age_runs_made`."""
+    """Write all anew, after a change that is meant: `.venv/bin/python -m tests.models.labelled_runs_made`."""
     for system, path in GOLDEN.items():
         with TemporaryDirectory() as scratch:
             teachers = mixup.teachers_in(Path(scratch) / "teachers")

@@ -18,7 +18,7 @@ from flows.cli import app
 from models import checkpoint
 from models.training.systems import recipes
 from tests.models.age_adversarial import systems_made as adversarial
-from tests.models.age_runs_made import (
+from tests.models.labelled_runs_made import (
     STOPPED,
     SYSTEMS,
     Aged,
@@ -121,7 +121,7 @@ def together(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.models.age_runs_made", "--together", str(root)]
+    command = [sys.executable, "-m", "tests.models.labelled_runs_made", "--together", str(root)]
     started = [
         subprocess.Popen(command, cwd=ROOT, env=os.environ | told | {"RANK": str(number), "LOCAL_RANK": str(number)})
         for number in range(2)

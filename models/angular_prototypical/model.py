@@ -20,6 +20,7 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.common.pointwise import StridedPointwise
 from models.common.pooling import attentive_statistics
 from models.common.resnet import after_stride, silent_after
 
@@ -91,9 +92,7 @@ class SeBasicBlock(nn.Module):
         self.se = SqueezeExcitation(channels, reduction)
         self.downsample = nn.Sequential()
         if stride != 1 or in_channels != channels:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+            self.downsample = nn.Sequential(StridedPointwise(in_channels, channels, stride), nn.BatchNorm2d(channels))
 
     def forward(self, x_BCMT: Tensor, length_B: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(B, C, M, T) at half the bands and frames where there is a stride, and how many frames are then valid."""

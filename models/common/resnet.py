@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from curate.errors import ExtractorError
 from models.common.features import is_valid
+from models.common.pointwise import StridedPointwise
 
 MAX_SIZE = 2**12  # beyond it a network is a mistake
 VARIANCE_FLOOR = 1e-8  # added to a variance in the pooling
@@ -60,9 +61,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.shortcut = nn.Sequential()
         if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+            self.shortcut = nn.Sequential(StridedPointwise(in_channels, channels, stride), nn.BatchNorm2d(channels))
 
     def forward(self, x_BCMT: Tensor, length_B: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(B, C, M, T) at half the bands and frames where there is a stride, and how many frames are then valid."""

@@ -29,11 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.common.classification import SpeakerSoftmax
+from models.common.pointwise import StridedPointwise
 from models.common.pooling import statistics
 from models.common.resnet import silent_after
 
 MAX_SIZE = 2**12  # beyond it a network is a mistake
-MIN_CHANNELS = 8  # of the ResNet: with 2, 4 or 6 torch 2.11 crashes in the gradient of the first shortcut (oneDNN)
 NORM_FLOOR, NORM_MOMENTUM = 1e-3, 0.05
 CONTEXTS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))  # frames of each layer of the TDNN, and how far they are apart
 REACH = sum((size - 1) * apart for size, apart in CONTEXTS)  # frames that it comes out shorter by
@@ -53,8 +53,6 @@ class MfccResNetSettings:
 
     def __post_init__(self) -> None:
         _check_sizes(self.num_bands, self.channels, *self.blocks, self.dimension)
-        if self.channels < MIN_CHANNELS:
-            raise ValueError(f"channels {self.channels} must be {MIN_CHANNELS} or more")
 
     @property
     def min_frames(self) -> int:
@@ -98,9 +96,7 @@ class BasicBlock(nn.Module):
         self.bn2 = _norm2d(channels)
         self.shortcut = nn.Sequential()
         if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, (stride, 1), bias=False), _norm2d(channels)
-            )
+            self.shortcut = nn.Sequential(StridedPointwise(in_channels, channels, (stride, 1)), _norm2d(channels))
 
     def forward(self, x_BCMT: Tensor, length_B: Tensor | None) -> Tensor:
         """(B, C, M, T), at half the cepstra where there is a stride."""

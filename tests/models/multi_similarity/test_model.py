@@ -186,11 +186,6 @@ def test_normalisation_is_zeinali_s(which):
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.05)}
 
 
-def test_a_resnet_too_narrow_for_torch_is_refused():
-    with pytest.raises(ValueError, match="channels 7 must be 8 or more"):
-        MfccResNetSettings(channels=7)
-
-
 @pytest.mark.parametrize("change", [{"num_bands": 0}, {"channels": 5000}, {"dimension": -1}])
 def test_impossible_sizes_are_refused(change):
     for kind in (MfccResNetSettings, XVectorSettings):

@@ -124,10 +124,6 @@ def test_sizes_may_be_told_as_a_recipe_s_file_has_them():
             "network.blocks: Unexpected keyword argument",
         ),
         ({"architecture": "resnet", "eta": 0.3, "network": {"blocks": [1]}}, "network.blocks.1: Field required"),
-        (
-            {"architecture": "resnet", "eta": 0.3, "network": {"channels": 4}},
-            "network: channels 4 must be 8 or ",
-        ),
     ],
 )
 def test_settings_that_are_none_of_it_are_told_in_a_line(settings, says):

@@ -1,11 +1,13 @@
 """What the engine trains: a network with its loss, and what it hears of a waveform."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
@@ -45,6 +47,10 @@ class System(nn.Module):
     def transcribe(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> list[str]:
         """(B,) what is said. Raises TrainingError without a vocabulary."""
         raise TrainingError("this system writes no text; expected one with a vocabulary")
+
+    def texts_too_long(self, num_samples: Integers, texts: Sequence[Integers]) -> NDArray[np.bool_]:
+        """(B,) which of these texts, as codes, no path through the frames of so many samples can write."""
+        return np.zeros(len(texts), bool)
 
     def begin_step(self, num_steps: int) -> None:
         """Called before a batch, when so many steps of the optimiser are done: what is frozen at first may thaw."""

@@ -328,7 +328,8 @@ def in_words(found: Measured) -> str:
     """All of it, as it is printed."""
     blocks = [found.about]
     if len(found.classes):
-        blocks.append(as_table(*class_table(found.classes)))
+        of_classes = class_table(found.classes)
+        blocks.append(as_table(*of_classes) if of_classes[1] else "")  # what is read has no classes
         blocks.append("\n".join(_shares(found.classes)))
     if len(found.results):
         head, rows = evaluating.as_rows(found.results)

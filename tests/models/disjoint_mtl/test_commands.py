@@ -12,9 +12,11 @@ import soundfile
 from typer.testing import CliRunner
 
 from curate.catalog import read_parquet, rows_of
-from curate.errors import ExtractorError
+from curate.errors import ExtractorError, TrainingError
 from curate.schema import DECISIONS, IDENTITIES
 from flows.cli import app
+from models.training.engine import Training
+from tests.flows.grids_made import carried_out_here
 from tests.models.disjoint_mtl.systems_made import ECAPA, NETWORK, spoken
 from tests.models.disjoint_mtl.test_weights import published
 from tests.models.training.tones_made import catalog_of, described
@@ -65,6 +67,8 @@ def place(tmp_path_factory):
             lines.append({"audio_filepath": str(path), "duration": seconds, "speaker": f"p{who}", **said})
             rows.append(described(path, folder / "tones") | {"transcript": text})
     (folder / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    well = [line for at, line in enumerate(lines) if at % NUM < 3]
+    (folder / "well.jsonl").write_text("".join(json.dumps(line) + "\n" for line in well))
     catalog = catalog_of(folder / "catalog", folder / "tones", utterances=rows, test=("p4", "p5"))
     catalog.publish(DECISIONS, DECISIONS.arrow().empty_table(), part="clean", fingerprint="x")
     people = [{"speaker_id": who, "identity_id": who} for who in sorted({row["speaker_id"] for row in rows})]
@@ -141,3 +145,40 @@ def test_weights_that_are_not_there_are_told_before_anything_is_begun(place, cur
     with pytest.raises(ExtractorError, match=r"^wav2vec2-base: [^\n]*`hf download facebook/wav2vec2-base [^\n]*$"):
         curate(*words)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_grid_of_the_paper_is_one_command_that_goes_on_where_a_run_died(place, curate, tmp_path, monkeypatch):
+    """Section 4.2: {1, 3} x 1e-{4, 5, 6}; four steps, of which the first is 0.01 of the rate, and the last falls."""
+    rates = ["1e-4", "3e-4", "1e-5", "3e-5", "1e-6", "3e-6"]
+    recipe = recipe_in(tmp_path, "w2v2-dj-2s-0.9", speaker_layer=3)
+    words = ["train", recipe, "--manifest", place / "well.jsonl", "--hold-out", HELD_OUT, "--out", "grid"]
+    words += ["--grid", f"schedule.rate={','.join(rates)}", "--set", "steps_an_epoch=4", "--set", "checkpoint_every=1"]
+    called, learn = carried_out_here(monkeypatch), Training._learn
+
+    def die(self, *args, **told):
+        if self._recipe.schedule.rate == 3e-5 and self.progress.step == 5:
+            raise TrainingError("killed")
+        return learn(self, *args, **told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_learn", die)
+        with pytest.raises(TrainingError, match=r"^schedule\.rate=3e-5: killed \(1 of 6 runs failed; expected none\)$"):
+            curate(*words)
+    folders = {rate: tmp_path / "grid" / f"schedule.rate={rate}" for rate in rates}
+    complete = {path: path.read_bytes() for path in tmp_path.rglob("encoder/*")}
+    assert len({path.parent for path in complete}) == 5
+    told, said = curate(*words)
+    assert len(called) == 12
+    assert "train: goes on in epoch 1 after step 4" in said
+    assert all(path.read_bytes() == before for path, before in complete.items()), "they are not trained again"
+    for rate, folder in folders.items():
+        found = [row["lr"] for row in numbers(folder / "steps.csv")]
+        assert found == pytest.approx([float(rate) * share for share in (0.01, 1, 1, 0.05**0.5) for _ in range(2)])
+    lines = [re.split(" {2,}", line.strip()) for line in told.splitlines()]
+    assert lines[0] == ["schedule.rate", "before", "a quarter of WER and three of EER", "WER", "EER", "epoch"]
+    errors = {line[0]: [float(cell) for cell in line[2:5]] for line in lines[2:8]}
+    assert errors.keys() == {*rates}
+    assert all(both == pytest.approx(0.25 * wer + 0.75 * eer, abs=1e-5) for both, wer, eer in errors.values())
+    best = min(errors, key=lambda rate: errors[rate][0])
+    assert next(iter(errors)) == best
+    assert f"The best is grid/schedule.rate={best}; " in told

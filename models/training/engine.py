@@ -212,7 +212,7 @@ class Training:
             for parameters in self._optimizer.param_groups:
                 parameters["lr"] = lr
             self._seed(at.epoch, at.step)
-            with self._fitting(wave):
+            with self._fitting(wave, is_whole="samples" in labels):
                 person = labels.pop("person")
                 wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
                 if "person" in planned[at.step].learns:
@@ -273,16 +273,18 @@ class Training:
         return norm
 
     @contextmanager
-    def _fitting(self, wave: Tensor) -> Iterator[None]:
+    def _fitting(self, wave: Tensor, *, is_whole: bool) -> Iterator[None]:
         """Turn what a batch cannot give, or memory cannot hold, into a TrainingError that says what to change."""
         at, (num, num_samples) = self.progress, wave.shape
-        batch = f"epoch {at.epoch}, step {at.step + 1}: {num} crops of {num_samples / RATE_HZ:g} s"
+        what, less = "crops of", "fewer (`batches.speakers`, `batches.utterances`) or shorter ones (`batches.crop_s`)"
+        if is_whole:
+            what, less = "utterances of up to", "less (`whole.seconds`)"
+        batch = f"epoch {at.epoch}, step {at.step + 1}: {num} {what} {num_samples / RATE_HZ:g} s"
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise TrainingError(
-                f"{batch} do not fit into the memory of {self._processes.device}; expected fewer "
-                "(`batches.speakers`, `batches.utterances_each`) or shorter ones (`batches.crop_s`), or "
+                f"{batch} do not fit into the memory of {self._processes.device}; expected {less}, or "
                 '`precision = "bfloat16"`'
             ) from error
         except ValueError as error:

@@ -123,7 +123,7 @@ class RunFolder:
         rate: float,
         left_s: float,
     ) -> None:
-        """One step, of so many of its epoch: a row, and a line every ten seconds."""
+        """One step, of so many of its epoch: a row; and a line every ten seconds, of each part what it was last."""
         epoch, step = at.epoch, at.step
         row = {"epoch": epoch, "step": step, **parts, "lr": lr, "utterances_per_s": float(f"{rate:.4g}")}
         self._append(self.root / STEPS, row)

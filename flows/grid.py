@@ -36,6 +36,7 @@ class Best:
     measure: str
     before: float
     error: float
+    parts: dict[str, float]  # that the error is made of, by measure
     epoch: int
 
 
@@ -79,9 +80,12 @@ def train_grid(
 
     with ThreadPoolExecutor(len(places)) as threads:
         failed = [why for why in threads.map(run, grid) if why is not None]
+    told = _in_words([best for one in grid if (best := best_of(root / ",".join(one), one)) is not None], root)
     if failed:
+        for line in told.splitlines():  # a rate too high is no reason not to tell of the others
+            log.info(f"grid: {line}")
         raise TrainingError(f"{failed[0]} ({len(failed)} of {counted(len(grid), 'run')} failed; expected none)")
-    return _in_words([best for one in grid if (best := best_of(root / ",".join(one), one)) is not None], root)
+    return told
 
 
 def _run(words: Sequence[str], settings: Sequence[str], folder: Path, device: str) -> str | None:
@@ -100,24 +104,33 @@ def _run(words: Sequence[str], settings: Sequence[str], folder: Path, device: st
 
 
 def best_of(folder: Path, settings: tuple[str, ...]) -> Best | None:
-    """Its best validation; None of a run that had none."""
+    """Its best validation; None of a run that had none, or is not complete."""
     path = folder / VALIDATIONS
-    if not path.exists():
+    if not path.exists() or not (folder / ENCODER).exists():
         return None
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     measure = next(name for name in rows[0] if name in MEASURES)
     best = min(rows[1:] or rows, key=lambda row: float(row[measure]))
-    before, error = float(rows[0][measure]), float(best[measure])
-    return Best(settings=settings, folder=folder, measure=measure, before=before, error=error, epoch=int(best["epoch"]))
+    parts = {name: float(value) for name, value in best.items() if name in MEASURES and name != measure and value}
+    return Best(
+        settings=settings,
+        folder=folder,
+        measure=measure,
+        before=float(rows[0][measure]),
+        error=float(best[measure]),
+        parts=parts,
+        epoch=int(best["epoch"]),
+    )
 
 
 def _in_words(found: Sequence[Best], root: Path) -> str:
     if not found:
-        return f"The runs are in {root}; nobody was held out to validate them on."
-    head = [*(one.partition("=")[0] for one in found[0].settings), "before", MEASURES[found[0].measure], "epoch"]
+        return f"The runs are in {root}; none that is complete was validated."
+    measures = [MEASURES[name] for name in (found[0].measure, *found[0].parts)]
+    head = [*(one.partition("=")[0] for one in found[0].settings), "before", *measures, "epoch"]
     rows = [
-        (*(one.partition("=")[2] for one in best.settings), best.before, best.error, best.epoch)
+        (*(one.partition("=")[2] for one in best.settings), best.before, best.error, *best.parts.values(), best.epoch)
         for best in sorted(found, key=lambda one: one.error)
     ]
     best = min(found, key=lambda one: one.error)

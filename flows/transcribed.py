@@ -39,6 +39,9 @@ def read(
         return CLASS_RESULTS.arrow().empty_table(), remarks, []
     some = speech.take(rows)
     said = [str(text) for text in some.transcripts]
+    found = trained.vocabulary.encoded(said)
+    if found.num_outside:
+        remarks.append(f"{TEXT}: {found.num_outside} of {len(rows)} utterances with {found.strange}, which are errors")
     written = Validation(reader=FileReader(some), longest_s=LONGEST_S).written(trained)
     rng = np.random.default_rng([seed, seeds.INTERVALS, *f"classes of {TEXT}".encode()])
     figures = text_rows(said, written, some.person, benchmark, split, system, rng=rng)

@@ -60,14 +60,17 @@ def share(planned: Planned, process: int, num_processes: int) -> Planned:
     return planned._replace(utterances=planned.utterances[process * size : (process + 1) * size])
 
 
-def shares(plan: Sequence[Planned], process: int, num_processes: int) -> list[Planned]:
+def shares(plan: Sequence[Planned], process: int, num_processes: int, *, num_in_turn: int = 1) -> list[Planned]:
     """The plan of one of several processes, as long as that of every other.
 
-    A batch is dropped for all of them where each would get nothing or, of crops, fewer than two speakers.
+    A batch is dropped for all of them where each would get nothing or, of crops, fewer than two speakers; of so many
+    kinds that come in turn with the others of its round, as every step has as many of each kind.
     """
-    shared = (share(planned, process, num_processes) for planned in plan)
-    return [one for one in shared if len(one.utterances) >= _min_utterances(one)]
+    shared = [share(planned, process, num_processes) for planned in plan]
+    rounds = (shared[begin : begin + num_in_turn] for begin in range(0, len(shared), num_in_turn))
+    return [one for of_round in rounds if all(map(_is_enough, of_round)) for one in of_round]
 
 
-def _min_utterances(planned: Planned) -> int:
-    return MIN_SPEAKERS * planned.num_per_speaker if planned.num_samples else 1  # whole utterances: of anybody
+def _is_enough(planned: Planned) -> bool:
+    least = MIN_SPEAKERS * planned.num_per_speaker if planned.num_samples else 1  # whole utterances: of anybody
+    return len(planned.utterances) >= least

@@ -36,11 +36,16 @@ class Encoded(NamedTuple):
         if self.num_silent:
             why.append(f"{self.num_silent} without a text")
         if self.num_outside:
-            shown = ", ".join(f"{one} {num}" for one, num in self.outside.most_common(SHOWN))
-            more = ", ..." if len(self.outside) > SHOWN else ""
-            why.append(f"{self.num_outside} with characters outside the vocabulary ({shown}{more})")
+            why.append(f"{self.num_outside} with {self.strange}")
         left = counted(self.num_silent + self.num_outside, "utterance")
         return f"{left} of {len(self.codes)} left out of reading: {', '.join(why)}" if why else None
+
+    @property
+    def strange(self) -> str:
+        """The characters that the vocabulary lacks, in words."""
+        shown = ", ".join(f"{one} {num}" for one, num in self.outside.most_common(SHOWN))
+        more = ", ..." if len(self.outside) > SHOWN else ""
+        return f"characters outside the vocabulary ({shown}{more})"
 
 
 @final

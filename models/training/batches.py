@@ -42,13 +42,14 @@ def lessons_of(recipe: Recipe, system: System, speech: Speech, num_of_crops: int
     Raises TrainingError where none are left, or two classes are missing, or who speaks has too few.
     """
     labels = _labels(system, speech)
-    texts = _texts(system, speech) if recipe.reads else []
     known = _known(system, speech, labels)
     of_crops, of_whole = known[known < num_of_crops], known[known >= num_of_crops]
+    texts: list[Integers] = []
     samplers: list[Sampler] = []
     if recipe.whole is not None:
         rows = of_whole if recipe.batches is not None and len(of_whole) else known
-        samplers.append(_of_whole(recipe.whole, speech, texts, rows, recipe.seed))
+        texts = _texts(system, speech, rows) if recipe.reads else []
+        samplers.append(_of_whole(recipe.whole, speech, system, texts, rows, recipe.seed))
     if recipe.batches is not None:
         samplers.append(_of_crops(recipe.batches, speech, of_crops, system, recipe.seed))
     if len(samplers) == 1 and recipe.steps_an_epoch is None:
@@ -85,16 +86,22 @@ def _known(system: System, speech: Speech, labels: Mapping[str, Integers]) -> In
     return rows
 
 
-def _texts(system: System, speech: Speech) -> list[Integers]:
-    """(U,) codes of what is said; none where that is not known, or has characters that the system cannot write."""
+def _texts(system: System, speech: Speech, rows: Integers) -> list[Integers]:
+    """(U,) codes of what is said in these rows; none where that is not known, or the system cannot write it."""
     assert system.vocabulary is not None  # noqa: S101  # its recipe has texts to learn
-    found = system.vocabulary.encoded(speech.transcripts or [None] * len(speech))
+    said = speech.transcripts or [None] * len(speech)
+    found = system.vocabulary.encoded([said[row] for row in rows])
     if told := found.told():
         log.info(f"train: {told}")
-    return found.codes
+    texts = [np.array([], np.int64)] * len(speech)
+    for row, codes_of_row in zip(rows, found.codes, strict=True):
+        texts[row] = codes_of_row
+    return texts
 
 
-def _of_whole(whole: Whole, speech: Speech, texts: list[Integers], rows: Integers, seed: int) -> Sampler:
+def _of_whole(
+    whole: Whole, speech: Speech, system: System, texts: list[Integers], rows: Integers, seed: int
+) -> Sampler:
     """Batches of those of these rows that fit into one, and whose text is known where it is learnt."""
     num_samples, most = num_samples_at_16_khz(speech), round(whole.seconds * RATE_HZ)
     fits = num_samples[rows] <= most
@@ -110,6 +117,11 @@ def _of_whole(whole: Whole, speech: Speech, texts: list[Integers], rows: Integer
             f"no utterance of {len(speech)} can be learnt from whole; expected some with a transcript, of "
             f"{whole.seconds:g} s at most"
         )
+    if texts:
+        long = rows[system.texts_too_long(num_samples[rows], [texts[row] for row in rows])]
+        if len(long):
+            name, num = speech.utterance_ids[int(long[0])], counted(len(long), "utterance")
+            log.info(f"train: {num} of {len(rows)}, such as {name}: fewer frames than its text needs; its loss is 0")
     names = [str(speech.utterance_ids[int(row)]) for row in rows]
     sampler = LengthBucketSampler(num_samples[rows], names, max_padded_samples=most, seed=seed)
     return AmongRows(sampler=sampler, rows=rows, learns=whole.learns)

@@ -8,6 +8,7 @@ All that a step draws comes from the seed, the epoch, the step and the process; 
 on from a checkpoint gives the losses of one that was never stopped, step for step.
 """
 
+import logging
 import math
 import random
 import time
@@ -38,6 +39,8 @@ from models.training.recipe import Recipe
 from models.training.run_folder import RunFolder
 from models.training.schedules import Moment
 from models.training.system import Labels, System
+
+log = logging.getLogger("voxcurate")  # the command line shows it
 
 BATCHES_AHEAD = 4  # that are read while one is learnt from
 
@@ -72,8 +75,9 @@ class Progress:
     """Where training stands, and what it remembers: kept with every checkpoint."""
 
     epoch: int = 1
-    step: int = 0  # of the epoch, done
+    step: int = 0  # of the epoch, done: a batch each
     num_steps: int = 0  # of all epochs
+    num_taken: int = 0  # steps of the optimiser, each of as many batches as the recipe accumulates
     num_kept: int = 0  # of these, at the last checkpoint
     measure: str = ""  # of validations
     best_error: float | None = None
@@ -178,12 +182,17 @@ class Training:
 
     def _plan(self, epoch: int) -> list[Planned]:
         """This process' part of every batch."""
-        planned = shares(self._heard.sampler.plan(epoch), self._processes.number, self._processes.num)
+        processes = self._processes
+        of_all = self._heard.sampler.plan(epoch)
+        planned = shares(of_all, processes.number, processes.num, num_in_turn=self._recipe.num_kinds)
+        if planned and len(planned) < len(of_all):
+            left = f"{len(of_all) - len(planned)} of {counted(len(of_all), 'batch', 'batches')}"
+            log.info(f"train: epoch {epoch}: {left} left out: too few utterances for {processes.num} processes")
         if not planned:
             speech = self._heard.speech
             raise TrainingError(
                 f"epoch {epoch}: {len(speech)} utterances of {len(speech.people)} people make no batch for each of "
-                f"{self._processes.num} processes; expected more of them, or smaller batches"
+                f"{processes.num} processes; expected more of them, or larger batches"
             )
         return planned
 
@@ -195,21 +204,22 @@ class Training:
         if self._began_at < 0:
             self._began, self._began_at = started, self._done(at.step / len(planned))
         for wave, labels in self._batches(planned, first=at.step):
-            self._system.begin_step(at.num_steps // recipe.accumulate)
+            self._system.begin_step(at.num_taken)
             group = at.step - at.step % recipe.accumulate
             num_in_group = min(recipe.accumulate, len(planned) - group)
             is_last = at.step == group + num_in_group - 1
-            lr = recipe.schedule.at(Moment(at.epoch, self._done(at.step / len(planned)), at.errors))
+            lr = recipe.schedule.at(Moment(at.epoch, self._done(group / len(planned)), at.errors))  # one for a step
             for parameters in self._optimizer.param_groups:
                 parameters["lr"] = lr
             self._seed(at.epoch, at.step)
-            with self._fitting(wave):
+            with self._fitting(wave, is_whole="samples" in labels):
                 person = labels.pop("person")
                 wave, person = self._heard.augmentation(wave, person, planned[at.step].num_samples)
                 if "person" in planned[at.step].learns:
                     labels["person"] = person
                 parts = self._learn(wave, labels, weight=1 / num_in_group, is_last=is_last)
             at.step, at.num_steps, at.is_best = at.step + 1, at.num_steps + 1, False
+            at.num_taken += is_last
             num_heard += len(wave) * self._processes.num
             if self._processes.is_first:
                 rate = num_heard / max(time.monotonic() - started, 1e-6)
@@ -263,16 +273,18 @@ class Training:
         return norm
 
     @contextmanager
-    def _fitting(self, wave: Tensor) -> Iterator[None]:
+    def _fitting(self, wave: Tensor, *, is_whole: bool) -> Iterator[None]:
         """Turn what a batch cannot give, or memory cannot hold, into a TrainingError that says what to change."""
         at, (num, num_samples) = self.progress, wave.shape
-        batch = f"epoch {at.epoch}, step {at.step + 1}: {num} crops of {num_samples / RATE_HZ:g} s"
+        what, less = "crops of", "fewer (`batches.speakers`, `batches.utterances`) or shorter ones (`batches.crop_s`)"
+        if is_whole:
+            what, less = "utterances of up to", "less (`whole.seconds`)"
+        batch = f"epoch {at.epoch}, step {at.step + 1}: {num} {what} {num_samples / RATE_HZ:g} s"
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise TrainingError(
-                f"{batch} do not fit into the memory of {self._processes.device}; expected fewer "
-                "(`batches.speakers`, `batches.utterances_each`) or shorter ones (`batches.crop_s`), or "
+                f"{batch} do not fit into the memory of {self._processes.device}; expected {less}, or "
                 '`precision = "bfloat16"`'
             ) from error
         except ValueError as error:

@@ -112,6 +112,11 @@ class Recipe:
             raise ValueError(f"accumulate {self.accumulate} with batches of two kinds; expected 2, or a multiple of it")
 
     @property
+    def num_kinds(self) -> int:
+        """Of batches, which come in turn."""
+        return (self.batches is not None) + (self.whole is not None)
+
+    @property
     def reads(self) -> bool:
         """Whether it learns what is said."""
         return self.whole is not None and "text" in self.whole.learns

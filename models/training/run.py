@@ -27,6 +27,7 @@ from models.data import pcm_cache
 from models.data.crops import FileReader, Reader
 from models.data.labels import codes
 from models.data.speech import Speech
+from models.data.texts import Vocabulary
 from models.training import checkpoints
 from models.training.batches import Lessons, lessons_of
 from models.training.engine import Heard, Progress, Training, Validate
@@ -291,10 +292,26 @@ def _validate(system: System, held_out: HeldOut, recipe: Recipe) -> Validate:
     validation = _validation(system, held_out, recipe.validate_s)
     if system.vocabulary is None:
         return validation
-    speech = _with_words(held_out)
+    speech, of_all = _with_words(held_out), held_out.read or held_out.speech
     read = Validation(reader=FileReader(speech), longest_s=recipe.validate_whole_s) if len(speech) else None
     is_compared = held_out.trials is not None and system.knows_voices
+    _say_what_is_left_out(system.vocabulary, speech, of_all, is_compared=is_compared or not system.knows_voices)
     return ReadingValidation(read=read, compared=validation if is_compared else None)
+
+
+def _say_what_is_left_out(vocabulary: Vocabulary, read: Speech, of_all: Speech, *, is_compared: bool) -> None:
+    """What a validation of those held out does not measure, or measures as errors."""
+    if not len(read):
+        log.info("train: nobody held out has a transcript: validations are of EER alone")
+    elif len(read) < len(of_all):
+        left = counted(len(of_all) - len(read), "utterance")
+        log.info(f"train: {left} of {len(of_all)} held out not read in validations: no transcript")
+    if not is_compared:
+        log.info("train: nobody held out has two utterances to compare: validations are of WER alone")
+    found = vocabulary.encoded(read.transcripts)
+    if found.num_outside:
+        num = counted(found.num_outside, "utterance")
+        log.info(f"train: {num} of {len(read)} held out with {found.strange}, which are errors")
 
 
 def _with_words(held_out: HeldOut) -> Speech:

@@ -66,6 +66,7 @@ class RunFolder:
         self._said = time.monotonic()
         self._writer: SummaryWriter | None = None
         self._lock: int | None = None
+        self._parts: dict[str, float] = {}  # each as it was last: batches may have others by turns
         self._columns: dict[Path, list[str]] = {}  # of the tables that this process wrote
 
     # ----------------------------------------------------------------------------------------------- what it is
@@ -122,15 +123,16 @@ class RunFolder:
         rate: float,
         left_s: float,
     ) -> None:
-        """One step, of so many of its epoch: a row, and a line every ten seconds."""
+        """One step, of so many of its epoch: a row; and a line every ten seconds, of each part what it was last."""
         epoch, step = at.epoch, at.step
         row = {"epoch": epoch, "step": step, **parts, "lr": lr, "utterances_per_s": float(f"{rate:.4g}")}
         self._append(self.root / STEPS, row)
         self._tell_tensorboard(at.num_steps, {**parts, "lr": lr, "utterances_per_s": rate})
+        self._parts |= parts
         now = time.monotonic()
         if now - self._said >= SECONDS_BETWEEN_LINES or step == num_steps:
             self._said = now
-            told = ", ".join(f"{name} {value:.4f}" for name, value in parts.items())
+            told = ", ".join(f"{name} {value:.4f}" for name, value in self._parts.items())
             log.info(
                 f"train: epoch {epoch}, step {step} of {num_steps}: {told}; lr {lr:.2g}, {_shown(rate)} utterances/s, "
                 f"{duration(left_s)} left"

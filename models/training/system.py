@@ -1,11 +1,13 @@
 """What the engine trains: a network with its loss, and what it hears of a waveform."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
@@ -50,6 +52,10 @@ class System(nn.Module):
     def layer_vectors(self, wave_BN: Tensor, samples_B: Tensor | None = None) -> Tensor:
         """(B, L, D) in float32: the mean over time of what each layer gives. Raises TrainingError without layers."""
         raise TrainingError("this system has no layers to compare; expected one of wav2vec 2.0 (disjoint_mtl)")
+
+    def texts_too_long(self, num_samples: Integers, texts: Sequence[Integers]) -> NDArray[np.bool_]:
+        """(B,) which of these texts, as codes, no path through the frames of so many samples can write."""
+        return np.zeros(len(texts), bool)
 
     def begin_step(self, num_steps: int) -> None:
         """Called before a batch, when so many steps of the optimiser are done: what is frozen at first may thaw."""

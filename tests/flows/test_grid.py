@@ -2,9 +2,9 @@
 
 import csv
 import json
-import subprocess
+import re
+import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +13,7 @@ from curate.errors import TrainingError
 from flows import grid
 from flows.cli import app
 from flows.grid import best_of, settings_of, train_grid
+from tests.flows.grids_made import carried_out_here
 from tests.flows.test_train import RECIPE
 from tests.models.training.tones_made import catalog_of, tones
 
@@ -48,19 +49,8 @@ def test_a_setting_that_is_none_is_told_before_any_run_begins(tmp_path):
 @pytest.fixture
 def called(monkeypatch):
     """The processes that were called, each carried out within this one."""
-    commands = []
-
-    def run(command, *, stdout, stderr, check):
-        commands.append(command)
-        told = CliRunner().invoke(app, command[3:], catch_exceptions=True)
-        stdout.write(told.output)
-        if told.exception is not None and not isinstance(told.exception, SystemExit):
-            stdout.write(f"{told.exception}\n")
-        return SimpleNamespace(returncode=told.exit_code)
-
-    monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr("flows.cli.show_progress", lambda: None)
-    return commands
+    return carried_out_here(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +113,57 @@ def test_a_run_that_fails_is_told_and_the_others_end(place, called, tmp_path):
     assert (tmp_path / "batches.utterances_each=2" / "encoder").is_dir()
 
 
+def test_a_rate_too_high_is_no_reason_not_to_tell_of_the_others(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "voxcurate")
+
+    def run(words, settings, folder, device):
+        folder.mkdir()
+        (folder / "validations.csv").write_text("epoch,wer_eer,wer,eer\n0,0.8,1.0,0.5\n1,0.3,0.6,0.2\n")
+        if settings == ["seed=1"]:
+            return "seed=1: the loss is not finite"
+        (folder / "encoder").mkdir()
+        return None
+
+    monkeypatch.setattr(grid, "_run", run)
+    with pytest.raises(TrainingError, match=r"^seed=1: the loss is not finite \(1 of 3 runs failed; expected none\)$"):
+        train_grid("mtml-tdnn", [], [], ["seed=1,2,3"], tmp_path, "cpu")
+    assert best_of(tmp_path / "seed=1", ()) is None
+    head, _, first, second, _, _, best = caplog.messages[1:]
+    told = re.split(" {2,}", head.removeprefix("grid: ").strip())
+    assert told == ["seed", "before", "a quarter of WER and three of EER", "WER", "EER", "epoch"]
+    assert (first.split()[1:], second.split()[1]) == (["2", "0.8", "0.3", "0.6", "0.2", "1"], "3")
+    assert best == f"grid: The best is {tmp_path}/seed=2; its network: {tmp_path}/seed=2/encoder"
+
+
+def test_as_many_run_at_a_time_as_there_are_devices_each_on_its_own(tmp_path, monkeypatch):
+    both, busy, taken = threading.Barrier(2, timeout=60), set(), []
+
+    def run(words, settings, folder, device):
+        assert device not in busy
+        busy.add(device)
+        taken.append((folder.name, device))
+        both.wait()  # for another run, or this fails
+        busy.remove(device)
+        both.wait()
+
+    monkeypatch.setattr(grid, "_run", run)
+    monkeypatch.setattr(grid, "_devices", lambda device: ["cuda:0", "cuda:1"])
+    train_grid("mtml-tdnn", [], [], ["seed=1,2", "epochs=3,4"], tmp_path, "auto")
+    assert sorted(name for name, _ in taken) == [f"seed={seed},epochs={num}" for seed in (1, 2) for num in (3, 4)]
+    assert [{device for _, device in taken[at : at + 2]} for at in (0, 2)] == [{"cuda:0", "cuda:1"}] * 2
+
+
 def test_the_best_validation_after_training_counts(tmp_path):
-    rows = [{"epoch": 0, "wer_eer": 0.1, "wer": 0.2}, {"epoch": 1, "wer_eer": 0.5}, {"epoch": 2, "wer_eer": 0.4}]
+    rows = [{"epoch": 0, "wer_eer": 0.1, "wer": 0.2}, {"epoch": 1, "wer_eer": 0.5}]
+    rows.append({"epoch": 2, "wer_eer": 0.4, "wer": 0.3})
+    (tmp_path / "encoder").mkdir()
     with (tmp_path / "validations.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, ["epoch", "wer_eer", "wer"])
         table.writeheader()
         table.writerows(rows)
     found = best_of(tmp_path, ("seed=1",))
     assert (found.measure, found.before, found.error, found.epoch) == ("wer_eer", 0.1, 0.4, 2)
+    assert found.parts == {"wer": 0.3}
     assert best_of(tmp_path / "nowhere", ()) is None
 
 

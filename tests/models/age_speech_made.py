@@ -29,7 +29,7 @@ from models.training.schedules import Constant
 from models.training.system import System
 from models.training.systems import recipes
 from models.training.validation import Validation
-from tests.models.age_runs_made import training
+from tests.models.labelled_runs_made import training
 from tests.models.recipes_made import spoken_by
 
 # EmoDB's ten are 21 to 35 years old: by leq29 young and adult, with one decade each, by leq17 and by decades of one

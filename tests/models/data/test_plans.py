@@ -38,6 +38,24 @@ def test_every_process_takes_as_many_steps_with_batches_of_one_size(num_of_each,
     assert len(taken[0]) == sum(len(one.utterances) // m // num_processes >= 2 for one in plan)
 
 
+def test_a_batch_that_cannot_be_shared_is_dropped_with_those_of_its_round():
+    """Two processes, and whole utterances and crops in turn: one whole utterance, and three crops, are too few."""
+    whole, crops = (Planned(np.arange(4), 0, learns=("text",)), Planned(np.arange(4), 320))
+    plan = [
+        whole,
+        crops,
+        whole._replace(utterances=np.arange(1)),
+        crops,
+        whole,
+        crops._replace(utterances=np.arange(3)),
+    ]
+    for process in (0, 1):
+        assert [one.learns for one in shares(plan, process, 2, num_in_turn=2)] == [("text",), ("person",)]
+        assert [one.learns[0] for one in shares(plan, process, 2)] == ["text", "person", "person", "text"]
+        assert [len(one.utterances) for one in shares(plan, process, 2, num_in_turn=2)] == [2, 2]
+    assert len(shares(plan, 0, 1, num_in_turn=2)) == 6
+
+
 @pytest.mark.parametrize("process", [-1, 2])
 def test_a_process_that_is_not_one_of_them_is_refused(process):
     with pytest.raises(TrainingError, match=f"process {process} of 2; expected 0 to 1"):

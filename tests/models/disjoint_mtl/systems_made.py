@@ -32,11 +32,16 @@ def recipe_of(name):
     return next(one for one in RECIPES if one.name == name)
 
 
-def system_of(name, *, num_people=4, seed=0, network=None, **settings):
-    """The system of a recipe, tiny, and with other settings where they are given."""
-    told = dict(recipe_of(name).settings)
+def settings_of(recipe, *, network=None, **settings):
+    """Those of a recipe for a tiny network, and others where they are given."""
+    told = dict(recipe.settings)
     told |= {"network": NETWORK | (network or {}), "ecapa": ECAPA if told["pooling"] == "ecapa" else None}
-    told |= {"speaker_layer": {6: 1, 12: 3}[told["speaker_layer"]], **settings}
+    return told | {"speaker_layer": {6: 1, 12: 3}[told["speaker_layer"]], **settings}
+
+
+def system_of(name, *, num_people=4, seed=0, **settings):
+    """The system of a recipe, tiny, and with other settings where they are given."""
+    told = settings_of(recipe_of(name), **settings)
     torch.manual_seed(seed)
     return made(told, num_people=num_people, spec_augment=SpecAugmentSettings())
 

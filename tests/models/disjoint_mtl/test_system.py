@@ -175,7 +175,10 @@ def test_waveforms_share_a_batch_without_hearing_each_other_however_short(name):
 def test_short_utterances_and_texts_too_long_have_finite_losses_and_are_counted(name):
     system = system_of(name, frozen_steps=0).train()
     waves, lengths = padded(noises(0, 1, 399, 300))
-    labels = {"samples": lengths, "text": of_texts(system.vocabulary, ["A", "AN ANT", "AA"])}
+    texts = ["A", "AN ANT", "AA"]
+    labels = {"samples": lengths, "text": of_texts(system.vocabulary, texts)}
+    too_long = system.texts_too_long(lengths.numpy(), system.vocabulary.encoded(texts).codes)
+    assert too_long.tolist() == [False, True, True], "what a batch counts is known before"
     parts = system.losses(waves, labels | ({"person": torch.tensor([0, 1, 2])} if name == JOINT else {}))
     parts["loss"].backward()
     assert parts["too_long"] == 2  # one frame each writes one letter

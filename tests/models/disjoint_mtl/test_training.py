@@ -7,9 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+import torch
 
 from curate.audio import sha256_of
+from curate.errors import TrainingError
 from models.data.speech import Speech
+from models.disjoint_mtl.recipe import DisjointMtlSystem
 from models.training import run as running
 from models.training.engine import Training
 from models.training.recipe import Batches
@@ -89,6 +92,22 @@ def steps(folder):
     with (folder / "steps.csv").open(newline="") as file:
         rows = [*csv.DictReader(file)]
     return [{key: value for key, value in row.items() if key != "utterances_per_s"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("w2v2-asr-ls", r"\d utterances of up to 0\.\d+ s do not fit into the memory of cpu; .* \(`whole\.seconds`\)"),
+        ("w2v2-skr-2s-mean", r"4 crops of 0\.3 s do not fit into the memory of cpu; .* \(`batches\.crop_s`\)"),
+    ],
+)
+def test_memory_that_does_not_do_is_told_with_what_to_lower(name, said, speech, tmp_path, monkeypatch):
+    def full(self, wave, labels):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(DisjointMtlSystem, "losses", full)
+    with pytest.raises(TrainingError, match=f"^epoch 1, step 1: {said}, or "):
+        running.train(tiny(name), speech, tmp_path / "run", of="tones", device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,27 @@ def test_a_published_folder_loads_and_gives_the_outputs_of_the_library(tmp_path)
     assert not any(one.requires_grad for one in system.network.model.feature_extractor.parameters())
 
 
+def test_the_older_layout_that_the_published_folder_has_loads_too(tmp_path):
+    """`pytorch_model.bin`, the norm of a weight under the names that it had, features of no named kind."""
+    newer, older = published(tmp_path / "newer"), published(tmp_path / "older")
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    state = load_file(older / "model.safetensors")
+    for new, was in old.items():
+        state = {key.replace(new, was): value for key, value in state.items()}
+    assert {f"wav2vec2.encoder.pos_conv_embed.conv.{was}" for was in old.values()} <= state.keys()
+    torch.save(state, older / "pytorch_model.bin")
+    (older / "model.safetensors").unlink()
+    features = json.loads((older / "preprocessor_config.json").read_text())
+    del features["feature_extractor_type"]
+    (older / "preprocessor_config.json").write_text(json.dumps(features))
+    first, second = system_of("w2v2-asr-ls"), system_of("w2v2-asr-ls", seed=1)
+    begin_with(first, newer)
+    (told,) = begin_with(second, older)
+    assert re.fullmatch(rf"{older}: (\d+) of \1 tensors of the network matched; heads begin anew", told)
+    for name, one in first.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], one)
+
+
 def test_without_a_vector_for_masks_it_begins_anew_and_is_told(tmp_path):
     folder = published(tmp_path / "base")
     state = load_file(folder / "model.safetensors")

@@ -14,7 +14,13 @@ from tests.models.training.runs_made import recipe, spoken
 
 AGES = [(20, 20), (40, 40), None, (65, 70), (25, 35), (33, 33)]  # of each person; the fifth is in no one group
 TELLS = SimpleNamespace(tasks={"age_group": ("young", "adult", "senior")}, labels_needed=("age_subgroup",))
-READS = SimpleNamespace(tasks={}, labels_needed=(), age_scheme=None, vocabulary=LIBRISPEECH)
+READS = SimpleNamespace(
+    tasks={},
+    labels_needed=(),
+    age_scheme=None,
+    vocabulary=LIBRISPEECH,
+    texts_too_long=lambda num_samples, texts: np.array([len(text) > 20 for text in texts]),
+)
 CROPS = Batches(utterances=4, crop_s=(0.2, 0.2))
 
 
@@ -80,6 +86,28 @@ def test_whole_utterances_are_those_whose_text_can_be_written_and_that_fit(caplo
     assert caplog.messages[1] == "train: 1 utterance of 24 left out, such as p1/3: longer than a batch, 4 s"
     with pytest.raises(TrainingError, match=r"^no utterance of 24 can be learnt from whole"):
         lessons_of(asked, READS, read([None]), 24)
+
+
+def test_a_text_that_its_frames_cannot_write_is_learnt_and_told(caplog):
+    caplog.set_level("INFO", "voxcurate")
+    speech = read(["a tone", "more than anybody could say"])
+    asked = recipe(batches=None, whole=Whole(seconds=4.0, learns=("text",)))
+    assert rows_of(lessons_of(asked, READS, speech, 24).sampler.plan(1)) == [*range(24)]
+    assert caplog.messages == [
+        "train: 12 utterances of 24, such as p0/1: fewer frames than its text needs; its loss is 0"
+    ]
+
+
+def test_what_is_cropped_need_not_be_read(caplog):
+    """Of 16 utterances there are crops; two of the 8 others are read."""
+    caplog.set_level("INFO", "voxcurate")
+    speech = read([None])
+    speech = replace(speech, transcripts=[*[None] * 8, *["a"] * 10, *[None] * 6])
+    asked = recipe(batches=CROPS, whole=Whole(seconds=3.0, learns=("text",)), accumulate=2)
+    found = lessons_of(asked, READS, speech, 16)
+    assert caplog.messages == ["train: 6 utterances of 8 left out of reading: 6 without a text"]
+    assert [row for row, text in enumerate(found.texts) if len(text)] == [16, 17]
+    assert set(rows_of(found.sampler.plan(1)[0::2])) == {16, 17}
 
 
 def test_batches_of_two_kinds_come_in_turn_and_an_epoch_may_have_so_many_steps():

@@ -13,6 +13,7 @@ from models.data.samplers import Planned
 from models.training import checkpoints
 from models.training.engine import Validated
 from models.training.run_folder import RunFolder
+from models.training.schedules import Linear
 from tests.models.training.runs_made import Tones, recipe, spoken, training
 
 
@@ -268,9 +269,14 @@ def test_whole_utterances_come_with_their_lengths_and_texts(tmp_path):
     assert other["text"].tolist() == [[*range(8)], [0, 1, 2, *[-1] * 5]]
 
 
-def test_a_system_hears_of_every_step_of_its_optimiser(tmp_path):
+@pytest.mark.parametrize(("accumulate", "steps_done"), [(3, [0, 0, 0, 1, 1, 1]), (2, [0, 0, 1, 2, 2, 3])])
+def test_a_system_hears_of_every_step_of_its_optimiser_and_a_rate_is_that_of_a_step(tmp_path, accumulate, steps_done):
+    """Of two epochs of three batches; the last step of an epoch may be of fewer."""
     (tmp_path / "run").mkdir()
-    run, told = training(recipe(epochs=2, accumulate=3), tmp_path / "run", validate=False), []
+    asked = recipe(epochs=2, accumulate=accumulate, schedule=Linear(first_rate=1.2, last_rate=0.6))
+    run, told = training(asked, tmp_path / "run", validate=False), []
     run._system.begin_step = told.append
     run.train()
-    assert told == [0, 0, 0, 1, 1, 1]
+    assert told == steps_done
+    begun = {3: [0, 0, 0, 3, 3, 3], 2: [0, 0, 2, 3, 3, 5]}[accumulate]  # batches before its step
+    assert [float(lr) for _, _, _, lr in steps(tmp_path / "run")] == pytest.approx([1.2 - 0.1 * num for num in begun])

@@ -27,6 +27,7 @@ from curate.similarity import unit
 from models import checkpoint
 from models.data.crops import FileReader
 from models.data.speech import of_manifest
+from models.data.texts import LIBRISPEECH
 from models.extractors.checkpoint import CheckpointEncoder
 from models.training import checkpoints, engine
 from models.training import run as runs
@@ -369,6 +370,17 @@ def test_audio_that_changed_is_told_and_the_run_goes_on_when_it_is_back(tmp_path
         file.write_bytes(kept[file])
     begun(root, tmp_path / "run")
     same_runs(tmp_path / "run", whole[0])
+
+
+def test_what_a_validation_does_not_measure_is_told(root, said):
+    speech = held_out(root).speech
+    none, some = (replace(speech, transcripts=[text] * len(speech)) for text in (None, "A TONE"))
+    runs._say_what_is_left_out(LIBRISPEECH, none.take(np.array([], np.int64)), none, is_compared=True)
+    runs._say_what_is_left_out(LIBRISPEECH, some, some, is_compared=False)
+    assert said() == [
+        "train: nobody held out has a transcript: validations are of EER alone",
+        "train: nobody held out has two utterances to compare: validations are of WER alone",
+    ]
 
 
 def test_all_processes_but_the_first_are_silent(monkeypatch, said):

@@ -244,6 +244,7 @@ def test_tensorboard_is_told_the_same_under_the_steps_of_the_whole_run(run):
 
 
 def test_a_line_is_said_at_the_end_of_an_epoch_and_every_ten_seconds(run, caplog, monkeypatch):
+    """Of each part what it was last: batches of two kinds have others by turns."""
     caplog.set_level(logging.INFO, "voxcurate")
     clock = SimpleNamespace(monotonic=lambda: 1e9)
     monkeypatch.setattr(run_folder, "time", clock)
@@ -253,7 +254,7 @@ def test_a_line_is_said_at_the_end_of_an_epoch_and_every_ten_seconds(run, caplog
     note(run, 2, 3, rate=1234.0)
     assert [record.getMessage() for record in caplog.records] == [
         "train: epoch 1, step 2 of 3: loss 0.5000, scale 10.0000; lr 0.01, 0.04 utterances/s, 1 h 2 min left",
-        "train: epoch 2, step 3 of 3: loss 0.3333; lr 0.01, 1234 utterances/s, 5 s left",
+        "train: epoch 2, step 3 of 3: loss 0.3333, scale 10.0000; lr 0.01, 1234 utterances/s, 5 s left",
     ]
 
 

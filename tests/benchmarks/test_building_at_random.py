@@ -153,7 +153,7 @@ def _number(split, there, whole):
     return there if split.share is None else min(there, max(1, round(split.share * whole)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(catalogs(), splits(), st.integers(0, 3))
 def test_splits_are_what_loops_find_and_whom_one_has_no_other_has(rows, asked, seed):
     asked = protocol(*asked, sources=SOURCES, seed=seed)
@@ -208,7 +208,7 @@ def allowed(rows, asked, is_target):
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(catalogs(), rules(), rules(), st.integers(0, 3))
 def test_lists_hold_what_their_rules_let_pass_and_nothing_else(rows, targets, nontargets, seed):
     test = Split(name="test", sources=CORPORA)

@@ -163,7 +163,7 @@ def has(set_of_pairs, models):
     return set_of_pairs if models is not None else {frozenset(pair) for pair in set_of_pairs}
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_all_that_is_allowed_is_drawn_once_and_nothing_else(data):
     test = data.draw(catalogs())
@@ -192,7 +192,7 @@ def test_all_that_is_allowed_is_drawn_once_and_nothing_else(data):
     assert conform(TRIALS, drawn.trials).num_rows == sum(len(pairs(drawn, kind)) for kind in kinds)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.data(), seeds, st.integers(1, 12), maybe([None, "people", "pairs of people"]))
 def test_a_sample_is_of_what_is_allowed_whatever_the_order_of_rows_and_the_chunks(data, seed, most, balance):
     test = data.draw(catalogs())

@@ -26,7 +26,7 @@ JOINT = (
     "settings.training=joint",
     "batches=none",
     'whole.learns=["person", "text"]',
-    *("accumulate=1", "settings.speech_weight=0.8", "steps_an_epoch=220"),
+    *("settings.speech_weight=0.7", "steps_an_epoch=150"),
 )
 CODES = ("a02", "a04", "a07")  # of sentences of EmoDB
 SENTENCES = (
@@ -124,8 +124,8 @@ def test_disjoint_training_overfits_digits_in_both_tasks_at_once(digits, tmp_pat
 def test_joint_training_learns_both_tasks_from_the_same_batches(digits, tmp_path):
     trained(digits, tmp_path / "run", *JOINT, f"seed={SEED}")
     cer, eer = figures(digits, tmp_path / "run")
-    assert cer <= 0.3
-    assert eer <= 0.1
+    assert cer <= 0.6
+    assert eer <= 0.15
 
 
 def test_german_sentences_are_read_with_their_own_letters(sentences, tmp_path):

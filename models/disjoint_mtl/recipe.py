@@ -57,7 +57,7 @@ class Settings:
 
     training: Training
     network: Wav2Vec2Settings = Wav2Vec2Settings()
-    characters: str = LIBRISPEECH.letters  # that it writes, beside blanks
+    characters: str | None = LIBRISPEECH.letters  # that it writes, beside blanks; None: a run finds those of its texts
     speech_weight: float = Field(default=0.5, ge=0, le=1)  # lambda_s; lambda_k is what is left of 1
     speaker_layer: int = Field(default=12, ge=0)  # whose output the speaker head reads
     pooling: Pooling = "mean"
@@ -71,7 +71,7 @@ class Settings:
             most = self.network.num_hidden_layers
             raise ValueError(f"speaker_layer {self.speaker_layer}; expected 0 to {most}, the layers that there are")
         try:
-            Vocabulary(self.characters)
+            Vocabulary(LIBRISPEECH.letters if self.characters is None else self.characters)
         except TrainingError as error:
             raise ValueError(f"characters: {error}") from error
         if self.training == "speech" and self.pooling == "ecapa":
@@ -98,6 +98,8 @@ class DisjointMtlSystem(System):
         self.speech_head: nn.Linear | None = None
         self.speaker_loss: AdditiveAngularMargin | None = None
         if settings.training != "speaker":
+            if settings.characters is None:
+                raise ValueError("characters: none; expected letters, where no run reads texts to find them in")
             self.vocabulary = Vocabulary(settings.characters)
             self.speech_head = nn.Linear(width, len(self.vocabulary))
         if settings.training != "speech":

@@ -43,15 +43,14 @@ def lessons_of(recipe: Recipe, system: System, speech: Speech, num_of_crops: int
     """
     labels = _labels(system, speech)
     known = _known(system, speech, labels)
-    of_crops, of_whole = known[known < num_of_crops], known[known >= num_of_crops]
     texts: list[Integers] = []
     samplers: list[Sampler] = []
     if recipe.whole is not None:
-        rows = of_whole if recipe.batches is not None and len(of_whole) else known
+        rows = np.intersect1d(known, rows_of_whole(recipe, speech, num_of_crops))
         texts = _texts(system, speech, rows) if recipe.reads else []
         samplers.append(_of_whole(recipe.whole, speech, system, texts, rows, recipe.seed))
     if recipe.batches is not None:
-        samplers.append(_of_crops(recipe.batches, speech, of_crops, system, recipe.seed))
+        samplers.append(_of_crops(recipe.batches, speech, known[known < num_of_crops], system, recipe.seed))
     if len(samplers) == 1 and recipe.steps_an_epoch is None:
         return Lessons(labels=labels, texts=texts, sampler=samplers[0])
     num_rounds = None
@@ -59,6 +58,12 @@ def lessons_of(recipe: Recipe, system: System, speech: Speech, num_of_crops: int
         num_rounds = recipe.steps_an_epoch * recipe.accumulate // len(samplers)
     in_turn = InTurn(samplers=samplers, num_epochs=recipe.epochs, num_rounds=num_rounds)
     return Lessons(labels=labels, texts=texts, sampler=in_turn)
+
+
+def rows_of_whole(recipe: Recipe, speech: Speech, num_of_crops: int) -> Integers:
+    """The rows that are learnt whole: those after the first so many, of which there are crops; all if none are."""
+    first = num_of_crops if recipe.batches is not None and num_of_crops < len(speech) else 0
+    return np.arange(first, len(speech))
 
 
 def _labels(system: System, speech: Speech) -> dict[str, Integers]:

@@ -29,7 +29,7 @@ from models.data.labels import codes
 from models.data.speech import Speech
 from models.data.texts import Vocabulary
 from models.training import checkpoints
-from models.training.batches import Lessons, lessons_of
+from models.training.batches import Lessons, lessons_of, rows_of_whole
 from models.training.engine import Heard, Progress, Training, Validate
 from models.training.processes import Processes, together
 from models.training.recipe import Recipe
@@ -41,6 +41,7 @@ from models.training.validation import ReadingValidation, Validation
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
+LETTERS_SHOWN = 100  # of a vocabulary that is found: some scripts have thousands
 LONGEST_S = 20.0  # of an utterance, at the end: GPUs have so much memory
 VERSIONS = ("voxcurate", "torch", "torchaudio", "numpy", "pyarrow")
 ENCODER, RESULTS, PEOPLE = "encoder", "results.parquet", "people.txt"
@@ -93,6 +94,7 @@ def train(
         if also is not None:
             speech = speech.joined(also)
             num_people = len(speech.people) if learns_whole else num_people
+        recipe = _with_letters(recipe, speech, num_of_crops)
         augmentation = Augmentation(recipe.augmentation, num_people)
         system = _system(recipe, augmentation.num_classes, None if goes_on else initial)
         lessons = lessons_of(recipe, system, speech, num_of_crops)
@@ -234,6 +236,23 @@ def _with_whole_path(recipe: Recipe) -> Recipe:
     return replace(recipe, settings=recipe.settings | {"teacher": str(Path(teacher).absolute())})
 
 
+def _with_letters(recipe: Recipe, speech: Speech, num_of_crops: int) -> Recipe:
+    """With all letters of what is learnt to be read, where `settings.characters` is unset: the same at every call.
+
+    Raises TrainingError where nothing is said.
+    """
+    if not recipe.reads or recipe.settings.get("characters", "") is not None:
+        return recipe
+    texts = speech.transcripts or [None] * len(speech)
+    try:
+        letters = Vocabulary.of(texts[row] for row in rows_of_whole(recipe, speech, num_of_crops)).letters
+    except TrainingError as error:
+        raise TrainingError(f"{recipe.name}: settings.characters is unset, and {error}") from error
+    shown = letters if len(letters) <= LETTERS_SHOWN else f"{letters[:LETTERS_SHOWN]}..."
+    log.info(f"train: writes {counted(len(letters), 'letter')}, those of what is read: {shown}")
+    return replace(recipe, settings=recipe.settings | {"characters": letters})
+
+
 def sha256_of_weights(initial: Path) -> str:
     """Of a file of weights, or of all files of a folder; of what is neither, as a name at a hub, its name."""
     if not initial.exists():
@@ -258,7 +277,8 @@ def _require_measurable(system: System, recipe: Recipe, held_out: HeldOut) -> No
 
 def _require_no_validation(recipe: Recipe) -> None:
     """Raises TrainingError where it waits for what validations gain."""
-    waits = {"patience": recipe.patience is not None, "schedule plateau": isinstance(recipe.schedule, Plateau)}
+    may_end = recipe.patience is not None and recipe.patience < recipe.epochs
+    waits = {"patience": may_end, "schedule plateau": isinstance(recipe.schedule, Plateau)}
     if what := ", ".join(name for name, does in waits.items() if does):
         raise TrainingError(
             f"{recipe.name}: {what}: nobody is held out to validate on; expected people "

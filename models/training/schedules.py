@@ -6,7 +6,7 @@ which a run writes down anyway: one that goes on has the rates of one that was n
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
@@ -146,6 +146,6 @@ class TriStage:
         return float(self.rate * self.last_scale ** (past / (1 - self.warm_share - self.hold_share)))
 
 
-Schedule = Annotated[
-    Constant | Step | Plateau | Exponential | Linear | TriStage, Field(discriminator="schedule")
-]  # what a recipe says
+Kind = Constant | Step | Plateau | Exponential | Linear | TriStage
+Schedule = Annotated[Kind, Field(discriminator="schedule")]  # what a recipe says
+WITH_RATE = tuple(kind.schedule for kind in get_args(Kind) if "rate" in kind.__dataclass_fields__)  # the key

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from curate.errors import TrainingError
 from models.common.augment import SpecAugmentSettings
 from models.training.recipe import Recipe
+from models.training.schedules import WITH_RATE
 from models.training.system import System
 
 SYSTEMS = (
@@ -126,7 +127,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _lay_over(whole: dict[str, Any], told: Mapping[str, Any], where: str, *, is_free: bool = False) -> None:
-    """Sections key by key; a schedule of another kind is taken as it is.
+    """Sections key by key; a schedule of another kind has of the one before the rate alone, where both have one.
 
     Keys of `settings` are for its system to check, those of a schedule for its kind.
     """
@@ -137,7 +138,13 @@ def _lay_over(whole: dict[str, Any], told: Mapping[str, Any], where: str, *, is_
         if isinstance(value, Mapping) and isinstance(before, dict) and _are_alike(before, value):
             _lay_over(before, value, where, is_free=is_free or key in ("settings", "schedule"))
         else:
-            whole[key] = value
+            whole[key] = {**_rate_of(before, value), **value} if isinstance(value, Mapping) else value
+
+
+def _rate_of(before: Any, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a schedule of another kind keeps of the one before."""
+    is_kept = isinstance(before, Mapping) and "rate" in before and told.get("schedule") in WITH_RATE
+    return {"rate": before["rate"]} if is_kept else {}
 
 
 def _are_alike(before: Mapping[str, Any], told: Mapping[str, Any]) -> bool:

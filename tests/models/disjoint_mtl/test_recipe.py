@@ -124,6 +124,7 @@ def test_a_system_of_a_published_recipe_has_the_base_network_and_heads_of_the_pa
         ({"speech_weight": 1.1}, "speech_weight"),
         ({"training": "both"}, "training"),
         ({"characters": "abc"}, "characters: letters 'abc': 'a' is in no text"),
+        ({"characters": None}, "characters: none; expected letters, where no run reads texts to find them in"),
         ({"network": {"width": 3}}, "network.width"),
         ({"ecapa": {"num_bands": 32, "layers": 3}, "pooling": "ecapa"}, "ecapa.layers"),
         ({"training": "speech", "pooling": "ecapa"}, "pooling ecapa with training speech"),

@@ -1,6 +1,8 @@
 """Runs of the three kinds of training through the engine: to the end, and on from where one died."""
 
 import csv
+import json
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from models.disjoint_mtl.recipe import DisjointMtlSystem
 from models.training import run as running
 from models.training.engine import Training
 from models.training.recipe import Batches
+from models.training.trained import load_run
 from tests.models.disjoint_mtl.systems_made import LETTERS, NETWORK, recipe_of, spoken, system_of
 
 TEXTS = ("AB", "CA D", "DB", "BAC", None, "A B?", "EBB")
@@ -48,10 +51,10 @@ def speech(tmp_path_factory):
     )
 
 
-def tiny(name, **changes):
+def tiny(name, characters=LETTERS, **changes):
     """Four steps of a recipe in two epochs, the last two of a network that is thawed."""
     one = recipe_of(name)
-    settings = one.settings | {"network": NETWORK, "characters": LETTERS, "speaker_layer": 3, "frozen_steps": 2}
+    settings = one.settings | {"network": NETWORK, "characters": characters, "speaker_layer": 3, "frozen_steps": 2}
     return replace(
         one,
         settings=settings,
@@ -142,3 +145,38 @@ def test_a_run_that_died_goes_on_step_for_step_and_is_kept_as_an_encoder(name, p
     assert {*rows[0]} == {"epoch", "step", "loss", "lr", *parts}
     assert all(np.isfinite(float(row["loss"])) for row in rows)
     assert (tmp_path / "died" / "encoder" / "model.json").exists()
+
+
+def letters_in(run):
+    return json.loads((run / "run.json").read_text())["recipe"]["settings"]["characters"]
+
+
+def test_letters_that_nobody_tells_are_those_of_what_is_read(speech, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "voxcurate")
+    running.train(tiny("w2v2-asr-ls", "ABCDE"), speech, tmp_path / "told", of="tones", device="cpu")
+    assert not any("train: writes " in line for line in caplog.messages)
+    for said in ("train: writes 5 letters, those of what is read: ABCDE", "nothing to do"):
+        running.train(tiny("w2v2-asr-ls", None), speech, tmp_path / "found", of="tones", device="cpu")
+        assert any(said in line for line in caplog.messages)
+    assert steps(tmp_path / "found") == steps(tmp_path / "told")
+    assert letters_in(tmp_path / "found") == "ABCDE"
+    assert load_run(tmp_path / "found")[0].vocabulary.letters == "ABCDE"
+
+
+def test_of_two_splits_the_letters_are_those_of_the_one_that_is_read(speech, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "voxcurate")
+    of_crops, read = speech.take(np.arange(8, 14)), speech.take(np.arange(6))
+    of_crops = replace(of_crops, transcripts=["XYZ"] * len(of_crops))
+    for name, letters in (("w2v2-dj-2s-0.5", "ABCD"), ("w2v2-joint-0.5", "ABCDXYZ")):
+        running.train(tiny(name, None), of_crops, tmp_path / name, of="tones", also=read, device="cpu")
+        assert letters_in(tmp_path / name) == letters
+
+
+def test_without_a_text_there_are_no_letters_to_find(speech, tmp_path):
+    silent = replace(speech, transcripts=[None, "?"] * 7)
+    for name in ("w2v2-asr-ls", "w2v2-dj-2s-0.5"):
+        with pytest.raises(TrainingError, match=rf"^{name}: settings.characters is unset, and no text has a word; exp"):
+            running.train(tiny(name, None), silent, tmp_path / "run", of="tones", device="cpu")
+    assert not (tmp_path / "run").exists()
+    running.train(tiny("w2v2-skr-2s-mean", None), silent, tmp_path / "run", of="tones", device="cpu")
+    assert letters_in(tmp_path / "run") is None

@@ -314,7 +314,7 @@ WRONG = [
     ),
     ({"batches": replace(recipe().batches, hard=1)}, {}, r"^batches\.hard 1: this system does not know"),
     (
-        {"patience": 2},
+        {"patience": 2, "epochs": 3},
         {},
         r"^vietsv-scratch-ap-adam: patience: nobody is .*; expected people \(`--hold-out`, .*\), or no patience$",
     ),
@@ -323,6 +323,11 @@ WRONG = [
     ({}, {"device": "gpu"}, r"^--device gpu: expected auto, cpu, cuda or one such as cuda:1$"),
     ({}, {"device": "cuda:99"}, r"^device 'cuda:99': "),
 ]
+
+
+def test_patience_that_outlasts_the_run_waits_for_nobody(tmp_path, root):
+    begun(root, tmp_path / "run", changes={"patience": 1, "epochs": 1}, validate=False)
+    assert (tmp_path / "run" / "encoder").exists()
 
 
 @pytest.mark.parametrize(("changes", "settings", "told"), WRONG)

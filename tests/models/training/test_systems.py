@@ -42,11 +42,14 @@ def test_the_last_of_two_settings_counts_and_none_unsets():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_schedule_of_another_kind_takes_nothing_from_the_one_before(order):
+def test_a_schedule_of_another_kind_takes_the_rate_alone_from_the_one_before(order):
     told = ["schedule.schedule=constant", "schedule.rate=0.1"][::order]
     assert recipe_of("vietsv-ap-sgd", told).schedule == Constant(rate=0.1)
     told = ["schedule.schedule=step", "schedule.rate=0.1"][::order]
     assert recipe_of("vietsv-ap-sgd", told).schedule == Step(rate=0.1, factor=0.75, num_epochs=50)
+    told = ["schedule.schedule=constant", "schedule.schedule=plateau"][::order]
+    kept = recipe_of("w2v2-asr-ls", told).schedule
+    assert (kept.schedule, kept.rate) == (told[1].partition("=")[2], 3e-5)
 
 
 def file(folder, text):

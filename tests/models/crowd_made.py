@@ -48,7 +48,7 @@ def person(name: str, sex: str, years: int, rng: np.random.Generator) -> Person:
     Pitch falls by 80 of espeak's hundred steps and its range by as many, 300 words a minute become 110, and the noise
     in the voice rises by 36 dB.
     """
-    to_grow, old = max(0.0, (18 - years) / 18), years / 90
+    to_grow, old = max(0.0, (18 - years) / 18), float(np.clip((years - 10) / 70, 0, 1))
     tract = GROWN_TRACT[sex] * (1 + 0.3 * to_grow) * (1.05 - 0.15 * old) * (1 + 0.02 * rng.normal())
     voice = Voice(
         language=str(rng.choice(LANGUAGES)),
@@ -58,7 +58,7 @@ def person(name: str, sex: str, years: int, rng: np.random.Generator) -> Person:
         words_per_minute=round((300 - 190 * old) * (1 + 0.05 * rng.normal())),
         formant_scale=float(np.clip(tract, 0.75, 1.4)),
     )
-    breath_db = -40 + 36 * old + rng.normal()
+    breath_db = -44 + 42 * old + rng.normal()
     return Person(name=name, sex=sex, age_years=years, voice=voice, breath=float(10 ** (breath_db / 20)))
 
 

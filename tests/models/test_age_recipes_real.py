@@ -1,4 +1,4 @@
-"""The age systems learn on EmoDB, whose ten actors the design `examples/emodb-ages.toml` puts into age groups.
+"""The age systems learn on EmoDB, whose ten actors the design `examples/emodb/design.toml` puts into age groups.
 
 Networks are tiny and runs are of 60 steps: `tests.models.age_speech_made.small`. Sex is the easy task: each row of the
 mixup system tells that of five actors whom it has not heard, by the design's draws of several seeds. Of ages five to

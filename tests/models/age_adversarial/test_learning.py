@@ -1,6 +1,6 @@
 """Every recipe tells the age group of people of the made crowd whom it has not heard better than chance.
 
-Networks are tiny and runs are of 30 steps: what differs from the paper's settings stands in
+Networks are tiny and runs are of 30 and 36 steps: what differs from the paper's settings stands in
 `tests.models.age_speech_made.small`. The voices are synthetic, and follow their years by a law
 (`tests.models.crowd_made`): that a system finds it shows that features, networks, losses, labels and the loop work
 together, and nothing of how well ages of people can be told. Each seed has other weights, and another half of the crowd

@@ -48,10 +48,13 @@ RAWNET2 = {"filters": 4, "filter_size": 31, "channels": [4, 4, 4, 8], "gru_size"
 NETWORKS = {"ecapa": ECAPA, "resnet": RESNET, "joined": {"ecapa": ECAPA, "rawnet2": RAWNET2}}
 LARGER = {"ecapa": {"channels": 48, "pooled_channels": 96}, "resnet": {"blocks": [2, 1, 1, 1]}}  # teachers
 CROWD, EMODB = "crowd", "emodb"
-BATCHES = {"ecapa": (16, 0.8), "resnet": (12, 0.8), "joined": (12, 0.6)}  # crops, and their seconds
+BATCHES = {  # crops, and their seconds
+    CROWD: {"ecapa": (16, 0.8), "resnet": (16, 0.8), "joined": (12, 0.6)},
+    EMODB: {"ecapa": (16, 1.2), "resnet": (12, 0.8), "joined": (12, 1.0)},
+}
 NUM_STEPS = {
-    CROWD: {"ecapa": 36, "resnet": 36, "joined": 30},
-    EMODB: {"ecapa": 50, "resnet": 60, "joined": 60},
+    CROWD: {"ecapa": 36, "resnet": 45, "joined": 30},
+    EMODB: {"ecapa": 60, "resnet": 60, "joined": 60},
 }
 MOST_SEEDS = {"ecapa": 3, "resnet": 2, "joined": 2}  # a step of the latter takes two and three times as long
 
@@ -78,7 +81,7 @@ def small(name: str, corpus: str, seed: int, *, teacher: Path | None = None) -> 
         told["scale"] = 5.0
     elif told["distance"] is not None:
         told["teacher"] = str(teacher)
-    utterances, crop_s = BATCHES[kind]
+    utterances, crop_s = BATCHES[corpus][kind]
     is_distilled = told.get("distance") is not None
     return replace(
         recipe,
@@ -256,10 +259,10 @@ def measure(corpora: Path, seeds: list[int]) -> None:
         for system in ("age_adversarial", "mixup_distillation"):
             of_crowd = {seed: crowd_of(root / "crowd", root / "cache", system, seed) for seed in seeds}
             is_mixup = system == "mixup_distillation"
-            of_emodb = {
-                seed: actors_of(catalog, root / "cache", seed) if is_mixup else sentences_of(catalog, root / "cache")
-                for seed in seeds
-            }
+            if is_mixup:
+                of_emodb = {seed: actors_of(catalog, root / "cache", seed) for seed in seeds[:2]}
+            else:
+                of_emodb = {seeds[0]: sentences_of(catalog, root / "cache")}
             for corpus, spoken in ((CROWD, of_crowd), (EMODB, of_emodb)):
                 runs = Runs(corpus, root / f"{system}-{corpus}", spoken)
                 names = [name for name in of_system(system) if corpus == CROWD or "leq17" not in name]

@@ -2,7 +2,8 @@
 
 Of the crowd those of 20 to 69 years, which have a class by decades. As of the other age system, whose test of this name
 says more: networks are tiny, runs are short, voices are synthetic, and each seed has other weights and hears another
-half. The teacher of a distilled row is that row's own run on the same half: it has not heard the others either.
+half; rows of ResNet have two seeds of three. The teacher of a distilled row is what its own recipe learnt from the same
+half: it has not heard the others either.
 """
 
 import os
@@ -32,8 +33,9 @@ def test_who_is_heard_and_who_is_not_are_others_in_equal_numbers(runs):
         assert all(20 <= youngest <= 69 for youngest, _ in (*heard.ages, *unheard.ages))
 
 
-# Above chance, which is 1/2, 1/3 and 1/5: at most half of what the worst recipe of several seeds comes to.
-MARGINS = {"sex": 0.12, "age_group": 0.05, "age_subgroup": 0.02}
+# Above chance, which is 1/2, 1/3 and 1/5: at most half of what the worst of these recipes comes to with the worst of
+# several seeds; of subgroups half of the mean.
+MARGINS = {"sex": 0.15, "age_group": 0.1, "age_subgroup": 0.06}
 
 
 @pytest.mark.parametrize("name", of_system(SYSTEM))

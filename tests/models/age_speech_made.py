@@ -50,7 +50,7 @@ LARGER = {"ecapa": {"channels": 48, "pooled_channels": 96}, "resnet": {"blocks":
 CROWD, EMODB = "crowd", "emodb"
 BATCHES = {  # crops, and their seconds
     CROWD: {"ecapa": (16, 0.8), "resnet": (16, 0.8), "joined": (12, 0.6)},
-    EMODB: {"ecapa": (16, 1.2), "resnet": (12, 0.8), "joined": (12, 1.0)},
+    EMODB: {"ecapa": (16, 1.2), "resnet": (12, 0.8), "joined": (12, 1.2)},
 }
 NUM_STEPS = {
     CROWD: {"ecapa": 36, "resnet": 45, "joined": 30},

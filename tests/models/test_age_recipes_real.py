@@ -45,7 +45,7 @@ def test_a_row_of_the_mixup_system_tells_the_sex_of_actors_whom_it_has_not_heard
         assert (len(heard.people), len(unheard.people)) == (5, 5)
         assert not {*heard.people} & {*unheard.people}
     on_actors.require_less_loss(name)
-    on_actors.require_told(name, "sex", margin=0.08)
+    on_actors.require_told(name, "sex", margin=0.1)
 
 
 ROWS = [name for name in of_system("age_adversarial") if name.startswith("age-leq29")]
@@ -56,7 +56,7 @@ def test_a_row_of_the_adversarial_system_tells_the_group_of_sentences_that_it_ha
     other = name.replace("leq29", "leq17")
     assert small(name, EMODB, 1).settings == small(other, EMODB, 1).settings
     on_sentences.require_less_loss(name)
-    on_sentences.require_told(name, "age_group", margin=0.02)
+    on_sentences.require_told(name, "age_group", margin=0.03)
 
 
 def test_no_row_is_left_out():

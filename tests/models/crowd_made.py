@@ -43,10 +43,8 @@ class Person:
 
 
 def person(name: str, sex: str, years: int, rng: np.random.Generator) -> Person:
-    """By the law: from birth to 90 tracts lengthen by 15 % beyond what they grow by until 18.
-
-    Pitch falls by 80 of espeak's hundred steps and its range by as many, 300 words a minute become 110, and the noise
-    in the voice rises by 36 dB.
+    """By the law: tracts grow by 30 % until 18. From 10 to 80 they lengthen by 15 % more, pitch falls by 80 of espeak's
+    hundred steps and its range by as many, 300 words a minute become 110, and the noise in the voice rises by 42 dB.
     """
     to_grow, old = max(0.0, (18 - years) / 18), float(np.clip((years - 10) / 70, 0, 1))
     tract = GROWN_TRACT[sex] * (1 + 0.3 * to_grow) * (1.05 - 0.15 * old) * (1 + 0.02 * rng.normal())

@@ -10,10 +10,10 @@ the rows of leq29 and of leq17 are the same: each is run once.
 import os
 
 import pytest
-from tests.models.age_runs_made import of_system
 
 from models.training.systems import recipes
 from tests.models.age_speech_made import EMODB, Runs, actors_of, emodb, sentences_of, small
+from tests.models.labelled_runs_made import of_system
 
 pytestmark = pytest.mark.real
 

@@ -12,12 +12,12 @@ import os
 
 import numpy as np
 import pytest
-from tests.models.age_runs_made import of_system
 
 from models.data.labels import classes_of, codes
 from models.training.systems import recipes
 from tests.models import crowd_made
 from tests.models.age_speech_made import CROWD, Runs, crowd_of, network_of
+from tests.models.labelled_runs_made import of_system
 
 SYSTEM = "age_adversarial"
 FIRST = int(os.environ.get("VOXCURATE_SEED", "1"))

@@ -9,10 +9,10 @@ half: it has not heard the others either.
 import os
 
 import pytest
-from tests.models.age_runs_made import of_system
 
 from tests.models import crowd_made
 from tests.models.age_speech_made import CROWD, Runs, crowd_of
+from tests.models.labelled_runs_made import of_system
 
 SYSTEM = "mixup_distillation"
 FIRST = int(os.environ.get("VOXCURATE_SEED", "1"))

@@ -29,6 +29,11 @@ def publish(
         typer.Option(formats=["%Y-%m-%d"], help="When it is published; else the day of the catalog's last run."),
     ] = None,
     url: Annotated[str | None, typer.Option(help="Where it can be had; else its checksum stands for that.")] = None,
+    push_to: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Put it on the Hugging Face Hub, too; HF_TOKEN is the token."),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="A new repository is private, but for this.")] = False,
 ) -> None:
     """Write a benchmark as a data set that others can find, load and trust: a folder for the Hugging Face Hub.
 
@@ -40,6 +45,10 @@ def publish(
     from curate.catalog import Catalog
     from flows.publishing import Asked, publish_benchmark
 
+    if push_to is not None:
+        from flows.pushing import address_of, push
+
+        url = url or address_of(push_to)
     asked = Asked(
         has_audio=audio,
         insists=insist,
@@ -50,6 +59,8 @@ def publish(
         url=url,
     )
     typer.echo(publish_benchmark(Catalog(catalog), benchmark, out, asked))
+    if push_to is not None:
+        typer.echo(push(out, push_to, is_public=public))
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="A folder that `curate publish` has written.")]) -> None:

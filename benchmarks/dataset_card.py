@@ -11,7 +11,7 @@ from benchmarks.leakage_report import HEAD, conclusion, told
 from benchmarks.protocol import Protocol, in_words
 from benchmarks.protocol_card import OF_ALL, RULES, citations, conventions, list_counts, remarks_of, rules_applied
 from benchmarks.protocol_card import split_counts as counts_of
-from curate.decisions import REVIEW, as_decided, counts, new_labels, settled
+from curate.decisions import REVIEW, as_decided, counts, new_labels, relabelled, settled
 from curate.explain import counted
 from curate.export.licences import PASSED_ON, is_non_commercial, terms_of
 from curate.publish import filled, hours, said, shares, shares_of_ages
@@ -55,6 +55,7 @@ class Tables:
     results: pa.Table
     class_results: pa.Table
     protocol: Protocol | None
+    extractors: Sequence[str]  # by which voices were compared
     settings: Sequence[tuple[str, str, str]]  # of the steps that drew it, where no protocol did
     planted: Sequence[tuple[str, int, int]]  # fault, planted, found
 
@@ -62,7 +63,9 @@ class Tables:
 def account(tables: Tables, saying: Said) -> dict[str, Any]:
     """All that the card's template asks for, but for what is known only when the files are written."""
     used, stands = tables.used, settled(tables.decisions)
-    left = as_decided(tables.utterances, tables.decisions, speaker_table(tables.utterances))
+    labels = speaker_table(tables.utterances)
+    left = as_decided(tables.utterances, tables.decisions, labels)
+    of_all = relabelled(tables.utterances, tables.decisions, labels)
     by_reviewers = stands.filter(pc.equal(stands["step"], REVIEW))
     people = tables.identities.filter(
         pc.is_in(tables.identities["speaker_id"], value_set=left["speaker_id"].combine_chunks())
@@ -96,6 +99,7 @@ def account(tables: Tables, saying: Said) -> dict[str, Any]:
         "num_merged": pc.sum(pc.greater(of_person, 1)).as_py() or 0,
         "num_reviewed": len(by_reviewers),
         "num_reviewers": len(by_reviewers["decided_by"].unique()),
+        "extractors": tables.extractors,
         "decisions": counts(stands),
         "meaning": {str(reason): text for reason, text in MEANING.items()},
         "removals": rules_applied(tables.removals),
@@ -118,8 +122,8 @@ def account(tables: Tables, saying: Said) -> dict[str, Any]:
         "represented": represented,
         "not_shown": not_shown,
         "shares": [
-            *shares(tables.utterances, left, "corpus"),
-            *shares(tables.utterances, left, "sex"),
+            *shares(of_all, left, "corpus"),
+            *shares(of_all, left, "sex"),
             *shares_of_ages(tables.age_labels, left),
         ],
         "citations": citations(tables.corpora, used),
@@ -214,7 +218,7 @@ def _of_values(used: pa.Table, attribute: str) -> list[dict[str, Any]]:
     by_value = {row[attribute]: row for row in found.to_pylist()}
     if attribute == "sex":  # of which both are looked for
         by_value = {sex: by_value.get(sex, {}) for sex in ("female", "male")} | by_value
-    num_told = sum(row.get("identity_id_count_distinct", 0) for value, row in by_value.items() if value is not None)
+    num_told = len(used.filter(pc.is_valid(used[attribute]))["identity_id"].unique())
     num_values = len(by_value.keys() - {None})
     rows = []
     for value, row in by_value.items():
@@ -274,12 +278,16 @@ def _limits(tables: Tables, values: Mapping[str, Any]) -> list[str]:
         "Verdicts are of rules that hold voices against each other: they miss what does not sound wrong."
         if not values["num_reviewed"]
         else f"Only {counted(values['num_reviewed'], 'verdict')} are of people who listened; all others are of rules.",
-        f"No sitting is known of {counted(no_session, 'utterance')} of {len(used)}; each is taken for one of its own.",
-        f"No age group is known of {counted(no_age, 'utterance')} of {len(used)}.",
         f"It is of {counted(values['num_people'], 'person', 'people')}: what is measured on it holds for others "
         "only as far as they are like these.",
         "It is not made to identify or watch people, and nothing about how well a system would do so follows from it.",
     ]
+    if no_session:
+        limits.append(
+            f"No sitting is known of {no_session} of {counted(len(used), 'utterance')}; each counts as its own."
+        )
+    if no_age:
+        limits.append(f"No age group is known of {no_age} of {counted(len(used), 'utterance')}.")
     if not values["planted"]:
         limits.append("How many wrong labels are left is not known.")
     return limits

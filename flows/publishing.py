@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.dataset_card import Said, Tables, account, biases, dataset_card, steps
+from benchmarks.dataset_card import NOT_STATED, Said, Tables, account, biases, dataset_card, steps
 from benchmarks.protocol import Protocol
 from curate.audio import sha256_of
 from curate.catalog import Catalog, rename_durably
@@ -47,6 +47,7 @@ from curate.schema import (
     CLASS_RESULTS,
     CORPORA,
     DECISIONS,
+    EMBEDDINGS,
     IDENTITIES,
     LEAKS,
     REMOVALS,
@@ -157,6 +158,7 @@ def gathered(
         results=results.filter(pc.equal(results["benchmark"], name)),
         class_results=class_results.filter(pc.equal(class_results["benchmark"], name)),
         protocol=protocol,
+        extractors=catalog.parts(EMBEDDINGS),
         settings=drawn_with(catalog, name),
         planted=planted_in(catalog),
     )
@@ -167,7 +169,7 @@ def gathered(
         version=asked.version,
         published=(asked.published or last_day(catalog)).isoformat(),
         has_audio=asked.has_audio,
-        insisted=tuple(said or "not stated" for said in withheld) if asked.has_audio else (),
+        insisted=tuple(said or NOT_STATED for said in withheld) if asked.has_audio else (),
     )
     return saying, tables
 
@@ -258,7 +260,7 @@ def told_of(
         description=saying.description or "What it is for is not stated.",
         url=url,
         licences=tuple(sorted({row["licence"] for row in values["licences"]})),
-        creators=saying.makers or ("not stated",),
+        creators=saying.makers or (NOT_STATED,),
         published=date.fromisoformat(saying.published),
         version=saying.version,
         cite_as=values["cite_as"],
@@ -315,7 +317,7 @@ def front_of(values: Mapping[str, Any], tables: Tables, written: Written, folder
     return Front(
         title=short(values["title"]),
         languages=tables.used["language"].drop_null().unique().to_pylist(),
-        licences=sorted({row["licence"] for row in values["licences"]}),
+        licences=[None if one == NOT_STATED else one for one in sorted({row["licence"] for row in values["licences"]})],
         corpora=[row["corpus"] for row in values["sources"] if row["num_here"]],
         configurations=configurations,
         num_utterances=values["num_utterances"],

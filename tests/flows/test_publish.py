@@ -188,6 +188,8 @@ def test_the_card_says_what_the_tables_do(home):
         "| test | ge2e | eer | 12.50 % | none | 10 | 100 |",
         "| sex | male | 1 | 12.5 % | 2 | 0.00 | rare |",
         "| sex | male | 3 | 2 | 66.7 % |",
+        "Voices were not compared.",
+        "- No age group is known of 16 of 21 utterances.",
         "Nothing is known to have been planted, so how much of what is wrong was found is not known.",
         "  author = {Lab & <b>Sons</b>},".replace("<b>", "").replace("</b>", ""),
     ):
@@ -272,13 +274,15 @@ def test_audio_that_may_not_be_passed_on_is_refused_in_one_line(tmp_path):
     assert {row["licence"] for row in rows if row["corpus"] == "studio"} == {"AI-Hub terms of use"}
 
 
-def test_one_licence_of_all_is_that_of_the_whole(tmp_path):
-    catalog = write_catalog(tmp_path, licences=dict.fromkeys(LICENCES, "CC BY 4.0"))
+@pytest.mark.parametrize(("licence", "told"), [("CC BY 4.0", "cc-by-4.0"), (None, "unknown")])
+def test_one_licence_of_all_is_that_of_the_whole(tmp_path, licence, told):
+    catalog = write_catalog(tmp_path, licences=dict.fromkeys(LICENCES, licence))
     publish_benchmark(catalog, "toy", tmp_path / "out", Asked())
-    told = front(tmp_path / "out")
-    assert told["license"] == "cc-by-4.0"
-    assert "license_name" not in told
-    assert "No split mixes licences" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    said = front(tmp_path / "out")
+    assert said["license"] == told
+    assert "license_name" not in said
+    told_so = "No split mixes licences" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert told_so == (licence is not None)
 
 
 # ------------------------------------------------------------------------------------------------------------ checking

@@ -68,32 +68,24 @@ def test_ages_are_in_the_protocols_scheme(catalog):
 
 def test_what_was_planted_is_counted_with_what_was_found_of_it(catalog):
     assert planted_in(catalog) == []
-    same = {"kind": "", "original_id": "x"}
     truth = [
-        same
-        | {
-            "fault": "clipped",
-            "utterance_id": "studio/bình/3",
-            "speaker_id": "studio/bình",
-            "true_speaker_id": "studio/bình",
-        },
-        same
-        | {
-            "fault": "clipped",
-            "utterance_id": "studio/bình/1",
-            "speaker_id": "studio/bình",
-            "true_speaker_id": "studio/bình",
-        },
-        same
-        | {
-            "fault": "split",
-            "utterance_id": "studio/an/1",
-            "speaker_id": "studio/an",
-            "true_speaker_id": "studio/bình",
-        },
+        {
+            "fault": fault,
+            "kind": "",
+            "utterance_id": one,
+            "original_id": one,
+            "speaker_id": label,
+            "true_speaker_id": true,
+        }
+        for fault, one, label, true in (
+            ("clipped", "studio/bình/3", "studio/bình", "studio/bình"),
+            ("clipped", "studio/bình/1", "studio/bình", "studio/bình"),
+            ("split", "studio/an/1", "studio/an", "studio/bình"),
+            ("split", "studio/an/2", "studio/bình", "studio/bình"),
+        )
     ]
     write_parquet(catalog.root.parent / "truth.parquet", pa.Table.from_pylist(truth, schema=TRUTH.arrow()))
-    assert planted_in(catalog) == [("clipped", 2, 1), ("split", 1, 0)]
+    assert planted_in(catalog) == [("clipped", 2, 1), ("split", 2, 1)]
 
 
 def test_what_the_demo_planted_is_counted(catalog):

@@ -1,6 +1,7 @@
 """A benchmark is published so that others can find, load and trust it, whatever its corpora are called and say."""
 
 import json
+import logging
 import re
 import shutil
 import subprocess
@@ -202,7 +203,7 @@ def test_the_card_says_what_the_tables_do(home):
 
 @pytest.mark.filterwarnings(*NOT_OURS)
 @pytest.mark.parametrize("folder", ["out", "bare"])
-def test_mlcroissant_has_nothing_to_say_and_loads_the_records(home, folder):
+def test_mlcroissant_has_nothing_to_say_and_loads_the_records(home, folder, caplog):
     import mlcroissant
 
     found = mlcroissant.Dataset(jsonld=str(home / folder / "croissant.json"))
@@ -218,6 +219,7 @@ def test_mlcroissant_has_nothing_to_say_and_loads_the_records(home, folder):
     assert {row["utterances/transcript"] for row in rows} == {None, *(text.encode() for text in ODD)}
     trials = list(found.records("trials-test"))
     assert sum(row["trials-test/is_target"] for row in trials) == 10
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
     if folder == "out":
         (row,) = (one for one in rows if one["utterances/utterance_id"] == b"studio/an/1")
         assert row["utterances/audio"] == (home / "studio/an-1.wav").read_bytes()

@@ -7,6 +7,7 @@ the catalog's last run.
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -80,6 +81,8 @@ def publish_benchmark(catalog: Catalog, benchmark: str, out: Path, asked: Asked)
     Raises ExportError where something is at `out`, where audio may not be passed on, and for names that the Hub does
     not allow.
     """
+    if not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", asked.version):
+        raise ExportError(f"version {asked.version!r}; expected MAJOR.MINOR.PATCH, such as 1.0.0")
     out = here(out)
     refuse_taken(out)
     refuse_within(out, catalog)
@@ -314,10 +317,14 @@ def front_of(values: Mapping[str, Any], tables: Tables, written: Written, folder
     if has_models:
         models = (_part(folder, "models", "train"),)
         configurations.append(Configuration(name=f"models-{name}", columns=MODEL_COLUMNS, parts=models))
+    licences_of: dict[str, list[str]] = {}
+    for row in values["licences"]:
+        licences_of.setdefault(row["split"], []).append(short(row["licence"]))
     return Front(
         title=short(values["title"]),
         languages=tables.used["language"].drop_null().unique().to_pylist(),
         licences=[None if one == NOT_STATED else one for one in sorted({row["licence"] for row in values["licences"]})],
+        licences_of=licences_of,
         corpora=[row["corpus"] for row in values["sources"] if row["num_here"]],
         configurations=configurations,
         num_utterances=values["num_utterances"],

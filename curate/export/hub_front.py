@@ -50,6 +50,7 @@ class Front:
     title: str
     languages: Sequence[str]
     licences: Sequence[str | None]
+    licences_of: Mapping[str, Sequence[str]]  # by split
     corpora: Sequence[str]
     configurations: Sequence[Configuration]  # the first is the default
     num_utterances: int
@@ -72,6 +73,7 @@ def _values(front: Front) -> dict[str, Any]:
         **({"multilinguality": ["monolingual" if len(codes) == 1 else "multilingual"]} if codes else {}),
         **licence,
         **link,
+        "licences_by_split": {split: list(names) for split, names in front.licences_of.items()},
         "annotations_creators": ["found", "machine-generated", *(["expert-generated"] if front.has_reviewers else [])],
         "language_creators": ["found"],
         "size_categories": [size_category(front.num_utterances)],

@@ -48,7 +48,7 @@ class QueryError(VoxcurateError, ValueError):
 
 
 class ExportError(VoxcurateError, ValueError):
-    """A form cannot hold what it is asked to, the place to write it is taken, or what was published is not as it was."""
+    """A form cannot hold what it is asked to, its place is taken, or what was published is not as it was."""
 
 
 class ListError(VoxcurateError, ValueError):

@@ -32,7 +32,18 @@ def faults_of(folder: Path) -> list[str]:
     if found:
         return found  # what the rest say of other files is of no use
     tables = sorted(name for name in files if name.endswith(".parquet"))
-    return [*_of_card(folder, tables), *_of_croissant(folder, files, tables)]
+    return [
+        *_told(CARD, _of_card(folder, tables)),
+        *_told(CROISSANT, _of_croissant(folder, files, tables)),
+    ]
+
+
+def _told(name: str, faults: Iterator[str]) -> list[str]:
+    """What is wrong with one of the two, which anybody may have written anyhow."""
+    try:
+        return list(faults)
+    except (AttributeError, KeyError, TypeError):
+        return [f"{name}: laid out in another way; expected it as `curate publish` writes it"]
 
 
 def _of_card(folder: Path, tables: list[str]) -> Iterator[str]:

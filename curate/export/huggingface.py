@@ -8,8 +8,9 @@ is in no parts and so, as the Hub has it, all `train`. Names with hyphens have u
 
 A file that is one utterance goes out byte by byte, whatever its format: a loader that lacks a decoder for it says so. A
 stretch or one side of a call is cut and written as 24-bit FLAC, which holds every sample of 16- and 24-bit audio as it
-is. No sampling rate is declared, as loaders would resample to it: each audio says its own. The form cannot say which
-stretch of which file an utterance was.
+is. No sampling rate is declared, as loaders would resample to it: each audio says its own. The export does not say
+which stretch of which file an utterance was; what `curate publish` writes in this form does (SOURCE_COLUMNS), and may
+leave the audio out.
 
 Format: https://huggingface.co/docs/datasets/repository_structure and the class `Audio` of `datasets`.
 """

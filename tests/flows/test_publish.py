@@ -376,6 +376,18 @@ def test_a_card_without_front_matter_is_told(copy, text):
     assert any(fault.startswith("croissant.json: ") for fault in sealed_again(copy))
 
 
+@pytest.mark.parametrize("text", ["configs: [x]", "configs:\n- data_files: x", "dataset_info: 1", "configs: 2"])
+def test_front_matter_of_another_layout_is_told(copy, text):
+    (copy / "README.md").write_text(f"---\n{text}\n---\n")
+    assert sealed_again(copy) == ["README.md: laid out in another way; expected it as `curate publish` writes it"]
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', '{"distribution": [1]}', '{"recordSet": [{"field": 1}]}'])
+def test_croissant_of_another_layout_is_told(copy, text):
+    (copy / "croissant.json").write_text(text)
+    assert sealed_again(copy) == ["croissant.json: laid out in another way; expected it as `curate publish` writes it"]
+
+
 # ----------------------------------------------------------------------------------------------------------- commands
 
 

@@ -10,7 +10,7 @@ from benchmarks.leakage import CHECKS, NAMED
 from benchmarks.leakage_report import ALLOWED, IN_WORDS, LEAK, NOT_KNOWN, status
 from benchmarks.protocol import Protocol, in_words
 from benchmarks.sexes import agreed_sexes
-from curate.publish import SIZES, figure, filled
+from curate.publish import SIZES, figure, filled, hours, said
 
 STAGES = ("source", "filter", "split", "trials", "targets", "nontargets")
 REMARK = "remark"  # the stage under which REMOVALS hold what a reader must be told
@@ -44,36 +44,32 @@ def protocol_card(
     values = {
         "protocol": protocol,
         "rules": "\n\n".join(block for block in in_words(protocol).split("\n\n") if block.startswith(RULES)),
-        "languages": _said(used, "language"),
+        "languages": said(used, "language"),
         "size": next((name for limit, name in SIZES if len(used) < limit), "10M<n<100M"),
         "num_utterances": len(used),
         "num_people": len(used["identity_id"].unique()),
-        "hours": _hours(used),
+        "hours": hours(used),
         "corpora": [_corpus(row, protocol, utterances, used) for row in corpora.sort_by("corpus").to_pylist()],
         "lacking": _lacking(protocol, corpora),
-        "removals": _removals(removals),
-        "remarks": _remarks(removals),
-        "splits": [_split(name, used) for name in _in_turn((split.name for split in protocol.splits), used["split"])],
-        "ages": _ages(used),
-        "lists": [_list(one.name, one.split, trials, models, used) for one in protocol.trials if one.name in made],
+        "removals": rules_applied(removals),
+        "remarks": remarks_of(removals),
+        "splits": [
+            split_counts(name, used) for name in _in_turn((split.name for split in protocol.splits), used["split"])
+        ],
+        "ages": ages_of_splits(used),
+        "lists": [
+            list_counts(one.name, one.split, trials, models, used) for one in protocol.trials if one.name in made
+        ],
         "checks": [IN_WORDS[check] for check in CHECKS if check != NAMED],
         "sides": _sides(leaks),
         "named": [row | {"cell": _cell(row)} for row in _in_order(leaks) if row["check"] == NAMED],
         "shared": [row | {"what": IN_WORDS[row["check"]]} for row in _in_order(leaks) if row["num_shared"]],
         "num_leaks": sum(status(row) == LEAK for row in leaks.to_pylist()),
         "figures": _figures(protocol, results),
-        "conventions": _conventions(results),
-        "citations": _citations(corpora, used),
+        "conventions": conventions(results),
+        "citations": citations(corpora, used),
     }
     return filled("protocol.md.jinja", values)
-
-
-def _said(rows: pa.Table, column: str) -> list[str]:
-    return sorted(value for value in rows[column].unique().to_pylist() if value)
-
-
-def _hours(rows: pa.Table) -> float:
-    return float(pc.sum(rows["duration_s"]).as_py() or 0) / 3600
 
 
 def _in_turn(wanted: Iterable[str], found: pa.ChunkedArray) -> list[str]:
@@ -91,7 +87,7 @@ def _corpus(row: dict[str, Any], protocol: Protocol, utterances: pa.Table, used:
         "sources": [source.name for source in protocol.sources if source.holds(row["corpus"], row["reader"])],
         "num_left": pc.sum(pc.equal(utterances["corpus"], row["corpus"])).as_py() or 0,
         "num_used": len(mine),
-        "hours_used": _hours(mine),
+        "hours_used": hours(mine),
         "licences": terms,
     }
 
@@ -105,17 +101,19 @@ def _lacking(protocol: Protocol, corpora: pa.Table) -> list[str]:
     ]
 
 
-def _citations(corpora: pa.Table, used: pa.Table) -> list[str]:
+def citations(corpora: pa.Table, used: pa.Table) -> list[str]:
     """Of the corpora that the benchmark has something of."""
-    return _said(corpora.filter(pc.is_in(corpora["corpus"], value_set=used["corpus"].combine_chunks())), "citation")
+    return said(corpora.filter(pc.is_in(corpora["corpus"], value_set=used["corpus"].combine_chunks())), "citation")
 
 
-def _removals(removals: pa.Table) -> list[dict[str, Any]]:
+def rules_applied(removals: pa.Table) -> list[dict[str, Any]]:
+    """What each rule took away, in the order in which they were applied."""
     rows = [row for row in removals.to_pylist() if row["stage"] != REMARK]
     return sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["part"], row["place"]))
 
 
-def _remarks(removals: pa.Table) -> list[str]:
+def remarks_of(removals: pa.Table) -> list[str]:
+    """What a reader must be told."""
     rows = removals.filter(pc.equal(removals["stage"], REMARK)).sort_by("place")
     remarks: list[str] = rows["rule"].to_pylist()
     return remarks
@@ -124,7 +122,8 @@ def _remarks(removals: pa.Table) -> list[str]:
 # ------------------------------------------------------------------------------------------------- splits and trials
 
 
-def _split(name: str, used: pa.Table) -> dict[str, Any]:
+def split_counts(name: str, used: pa.Table) -> dict[str, Any]:
+    """How much a split has, and of whom."""
     rows = used.filter(pc.equal(used["split"], name))
     sexes = list(agreed_sexes(rows["identity_id"].to_pylist(), rows["sex"].to_pylist()).values())
     return {
@@ -135,11 +134,11 @@ def _split(name: str, used: pa.Table) -> dict[str, Any]:
         "num_male": sexes.count("male"),
         "num_unknown": sexes.count(None),
         "num_sessions": len(rows["session_id"].drop_null().unique()),
-        "hours": _hours(rows),
+        "hours": hours(rows),
     }
 
 
-def _ages(used: pa.Table) -> list[dict[str, Any]]:
+def ages_of_splits(used: pa.Table) -> list[dict[str, Any]]:
     """Utterances and people of each split and age group; none where nobody's age is told."""
     if "age_group" not in used.column_names or used["age_group"].null_count == len(used):
         return []
@@ -150,7 +149,8 @@ def _ages(used: pa.Table) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["split"], row["age_group"] is None, row["age_group"] or ""))
 
 
-def _list(name: str, split: str, trials: pa.Table, models: pa.Table, used: pa.Table) -> dict[str, Any]:
+def list_counts(name: str, split: str, trials: pa.Table, models: pa.Table, used: pa.Table) -> dict[str, Any]:
+    """How many trials of each kind a list has, and of how many models, utterances and people."""
     rows = trials.filter(pc.equal(trials["list"], name))
     num_targets = pc.sum(rows["is_target"]).as_py() or 0
     enrolled = rows["enrol_id"].combine_chunks().unique()
@@ -215,6 +215,7 @@ def _figures(protocol: Protocol, results: pa.Table) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (turn.get(row["list"], len(turn)), metrics.index(row["metric"])))
 
 
-def _conventions(results: pa.Table) -> list[tuple[str, str]]:
+def conventions(results: pa.Table) -> list[tuple[str, str]]:
+    """How each metric is computed."""
     pairs = zip(results["metric"].to_pylist(), results["conventions"].to_pylist(), strict=True)
     return sorted(set(pairs))

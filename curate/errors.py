@@ -9,7 +9,7 @@
     ├── QueryError            a query                         (also ValueError)
     ├── PlantingError         what is to be planted           (also ValueError)
     ├── ReviewError           what a reviewer says            (also ValueError)
-    ├── ExportError           what is asked of an export      (also ValueError)
+    ├── ExportError           what is asked of an export, or a published folder (also ValueError)
     ├── ListError             a list of trials, models, names or scores (also ValueError)
     ├── ScoringError          a system, or what it is to score (also ValueError)
     ├── TrainingError         a recipe, its data or a run     (also RuntimeError)
@@ -48,7 +48,7 @@ class QueryError(VoxcurateError, ValueError):
 
 
 class ExportError(VoxcurateError, ValueError):
-    """A form cannot hold what it is asked to, or the place to write it is taken."""
+    """A form cannot hold what it is asked to, its place is taken, or what was published is not as it was."""
 
 
 class ListError(VoxcurateError, ValueError):

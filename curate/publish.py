@@ -24,6 +24,7 @@ SIZES = (
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )
+_TURNING = re.compile("[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 RATES = ("eer", "precision", "recall", "f1", "wer", "cer")
 
 
@@ -57,14 +58,14 @@ def card(
         "pipeline": pipeline,
         "title": pipeline.card.title or pipeline.name,
         "licence": pipeline.card.licence,
-        "languages": _said(utterances, "language"),
+        "languages": said(utterances, "language"),
         "size": next((name for limit, name in SIZES if len(left) < limit), "10M<n<100M"),
         "heard": _heard(pipeline.embedding),
         "corpora": [_corpus(row, utterances, left, moved) for row in corpora.to_pylist()],
         "num_utterances": len(utterances),
         "num_kept": len(left),
         "num_moved": len(moved),
-        "hours_kept": _hours(left),
+        "hours_kept": hours(left),
         "decisions": counts(stands),
         "reasons": _totals(stands),
         "num_reviewed": len(by_reviewers),
@@ -74,7 +75,7 @@ def card(
         "num_identities": len(people["identity_id"].unique()),
         "calibrations": calibrations.to_pylist(),
         "merged_groups": _merged(identities, decisions),
-        "shares": _shares(as_given, left, "sex") + _shares_of_ages(age_labels, left),
+        "shares": shares(as_given, left, "sex") + shares_of_ages(age_labels, left),
         "ages": _counted(age_labels, ["scheme", "age_group", "unlabelled_because"]),
     }
     if splits is not None and trials is not None and results is not None:
@@ -101,9 +102,10 @@ def filled(template: str, values: dict[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = cell
     environment.filters["counted"] = counted
     environment.filters["figure"] = figure
+    environment.filters["short"] = short
     environment.filters["yaml"] = _yaml
     return environment.from_string(text).render(values)
 
@@ -130,9 +132,16 @@ def figure(value: float, metric: str) -> str:
     return f"{100 * value:.2f} %" if metric.split()[0] in RATES else f"{value:.4f}"
 
 
-def _cell(value: object) -> str:
-    """Text that stays text, within its line and its cell of a Markdown table."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(str(value).split()))
+def cell(value: object) -> str:
+    """Text that stays text, within its line and its cell of a Markdown table; nothing turns the order of letters."""
+    plain = _TURNING.sub(" ", str(value))
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(plain.split()))
+
+
+def short(value: object, most: int = 120) -> str:
+    """What somebody wrote, cut where it goes on and on."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def _yaml(value: str) -> str:
@@ -141,11 +150,13 @@ def _yaml(value: str) -> str:
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
-def _said(rows: pa.Table, column: str) -> list[str]:
+def said(rows: pa.Table, column: str) -> list[str]:
+    """What the rows say in a column, each once and in order."""
     return sorted(value for value in rows[column].unique().to_pylist() if value)
 
 
-def _hours(rows: pa.Table) -> float:
+def hours(rows: pa.Table) -> float:
+    """How long they last together."""
     return float(pc.sum(rows["duration_s"]).as_py() or 0) / 3600
 
 
@@ -156,7 +167,7 @@ def _corpus(row: dict[str, Any], utterances: pa.Table, left: pa.Table, moved: pa
         "num_utterances": len(mine),
         "num_kept": len(kept_of_mine),
         "num_moved": pc.sum(pc.equal(moved["corpus"], row["corpus"])).as_py() or 0,
-        "hours_kept": _hours(kept_of_mine),
+        "hours_kept": hours(kept_of_mine),
         "num_speakers": len(mine["speaker_id"].unique()),
     }
 
@@ -173,7 +184,7 @@ def _totals(stands: pa.Table) -> list[tuple[str, int]]:
     return list(zip(totals["reason"].to_pylist(), totals["subject_id_count"].to_pylist(), strict=True))
 
 
-def _shares(utterances: pa.Table, left: pa.Table, column: str) -> list[tuple[str, str, int, int]]:
+def shares(utterances: pa.Table, left: pa.Table, column: str) -> list[tuple[str, str, int, int]]:
     """`(column, value, utterances, kept)` for each value: does one of them lose more?"""
     total, remaining = Counter(utterances[column].to_pylist()), Counter(left[column].to_pylist())
     return [(column, value or "unknown", total[value], remaining[value]) for value in sorted(total, key=_unknown_last)]
@@ -183,13 +194,13 @@ def _unknown_last(value: str | None) -> tuple[bool, str]:
     return value is None, value or ""
 
 
-def _shares_of_ages(age_labels: pa.Table, left: pa.Table) -> list[tuple[str, str, int, int]]:
+def shares_of_ages(age_labels: pa.Table, left: pa.Table) -> list[tuple[str, str, int, int]]:
     """The same for the age groups of the first scheme."""
     if not len(age_labels):
         return []
     labels = age_labels.filter(pc.equal(age_labels["scheme"], age_labels["scheme"][0]))
     remaining = labels.filter(pc.is_in(labels["utterance_id"], value_set=left["utterance_id"].combine_chunks()))
-    return _shares(labels, remaining, "age_group")
+    return shares(labels, remaining, "age_group")
 
 
 def _targets_with(trials: pa.Table, utterances: pa.Table) -> int:

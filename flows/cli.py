@@ -21,6 +21,7 @@ from flows.build import build
 from flows.evaluate import compare, evaluate
 from flows.options import PLACE, CatalogOption
 from flows.plant import plant
+from flows.publish import publish, verify
 from flows.review import decide, reviews, undo
 from flows.score import score
 from flows.test import measure
@@ -234,6 +235,8 @@ app.command()(plant)
 app.command()(decide)
 app.command()(undo)
 app.command()(reviews)
+app.command()(publish)
+app.command()(verify)
 app.add_typer(audit, name="audit")
 
 

@@ -55,6 +55,7 @@ def test_nothing_is_built_on_a_bench(file):
     [
         ("import flows.cli", {"torch", "prefect", "duckdb", "pyarrow", "pydantic", "numba"}),
         ("import curate.query, curate.explain, curate.runs", {"torch", "prefect", "pydantic", "numba"}),
+        ("import curate.verify, curate.audio", {"torch", "prefect", "duckdb", "pydantic"}),
         ("import models.extractors", {"prefect", "duckdb"}),
     ],
 )

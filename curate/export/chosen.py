@@ -86,6 +86,7 @@ def described(row: dict[str, object]) -> Outgoing:
         label=row["speaker_id"],  # type: ignore[arg-type]
         session=row["session_id"],  # type: ignore[arg-type]
         file=_place(str(row["file"]), row),
+        file_in_corpus=row["path"],  # type: ignore[arg-type]
         readable=_place(str(row["readable"]), row),
         file_rate_hz=row["sample_rate_hz"],  # type: ignore[arg-type]
         file_num_samples=row["num_samples"],  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """The README.md of a data set on the Hugging Face Hub: front matter for machines, tables for people.
 
-Sources: https://huggingface.co/docs/hub/datasets-cards; licences that the Hub knows by an identifier:
-https://huggingface.co/docs/hub/repositories-licenses.
+Source: https://huggingface.co/docs/hub/datasets-cards.
 """
 
 import json
@@ -10,36 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from curate.export.licences import SPDX, in_short
 from curate.export.outgoing import Export
-
-LICENCES = {  # of those that the Hub knows, what speech corpora use
-    "apache-2.0",
-    "mit",
-    "mpl-2.0",
-    "gpl-3.0",
-    "cc0-1.0",
-    "cc-by-2.0",
-    "cc-by-3.0",
-    "cc-by-4.0",
-    "cc-by-sa-3.0",
-    "cc-by-sa-4.0",
-    "cc-by-nc-2.0",
-    "cc-by-nc-3.0",
-    "cc-by-nc-4.0",
-    "cc-by-nd-4.0",
-    "cc-by-nc-nd-3.0",
-    "cc-by-nc-nd-4.0",
-    "cc-by-nc-sa-2.0",
-    "cc-by-nc-sa-3.0",
-    "cc-by-nc-sa-4.0",
-    "cdla-permissive-1.0",
-    "cdla-permissive-2.0",
-    "cdla-sharing-1.0",
-    "odbl",
-    "odc-by",
-    "pddl",
-    "unknown",
-}
 
 
 @dataclass
@@ -66,46 +37,48 @@ def hub_card(
 
 def _front_matter(export: Export, contents: dict[str, Contents], lists: Iterable[str]) -> Iterator[str]:
     """YAML by hand: text stands in quotes as JSON writes it, which YAML reads."""
-    yield f"pretty_name: {_quoted(export.name)}"
-    languages = {code for one in contents.values() for said in one.languages if (code := _language(said))}
+    yield f"pretty_name: {quoted(export.name)}"
+    languages = {code for one in contents.values() for said in one.languages if (code := language_code(said))}
     if languages:
         yield "language:"
-        yield from (f"- {_quoted(code)}" for code in sorted(languages))
-    yield from _licence(export.licence)
+        yield from (f"- {quoted(code)}" for code in sorted(languages))
+    yield from (
+        f"{key}: {value if key == 'license' else quoted(value)}" for key, value in hub_licence(export.licence).items()
+    )
     yield from ("task_categories:", "- audio-classification", "tags:", "- audio", "- speaker-verification")
-    yield from ("size_categories:", f"- {_size(sum(one.num_utterances for one in contents.values()))}")
-    yield from ("configs:", f"- config_name: {_quoted(export.name)}", "  default: true", "  data_files:")
+    yield from ("size_categories:", f"- {size_category(sum(one.num_utterances for one in contents.values()))}")
+    yield from ("configs:", f"- config_name: {quoted(export.name)}", "  default: true", "  data_files:")
     yield from _files("data", contents)
-    yield from (f"- config_name: {_quoted(f'trials-{export.name}')}", "  data_files:", *_files("trials", lists))
+    yield from (f"- config_name: {quoted(f'trials-{export.name}')}", "  data_files:", *_files("trials", lists))
     if export.models:
-        yield from (f"- config_name: {_quoted(f'models-{export.name}')}", "  data_files:", *_files("models", ["train"]))
+        yield from (f"- config_name: {quoted(f'models-{export.name}')}", "  data_files:", *_files("models", ["train"]))
 
 
 def _files(folder: str, splits: Iterable[str]) -> Iterator[str]:
     for split in splits:
-        yield from (f"  - split: {_quoted(split)}", f"    path: {_quoted(f'{folder}/{split}-*')}")
+        yield from (f"  - split: {quoted(split)}", f"    path: {quoted(f'{folder}/{split}-*')}")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A double-quoted scalar of YAML on one line, with no character in it that does not print."""
     return json.dumps("".join(one if one.isprintable() else " " for one in text), ensure_ascii=False)
 
 
-def _language(said: str) -> str | None:
+def language_code(said: str) -> str | None:
     """The two- or three-letter code that the Hub takes, of `vi` or `vi-VN`."""
     code = re.split("[-_]", said.lower())[0]
     return code if re.fullmatch("[a-z]{2,3}", code) else None
 
 
-def _licence(said: str | None) -> Iterator[str]:
+def hub_licence(said: str | None) -> dict[str, str]:
     """By its identifier on the Hub; one that the Hub does not know has a name of its own."""
-    words = re.sub(r"[^a-z0-9.]+", "-", (said or "unknown").lower()).strip("-.")
-    if words in LICENCES:
-        yield f"license: {words}"
-    else:
-        yield from ("license: other", f"license_name: {_quoted(words or 'other')}")
+    words = in_short(said)
+    if words in SPDX or words == "unknown":
+        return {"license": words}
+    return {"license": "other", "license_name": words[:80] or "other"}
 
 
-def _size(num_utterances: int) -> str:
+def size_category(num_utterances: int) -> str:
     """Of the Hub's categories."""
     names = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
     return next((name for power, name in enumerate(names) if num_utterances < 10 ** (power + 3)), "n>1B")
@@ -127,7 +100,7 @@ def _body(
     yield from ("", "```python", "from datasets import load_dataset", "")
     yield f'utterances = load_dataset(".")  # in this folder; by splits: {", ".join(contents)}'
     for name in lists:
-        yield f'trials = load_dataset(".", {_quoted(f"trials-{export.name}")}, split={_quoted(name)})'
+        yield f'trials = load_dataset(".", {quoted(f"trials-{export.name}")}, split={quoted(name)})'
     if export.models:
-        yield f'models = load_dataset(".", {_quoted(f"models-{export.name}")}, split="train")  # a row an utterance'
+        yield f'models = load_dataset(".", {quoted(f"models-{export.name}")}, split="train")  # a row an utterance'
     yield "```"

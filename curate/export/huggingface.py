@@ -8,8 +8,9 @@ is in no parts and so, as the Hub has it, all `train`. Names with hyphens have u
 
 A file that is one utterance goes out byte by byte, whatever its format: a loader that lacks a decoder for it says so. A
 stretch or one side of a call is cut and written as 24-bit FLAC, which holds every sample of 16- and 24-bit audio as it
-is. No sampling rate is declared, as loaders would resample to it: each audio says its own. The form cannot say which
-stretch of which file an utterance was.
+is. No sampling rate is declared, as loaders would resample to it: each audio says its own. The export does not say
+which stretch of which file an utterance was; what `curate publish` writes in this form does (SOURCE_COLUMNS), and may
+leave the audio out.
 
 Format: https://huggingface.co/docs/datasets/repository_structure and the class `Audio` of `datasets`.
 """
@@ -19,6 +20,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,23 +62,78 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("corpus_split", "string", "in which part its corpus has it"),
     ("licence", "string", "of this utterance"),
 )
-_TRIAL_COLUMNS = (("enrol", "string"), ("test", "string"), ("is_target", "bool"))
-_MODEL_COLUMNS = (("model", "string"), ("utterance", "string"))
+SOURCE_COLUMNS: tuple[tuple[str, str, str], ...] = (  # where in its corpus the audio is, for who has that
+    ("source_file", "string", "of the corpus, relative to its root"),
+    ("source_start_s", "float64", "where in that file it begins"),
+    ("source_channel", "int32", "of that file, counted from 0; null: all of them"),
+    ("source_sample_rate_hz", "int32", "of that file"),
+    ("source_sha256", "string", "of that file's bytes"),
+)
+TRIAL_COLUMNS = (
+    ("enrol", "string", "utterance_id, or a model"),
+    ("test", "string", "utterance_id"),
+    ("is_target", "bool", "one person speaks both"),
+)
+MODEL_COLUMNS = (("model", "string", "what trials enrol"), ("utterance", "string", "that it is made of"))
 _TYPES = {"string": pa.string(), "float64": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written, by the names that splits and lists have there."""
+
+    splits: dict[str, Contents]
+    lists: dict[str, str]  # as the benchmark calls them
 
 
 def write(out: Path, export: Export) -> None:
     """The whole data set. Raises ExportError for a split or a list whose name the form does not allow."""
+    written = write_data(out, export)
+    meanings = [(name, meaning) for name, _, meaning in COLUMNS]
+    card = hub_card(export, written.splits, written.lists, meanings)
+    (out / "README.md").write_text(card, encoding="utf-8", newline="\n")
+
+
+def write_data(
+    out: Path, export: Export, columns: tuple[tuple[str, str, str], ...] = COLUMNS, *, has_audio: bool = True
+) -> Written:
+    """All but the card. Without audio the first column is left out. Raises ExportError as `write`."""
     splits, lists = _allowed("split", export.splits), _allowed("list", export.lists)
-    contents = {name: _write_split(out / "data", name, split, export) for name, split in splits.items()}
+    form = Form(columns=columns, has_audio=has_audio)
+    contents = {name: _write_split(out / "data", name, split, export, form) for name, split in splits.items()}
     for name, asked in lists.items():
         rows = ({"enrol": one.enrol, "test": one.test, "is_target": one.is_target} for one in export.trials(asked))
-        _write_plain(out / "trials" / f"{name}-00000-of-00001.parquet", _TRIAL_COLUMNS, rows)
+        _write_plain(out / "trials" / f"{name}-00000-of-00001.parquet", TRIAL_COLUMNS, rows)
     if export.models:
         rows = ({"model": model, "utterance": one} for model, of in export.models.items() for one in of)
-        _write_plain(out / "models" / "train-00000-of-00001.parquet", _MODEL_COLUMNS, rows)
-    meanings = [(name, meaning) for name, _, meaning in COLUMNS]
-    (out / "README.md").write_text(hub_card(export, contents, lists, meanings), encoding="utf-8", newline="\n")
+        _write_plain(out / "models" / "train-00000-of-00001.parquet", MODEL_COLUMNS, rows)
+    return Written(splits=contents, lists=lists)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Which columns a split has."""
+
+    columns: tuple[tuple[str, str, str], ...]
+    has_audio: bool
+
+    def row(self, one: Outgoing) -> dict[str, Any]:
+        """One utterance in these columns, with its audio."""
+        told = _told(one)
+        row = {name: told[name] for name, _, _ in self.columns}
+        if not self.has_audio:
+            return row
+        content, suffix = _sound(one)
+        return {"audio": {"bytes": content, "path": one.utterance + suffix}} | row
+
+    def schema(self) -> pa.Schema:
+        """With what `datasets` reads its features from."""
+        fields = [pa.field("audio", pa.struct({"bytes": pa.binary(), "path": pa.string()}))] if self.has_audio else []
+        features: dict[str, dict[str, str]] = {"audio": {"_type": "Audio"}} if self.has_audio else {}
+        for name, kind, _ in self.columns:
+            fields.append(pa.field(name, _TYPES[kind]))
+            features[name] = {"dtype": kind, "_type": "Value"}
+        return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _allowed(what: str, names: tuple[str, ...]) -> dict[str, str]:
@@ -91,11 +148,11 @@ def _allowed(what: str, names: tuple[str, ...]) -> dict[str, str]:
     return allowed
 
 
-def _write_split(folder: Path, name: str, split: str, export: Export) -> Contents:
+def _write_split(folder: Path, name: str, split: str, export: Export, form: Form) -> Contents:
     """Shards are counted when all are written, and get their names then."""
     folder.mkdir(exist_ok=True)
-    contents, shards = Contents(), _Shards(folder, name)
-    for one, row in _with_rows(export.utterances(split)):
+    contents, shards = Contents(), _Shards(folder, name, form)
+    for one, row in _with_rows(export.utterances(split), form):
         shards.add(row)
         contents.num_utterances += 1
         contents.duration_s += one.duration_s
@@ -106,26 +163,26 @@ def _write_split(folder: Path, name: str, split: str, export: Export) -> Content
     return contents
 
 
-def _with_rows(utterances: Iterator[Outgoing]) -> Iterator[tuple[Outgoing, dict[str, Any]]]:
+def _with_rows(utterances: Iterator[Outgoing], form: Form) -> Iterator[tuple[Outgoing, dict[str, Any]]]:
     """In their order. A store answers late, but many at a time."""
     with ThreadPoolExecutor(FETCHED_AT_ONCE) as threads:
         while some := list(islice(utterances, FETCHED_AT_ONCE)):
-            is_here = all(is_local(one.source) for one in some)
-            yield from zip(some, map(_row, some) if is_here else threads.map(_row, some), strict=True)
+            is_here = not form.has_audio or all(is_local(one.source) for one in some)
+            yield from zip(some, map(form.row, some) if is_here else threads.map(form.row, some), strict=True)
 
 
 class _Shards:
     """Parquet files of bounded size; a few rows are in memory at a time."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder, self._split = folder, split
+    def __init__(self, folder: Path, split: str, form: Form) -> None:
+        self._folder, self._split, self._form, self._schema = folder, split, form, form.schema()
         self._paths: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
         self._row_bytes = self._shard_bytes = 0
 
     def add(self, row: dict[str, Any]) -> None:
-        size = len(row["audio"]["bytes"])
+        size = len(row["audio"]["bytes"]) if self._form.has_audio else 0
         if self._writer and self._shard_bytes + size > BYTES_PER_SHARD:
             self._end_shard()
         if self._writer is None:
@@ -146,8 +203,10 @@ class _Shards:
 
     def _begin_shard(self) -> None:
         self._paths.append(self._folder / f"{self._split}-{len(self._paths):05d}.unfinished")
-        plain = [name for name, _, _ in COLUMNS]  # audio repeats nothing, and has no least value worth keeping
-        self._writer = pq.ParquetWriter(self._paths[-1], _schema(), use_dictionary=plain, write_statistics=plain)
+        plain = [
+            name for name, _, _ in self._form.columns
+        ]  # audio repeats nothing, and has no least value worth keeping
+        self._writer = pq.ParquetWriter(self._paths[-1], self._schema, use_dictionary=plain, write_statistics=plain)
         self._shard_bytes = 0
 
     def _end_shard(self) -> None:
@@ -158,25 +217,13 @@ class _Shards:
 
     def _flush(self) -> None:
         if self._rows and self._writer:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_schema()))
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows, self._row_bytes = [], 0
 
 
-def _schema() -> pa.Schema:
-    """With what `datasets` reads its features from."""
-    fields = [pa.field("audio", pa.struct({"bytes": pa.binary(), "path": pa.string()}))]
-    features: dict[str, dict[str, str]] = {"audio": {"_type": "Audio"}}
-    for name, kind, _ in COLUMNS:
-        fields.append(pa.field(name, _TYPES[kind]))
-        features[name] = {"dtype": kind, "_type": "Value"}
-    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def _row(one: Outgoing) -> dict[str, Any]:
-    content, suffix = _sound(one)
+def _told(one: Outgoing) -> dict[str, Any]:
     youngest, oldest = one.age_years or (None, None)
     return {
-        "audio": {"bytes": content, "path": one.utterance + suffix},
         "utterance_id": one.utterance,
         "speaker_id": one.speaker,
         "label": one.label,
@@ -193,6 +240,11 @@ def _row(one: Outgoing) -> dict[str, Any]:
         "transcript": one.transcript,
         "corpus_split": one.corpus_split,
         "licence": one.licence,
+        "source_file": one.file_in_corpus,
+        "source_start_s": one.start_s,
+        "source_channel": one.channel,
+        "source_sample_rate_hz": one.file_rate_hz,
+        "source_sha256": one.content_sha256,
     }
 
 
@@ -207,13 +259,9 @@ def _sound(one: Outgoing) -> tuple[bytes, str]:
     return file.getvalue(), ".flac"
 
 
-def _write_plain(path: Path, columns: tuple[tuple[str, str], ...], rows: Iterator[dict[str, Any]]) -> None:
+def _write_plain(path: Path, columns: tuple[tuple[str, str, str], ...], rows: Iterator[dict[str, Any]]) -> None:
     path.parent.mkdir(exist_ok=True)
-    features = {name: {"dtype": kind, "_type": "Value"} for name, kind in columns}
-    schema = pa.schema(
-        [pa.field(name, _TYPES[kind]) for name, kind in columns],
-        metadata={"huggingface": json.dumps({"info": {"features": features}})},
-    )
+    schema = Form(columns=columns, has_audio=False).schema()
     with pq.ParquetWriter(path, schema) as file:
         while some := list(islice(rows, ROWS_AT_ONCE)):
             file.write_table(pa.Table.from_pylist(some, schema=schema))

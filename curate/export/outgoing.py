@@ -55,6 +55,7 @@ class Outgoing:
     corpus_split: str | None = None
     licence: str | None = None
     content_sha256: str | None = None  # what the file must hold; None for one that was written with the export
+    file_in_corpus: str | None = None  # of the audio as the corpus has it: relative to its root
     readable: Path | None = None  # where the file lies while the export is being written, if that is elsewhere
 
     @property

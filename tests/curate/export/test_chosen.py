@@ -154,6 +154,7 @@ def test_all_that_the_catalog_tells_goes_out(catalog):
         label="b/an",
         corpus="b",
         split="test",
+        file_in_corpus="calls/7.wav",
         file=Path("/corpora/b c/calls/7.wav"),
         file_rate_hz=8_000,
         file_num_samples=24_000,

@@ -20,7 +20,7 @@ from curate import audio
 from curate.corpora import READERS
 from curate.errors import CorpusError, ExportError
 from curate.export import huggingface
-from curate.export.hub_card import _size
+from curate.export.hub_card import size_category
 
 ORDER = {
     "test": ["calls/call%207-c0-0000500", "calls/call%207-c0-0001750", "calls/call%207-c1-0000000"],
@@ -172,7 +172,7 @@ def test_licences_are_named_as_the_hub_names_them(export, licence, told):
 
 @pytest.mark.parametrize(("count", "told"), [(999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**9, "n>1B")])
 def test_sizes_are_those_of_the_hub(count, told):
-    assert _size(count) == told
+    assert size_category(count) == told
 
 
 def test_what_is_written_depends_on_nothing_but_the_benchmark(export, tmp_path):

@@ -17,9 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums must not depend on who els
 # a test, and a little from which modules of ours are loaded: hypothesis tries their constants. `pytest
 # --hypothesis-profile=explore` looks for others: the option is applied after this file was loaded, in xdist's workers
 # too. An example that it finds and that says something new belongs in an `@example` of its test. As the same examples
-# come again each time, forty of them do where a test does not ask for a number; exploring has a hundred new ones.
+# come again each time, thirty of them do where a test does not ask for a number; exploring has a hundred new ones.
 usual = settings.get_profile("default")  # not what is loaded: with CI in the environment that has fixed examples
-settings.register_profile("ci", usual, derandomize=True, database=None, deadline=None, max_examples=40)
+settings.register_profile("ci", usual, derandomize=True, database=None, deadline=None, max_examples=30)
 settings.register_profile("explore", usual, deadline=None, print_blob=True)
 settings.load_profile("ci")
 

@@ -56,7 +56,6 @@ NUM_STEPS = {
     CROWD: {"ecapa": 36, "resnet": 45, "joined": 30},
     EMODB: {"ecapa": 60, "resnet": 60, "joined": 60},
 }
-MOST_SEEDS = {"ecapa": 3, "resnet": 2, "joined": 2}  # a step of the latter takes two and three times as long
 
 
 def network_of(recipe: Recipe) -> str:
@@ -217,18 +216,14 @@ class Runs:
                 save_encoder(place / "encoder", system)
         return self._done[name, seed]
 
-    def seeds(self, name: str) -> list[int]:
-        """By which a recipe is run."""
-        return list(self.spoken)[: MOST_SEEDS[network_of(recipes()[name])]]
-
     def mean(self, name: str, task: str) -> Told:
-        """Of its seeds."""
-        told = [self.of(name, seed).of_task[task] for seed in self.seeds(name)]
+        """Of all seeds."""
+        told = [self.of(name, seed).of_task[task] for seed in self.spoken]
         return Told(*(float(np.mean(some)) for some in zip(*told, strict=True)))
 
     def require_told(self, name: str, task: str, *, margin: float, each: bool = True) -> None:
         """By the mean of its seeds so much better than by chance, and where `each` by that of each seed better."""
-        for seed in self.seeds(name):
+        for seed in self.spoken:
             told = self.of(name, seed).of_task[task]
             assert not each or told.f1 > max(told.chance, told.permuted), (seed, told)
         mean = self.mean(name, task)
@@ -237,14 +232,14 @@ class Runs:
 
     def require_less_loss(self, name: str) -> None:
         """At the end than at the beginning."""
-        for seed in self.seeds(name):
+        for seed in self.spoken:
             found = self.of(name, seed)
             assert found.last_loss < found.first_loss, (seed, found)
 
 
 def told_of(runs: Runs, name: str, task: str) -> str:
     """F1 of a task in %."""
-    of_each = " ".join(f"{100 * runs.of(name, seed).of_task[task].f1:.0f}" for seed in runs.seeds(name))
+    of_each = " ".join(f"{100 * runs.of(name, seed).of_task[task].f1:.0f}" for seed in runs.spoken)
     mean = runs.mean(name, task)
     return f"{task} {of_each}, mean {100 * mean.f1:.1f}, permuted {100 * mean.permuted:.1f}"
 

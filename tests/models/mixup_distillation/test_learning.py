@@ -2,8 +2,8 @@
 
 Of the crowd those of 20 to 69 years, which have a class by decades. As of the other age system, whose test of this name
 says more: networks are tiny, runs are short, voices are synthetic, and each seed has other weights and hears another
-half; rows of ResNet have two seeds of three. The teacher of a distilled row is what its own recipe learnt from the same
-half: it has not heard the others either.
+half. The teacher of a distilled row is what its own recipe learnt from the same half: it has not heard the others
+either.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.models.labelled_runs_made import of_system
 
 SYSTEM = "mixup_distillation"
 FIRST = int(os.environ.get("VOXCURATE_SEED", "1"))
-SEEDS = (FIRST, FIRST + 1, FIRST + 2)
+SEEDS = (FIRST, FIRST + 1)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ Where the authors' code differs, and what is taken:
 - The code drops no layers (LayerDrop); the paper does.
 - The code's CTC layer begins with a bias by the shares of letters; the paper's is a plain layer.
 - Half precision there is float16; here bfloat16, which needs no scaling of losses.
-- How much of an utterance a validation hears the paper does not say. As in the code it is, of voices, the beginning, as
-  long as a crop of the training; words are read in whole utterances, and joint training, which has no crops, tells
+- A validation hears voices by random crops in the paper (section 4.1), by beginnings as long in the code. Taken is the
+  code's, which is the same each time. Words are read in whole utterances, and joint training, which has no crops, tells
   voices by these, too.
 
 Shape letters: B batch, N samples, T frames, D width or embedding, V codes of the vocabulary, L layers, characters.

@@ -77,8 +77,8 @@ class Progress:
     epoch: int = 1
     step: int = 0  # of the epoch, done: a batch each
     num_steps: int = 0  # of all epochs
-    num_taken: int = 0  # steps of the optimiser, each of as many batches as the recipe accumulates
     num_kept: int = 0  # of these, at the last checkpoint
+    num_taken: int = 0  # steps of the optimiser, each of as many batches as the recipe accumulates
     measure: str = ""  # of validations
     best_error: float | None = None
     best_epoch: int = 0

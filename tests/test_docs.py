@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.protocol import load_protocol
 from curate.config import load_pipeline
 from curate.corpora import READERS
 from curate.export import FORMS
 from curate.reasons import MEANING, Reason
 from curate.schema import TABLES, as_markdown
 from flows.cli import app
+from models.training.systems import recipe_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,9 +82,29 @@ def test_the_constraints_hold_every_dependency_and_no_address():
     assert {"torch==2.11.0", "torchaudio==2.11.0"} <= set(lines)
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
+EXAMPLES = ROOT / "examples"
+PIPELINES = sorted([*EXAMPLES.glob("*.toml"), *EXAMPLES.glob("*/pipeline.toml")])
+DESIGNS = sorted(EXAMPLES.glob("*/design.toml"))
+RECIPES = sorted({*EXAMPLES.rglob("*.toml")} - {*PIPELINES, *DESIGNS})
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(EXAMPLES))
+
+
+@pytest.mark.parametrize("example", PIPELINES, ids=named)
 def test_every_example_is_a_valid_pipeline(example):
     assert load_pipeline(example).name
+
+
+@pytest.mark.parametrize("example", DESIGNS, ids=named)
+def test_or_a_valid_design(example):
+    assert load_protocol(str(example)).name
+
+
+@pytest.mark.parametrize("example", RECIPES, ids=named)
+def test_or_a_valid_recipe(example):
+    assert recipe_of(str(example)).name
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,11 @@ class Asked:
     device: str = "auto"
 
     @property
+    def folder(self) -> Path:
+        """What paths are relative to."""
+        return self.manifest.absolute().parent if self.root is None else self.root.absolute()
+
+    @property
     def part(self) -> Path:
         """What is done, while not all is."""
         return self.out.with_name(f"{self.out.name}.part")
@@ -86,6 +91,8 @@ def main() -> None:
         say(fill(Asked(fields=fields, **given)))
     except VoxcurateError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename or 'the system'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; run it again, and it goes on")
 
@@ -126,8 +133,7 @@ def _rows(asked: Asked) -> list[Described]:
         raise CorpusError(f"{asked.manifest}, {asked.out}: are not of one form; expected {expected}")
     if asked.out.exists():
         raise CorpusError(f"{asked.out}: is there already; expected a file that is not")
-    path = asked.manifest.absolute()
-    root = path.parent if asked.root is None else asked.root.absolute()
+    path, root = asked.manifest.absolute(), asked.folder
     if unknown := [name for name in asked.fields if name not in FIELDS]:
         raise CorpusError(f"--field {unknown[0]}: expected one of {', '.join(FIELDS)}")
     fields: Any = dict(asked.fields)
@@ -145,6 +151,8 @@ def _begun(asked: Asked) -> dict[int, str]:
     if lines and not lines[-1].endswith("\n"):  # half of what was written when it was killed
         lines.pop()
         asked.part.write_text("".join(lines), encoding="utf-8")
+    if not lines:  # it was killed before anything was written
+        return {}
     try:
         first, *others = map(json.loads, lines)
         if first == _about(asked):
@@ -160,6 +168,8 @@ def _about(asked: Asked) -> dict[str, Any]:
     """What makes a text another: the first line of what is done."""
     return {
         "manifest": sha256_of(asked.manifest),
+        "root": str(asked.folder),
+        "fields": dict(asked.fields),
         "model": asked.model,
         "language": asked.language,
         "only": asked.only,
@@ -169,7 +179,6 @@ def _about(asked: Asked) -> dict[str, Any]:
 
 def _heard(asked: Asked, rows: Sequence[Described], left: Sequence[int], whisper: Whisper) -> Iterator[tuple[int, str]]:
     """Row and text of each; they are noted first."""
-    root = asked.manifest.absolute().parent if asked.root is None else asked.root
     said = time.monotonic()
     asked.part.parent.mkdir(parents=True, exist_ok=True)
     with asked.part.open("a", encoding="utf-8") as notes:
@@ -177,7 +186,7 @@ def _heard(asked: Asked, rows: Sequence[Described], left: Sequence[int], whisper
             notes.write(json.dumps(_about(asked)) + "\n")
         for first in range(0, len(left), asked.batch):
             some = left[first : first + asked.batch]
-            texts = whisper.read([_wave(root, rows[at]) for at in some])
+            texts = whisper.read([_wave(asked.folder, rows[at]) for at in some])
             notes.writelines(json.dumps([at, text]) + "\n" for at, text in zip(some, texts, strict=True))
             notes.flush()
             yield from zip(some, texts, strict=True)

@@ -38,7 +38,7 @@ class Whisper:
     """The network, ready to write."""
 
     def __init__(self, source: str, *, device: str = "auto", language: str | None = None, only: bool = False) -> None:
-        """Of a folder or a name at the hub. With `only` nothing is written where it hears another language than that.
+        """Of a folder or a name at the hub. With `only` no utterance is written that it hears as another language's.
 
         Raises ExtractorError, which says how to bring it, where it is not there, and for what is no Whisper or does not
         know the language.
@@ -52,8 +52,10 @@ class Whisper:
             told = self._network.generation_config
             self._asked, self._language_code = _language(told, language), None
             if only:
-                if language is None or not told.is_multilingual:
-                    raise ExtractorError("tells no languages apart; expected a multilingual network and a language")
+                if language is None:
+                    raise ExtractorError("--only without --language; expected one, such as --language en")
+                if not told.is_multilingual:
+                    raise ExtractorError("tells no languages apart; expected a multilingual network")
                 self._language_code = told.lang_to_id[f"<|{language}|>"]
         self._network.to(self.device)
 
@@ -62,35 +64,45 @@ class Whisper:
 
         Raises ExtractorError where they do not fit into memory.
         """
-        pieces = [(at, part) for at, wave in enumerate(waves) if len(wave) for part in parts(wave)]
         found: list[list[str]] = [[] for _ in waves]
-        for first in range(0, len(pieces), len(waves)):
-            some = pieces[first : first + len(waves)]
-            try:
-                texts = self._read([part for _, part in some])
-            except torch.OutOfMemoryError as error:
-                told = f"{len(some)} utterances at once do not fit into the memory of {self.device}"
-                raise ExtractorError(f"{told}; expected fewer (--batch)") from error
-            for (at, _), text in zip(some, texts, strict=True):
-                found[at].append(text)
+        try:
+            pieces = [(at, part) for at in self._asked_for(waves) for part in parts(waves[at])]
+            for first in range(0, len(pieces), len(waves)):
+                some = pieces[first : first + len(waves)]
+                for (at, _), text in zip(some, self._read([part for _, part in some]), strict=True):
+                    found[at].append(text)
+        except torch.OutOfMemoryError as error:
+            told = f"{len(waves)} utterances at once do not fit into the memory of {self.device}"
+            raise ExtractorError(f"{told}; expected fewer (--batch)") from error
         return [" ".join(" ".join(texts).split()) for texts in found]
+
+    @torch.inference_mode()
+    def _asked_for(self, waves: Sequence[Wave]) -> list[int]:
+        """Which of them are to be written: none that is empty, nor of another language where that is not asked for.
+
+        What language an utterance is of its first part tells, as in openai-whisper: a text that lacks a part in the
+        middle would be no text of the whole.
+        """
+        heard = [at for at, wave in enumerate(waves) if len(wave)]
+        if self._language_code is None or not heard:
+            return heard
+        features, _ = self._heard([parts(waves[at])[0] for at in heard])
+        codes = self._network.detect_language(features).tolist()
+        return [at for at, code in zip(heard, codes, strict=True) if code == self._language_code]
 
     @torch.inference_mode()
     def _read(self, waves: Sequence[Wave]) -> list[str]:
         """Of 30 s at most."""
+        features, mask = self._heard(waves)
+        with _quiet():
+            codes = self._network.generate(features, attention_mask=mask, **self._asked)
+        written: list[str] = self._texts.batch_decode(codes, skip_special_tokens=True)
+        return written
+
+    def _heard(self, waves: Sequence[Wave]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of 30 s at most, and which of their frames are not padded."""
         heard = self._features(list(waves), sampling_rate=RATE_HZ, return_tensors="pt", return_attention_mask=True)
-        features, mask = heard["input_features"].to(self.device), heard["attention_mask"].to(self.device)
-        is_asked = torch.ones(len(waves), dtype=torch.bool)
-        if self._language_code is not None:
-            is_asked = (self._network.detect_language(features) == self._language_code).cpu()
-        texts = [""] * len(waves)
-        if is_asked.any():
-            with _quiet():
-                codes = self._network.generate(features[is_asked], attention_mask=mask[is_asked], **self._asked)
-            written = self._texts.batch_decode(codes, skip_special_tokens=True)
-            for at, text in zip(is_asked.nonzero()[:, 0].tolist(), written, strict=True):
-                texts[at] = text
-        return texts
+        return heard["input_features"].to(self.device), heard["attention_mask"].to(self.device)
 
 
 def parts(wave_N: Wave) -> list[Wave]:

@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import sys
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -131,6 +132,21 @@ def test_of_another_language_nothing_is_written(whisper_folder):
         assert [bool(text) for text in found] == [one == code[f"<|{language}|>"] for one in told]
 
 
+def test_the_language_of_more_than_thirty_seconds_is_that_of_their_first_part(whisper_folder):
+    """An utterance is written whole or not at all, whatever is heard in its other parts."""
+    features, network, _ = of_library(whisper_folder)
+    loud, quiet = noise(26.0, 1), 1e-3 * noise(26.0, 1)
+    pause = np.zeros(RATE_HZ // 2, np.float32)
+    both = [np.concatenate([one, pause, other]) for one, other in ((loud, quiet), (quiet, loud))]
+    of_parts = [part for wave in both for part in parts(wave)]
+    heard = features(of_parts, sampling_rate=RATE_HZ, return_tensors="pt")["input_features"]
+    code = network.generation_config.lang_to_id
+    assert network.detect_language(heard).tolist() == [code[f"<|{one}|>"] for one in ("en", "vi", "vi", "en")]
+    whole = Whisper(str(whisper_folder), device="cpu", language="en").read(both)
+    assert all(len(text.split()) == 2 for text in whole)
+    assert Whisper(str(whisper_folder), device="cpu", language="en", only=True).read(both) == [whole[0], ""]
+
+
 def test_a_network_of_english_alone_is_asked_for_no_language(tmp_path):
     folder = published(tmp_path / "english", is_multilingual=False)
     wave = noise(0.7, 3)
@@ -139,6 +155,8 @@ def test_a_network_of_english_alone_is_asked_for_no_language(tmp_path):
         Whisper(str(folder), device="cpu", language="vi")
     with pytest.raises(ExtractorError, match=r"english: tells no languages apart; expected a multilingual network"):
         Whisper(str(folder), device="cpu", language="en", only=True)
+    with pytest.raises(ExtractorError, match=r"english: --only without --language; expected one, such as --language"):
+        Whisper(str(folder), device="cpu", only=True)
 
 
 def test_more_than_thirty_seconds_are_read_in_parts(whisper_folder):
@@ -260,12 +278,20 @@ def test_a_command_that_was_stopped_goes_on_and_makes_the_same(sounds, hears_len
         CorpusError, match=r"stopped\.csv\.part: was begun with another manifest or in other words; exp"
     ):
         fill(Asked(manifest=manifest, out=asked.out, root=sounds, model="another"))
+    for change in ({"root": tmp_path}, {"fields": {"name": "note"}}):
+        with pytest.raises(CorpusError, match="was begun with another manifest or in other words"):
+            fill(replace(asked, **change))
     monkeypatch.setattr(hears_lengths, "most", 100)
     fill(asked)
     assert hears_lengths.num_read == 3 + 3
     assert asked.out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not asked.part.exists()
-    asked.part.write_text("no notes")
+    for unfinished in ("", '{"manifest": "12'):  # killed before the first line was on the disk
+        asked.part.write_text(unfinished)
+        asked.out.unlink()
+        fill(asked)
+        assert asked.out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    asked.part.write_text("no notes\n")
     asked.out.unlink()
     with pytest.raises(CorpusError, match="was begun with another manifest"):
         fill(asked)
@@ -333,6 +359,13 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     assert re.search(said, str(told.value.code))
     assert "\n" not in str(told.value.code)
     assert [path.name for path in tmp_path.iterdir()] == ["all.csv"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(sounds, hears_lengths, tmp_path, monkeypatch):
+    manifest = write(tmp_path / "all.csv", ROWS)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match=rf"^{tmp_path}/file: (File exists|Not a directory)$"):
+        command(monkeypatch, manifest, tmp_path / "file" / "filled.csv", "--root", sounds)
 
 
 @pytest.mark.parametrize("words", [["--batch", "0"], ["--field", "path"]])

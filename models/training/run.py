@@ -221,11 +221,17 @@ def _description(
         "recipe": recipe.plain(),
         "speech": heard | {"fingerprint": speech.fingerprint},
         "validation": validation,
-        "weights": None if initial is None else {"of": str(initial), "sha256": sha256_of_weights(initial)},
+        "weights": None if initial is None else _weights(initial),
         "teacher": None if teacher is None else {"of": teacher, "sha256": sha256_of_weights(Path(teacher))},
         "processes": processes.num,
         "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     }
+
+
+def _weights(initial: Path) -> dict[str, str]:
+    """Which they are, told from the root as a teacher is; of what is no file and no folder, its name at a hub."""
+    place = initial.absolute() if initial.exists() else initial
+    return {"of": str(place), "sha256": sha256_of_weights(initial)}
 
 
 def _with_whole_path(recipe: Recipe) -> Recipe:
@@ -316,6 +322,9 @@ def _validate(system: System, held_out: HeldOut, recipe: Recipe) -> Validate:
     read = Validation(reader=FileReader(speech), longest_s=recipe.validate_whole_s) if len(speech) else None
     is_compared = held_out.trials is not None and system.knows_voices
     _say_what_is_left_out(system.vocabulary, speech, of_all, is_compared=is_compared or not system.knows_voices)
+    if num := int((speech.duration_s > recipe.validate_whole_s).sum()):
+        cut = f"{counted(num, 'utterance')} of {len(speech)} held out read to {recipe.validate_whole_s:g} s"
+        log.info(f"train: {cut} (`validate_whole_s`): what is said after that are errors")
     return ReadingValidation(read=read, compared=validation if is_compared else None)
 
 

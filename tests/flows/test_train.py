@@ -116,7 +116,7 @@ def test_every_option_does_what_it_says(curate_train, place, tmp_path):
     assert described(tmp_path / "first")["validation"] is None
     told, said = curate_train(
         *("--benchmark", BENCHMARK, "--split", "train", "--trials", "test", "--out", tmp_path / "second"),
-        *("--set", "epochs=1", "--set", "name=other", "--from", tmp_path / "first" / "encoder", "--cache"),
+        *("--set", "epochs=1", "--set", "name=other", "--from", Path("first", "encoder"), "--cache"),
     )
     assert told.exit_code == 0
     about = described(tmp_path / "second")
@@ -124,7 +124,7 @@ def test_every_option_does_what_it_says(curate_train, place, tmp_path):
     assert about["recipe"]["name"] == "other"
     assert about["validation"]["list"] == "test"
     assert about["validation"]["trials"] == 28
-    assert about["weights"]["of"] == str(tmp_path / "first" / "encoder")
+    assert about["weights"]["of"] == str(tmp_path / "first" / "encoder"), "wherever the run is tested from"
     assert list((tmp_path / "second" / "cache").iterdir())
     assert any("tensors of the network matched" in line for line in said)
     assert not (tmp_path / "runs").exists()

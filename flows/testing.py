@@ -84,7 +84,11 @@ def measure(
     with together(device) as processes:
         trained.to(processes.device)
         vectors, told = _vectors(run, trained, whole), _told(trained, speech)
-        of_first = {} if first_s is None else {first_s: _vectors(run, trained, whole, longest_s=first_s)}
+        of_first = {}
+        if first_s is not None and chosen:
+            of_first = {first_s: _vectors(run, trained, whole, longest_s=first_s)}
+        elif first_s is not None:
+            remarks.append(f"first {first_s:g} s: no list to score")
         of_layers = layers.NONE
         if with_layers:
             of_layers = layers.measure(run, trained, whole, chosen, folder, title=f"{benchmark}: {name}")

@@ -42,6 +42,8 @@ def read(
     found = trained.vocabulary.encoded(said)
     if found.num_outside:
         remarks.append(f"{TEXT}: {found.num_outside} of {len(rows)} utterances with {found.strange}, which are errors")
+    if num := int((some.duration_s > LONGEST_S).sum()):
+        remarks.append(f"{TEXT}: {num} of {len(rows)} read to {LONGEST_S:g} s: what is said after that are errors")
     written = Validation(reader=FileReader(some), longest_s=LONGEST_S).written(trained)
     rng = np.random.default_rng([seed, seeds.INTERVALS, *f"classes of {TEXT}".encode()])
     figures = text_rows(said, written, some.person, benchmark, split, system, rng=rng)

@@ -209,6 +209,14 @@ def test_each_layer_has_its_eer_before_training_and_after(place, curate_test, tm
     assert "learnt/tests/toy-test-people/layers_test-people.svg" in said
 
 
+def test_what_is_not_scored_or_not_read_to_its_end_is_said(curate_test, tmp_path, monkeypatch):
+    shutil.rmtree(tmp_path / "catalog" / "trials")
+    monkeypatch.setattr("flows.transcribed.LONGEST_S", FIRST_S)
+    said = curate_test("learnt", "--split", "test-people", "--first-s", FIRST_S, "--layers").splitlines()
+    assert "text: 3 of 3 read to 0.3 s: what is said after that are errors" in said
+    assert {"first 0.3 s: no list to score", "layers: no list to score"} <= {*said}
+
+
 def test_layers_of_a_network_that_was_frozen_are_what_the_seed_drew(curate_test, tmp_path):
     told = json.loads(curate_test("frozen", "--split", "test-people", "--list", "test-people", "--layers", "--json"))
     eers = {(row["training"], row["layer"]): row["eer"] for row in told["layers"]}

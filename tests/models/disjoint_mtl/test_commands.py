@@ -106,6 +106,7 @@ LEFT_OUT = [
     "train: 4 utterances of 20, such as tones/p0/8: fewer frames than its text needs; its loss is 0",
     "train: 4 utterances of 18 held out not read in validations: no transcript",
     "train: 2 utterances of 14 held out with characters outside the vocabulary (Ä 2, 1 2), which are errors",
+    "train: 2 utterances of 14 held out read to 2 s (`validate_whole_s`): what is said after that are errors",
 ]
 
 
@@ -116,12 +117,12 @@ LEFT_OUT = [
 def test_odd_utterances_are_counted_and_said_and_nothing_is_nan(base, settings, place, curate, tmp_path):
     recipe, weights = recipe_in(tmp_path, base, **settings), published(tmp_path / "wav2vec2-base")
     words = ["train", recipe, "--manifest", place / "all.jsonl", "--hold-out", HELD_OUT, "--from", weights]
-    told, said = curate(*words, "--set", "steps_an_epoch=none")
+    told, said = curate(*words, "--set", "steps_an_epoch=none", "--set", "validate_whole_s=2.0")
     assert "The run is in runs/small" in told
     assert re.fullmatch(
         r"train: .*wav2vec2-base: (\d+) of \1 tensors of the network matched; heads begin anew", said[0]
     )
-    assert said[1:6] == LEFT_OUT
+    assert said[1:7] == LEFT_OUT
     last = next(line for line in said if line.startswith("train: epoch 1, step"))
     assert all(f"{part} " in last for part in ("ctc", "too_long", "aam_softmax")), "of both kinds of batches"
     steps, validations = (numbers(tmp_path / "runs" / "small" / name) for name in ("steps.csv", "validations.csv"))

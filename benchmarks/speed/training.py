@@ -1,10 +1,15 @@
 """How many utterances a second are learnt from: a step of each system, its crops already on the device.
 
     .venv/bin/python -m benchmarks.speed.training [--device cuda] [--speakers 128] [--crop-s 2] [--steps 20]
+    .venv/bin/python -m benchmarks.speed.training --speakers 20 --crop-s 10 --no-compiled \\
+        --recipes w2v2-asr-ls w2v2-skr-10s-mean w2v2-dj-10s-0.5
 
 Beside the engine's way (bfloat16, compiled) stands a plain loop over the same network: float32, as it is. Operations
 are counted by torch over forward and backward; the share of the limit is of `--peak` TFLOP/s, such as 790 of an H200 in
 bfloat16, or of what a large product of matrices reaches here, which is measured where it is not said.
+
+What reads has a text of 15 characters a second; a disjoint step has a batch of so many to read and one of so many to
+tell. What is frozen at first has thawed.
 """
 
 import argparse
@@ -19,10 +24,14 @@ from benchmarks.speed.turns import machine
 from models.common.augment import SpecAugmentSettings
 from models.common.features import SAMPLE_RATE_HZ
 from models.data.labels import classes_of
-from models.training.system import System
+from models.training.recipe import Recipe
+from models.training.system import Labels, System
 from models.training.systems import module_of, recipes
 
 RECIPES = ("vietsv-amp-arc-0.2", "mtml-eta-0.3")
+CHARACTERS_PER_S = 15  # of read English, about
+THAWED = 10**9  # steps
+Batch = tuple[Tensor, Labels]
 SIDE = 8192  # of the matrices whose product tells the peak; on a processor a quarter of it
 
 
@@ -43,24 +52,24 @@ def main() -> None:
     peak = asked.peak or measured_peak(device)
     print(f"peak: {peak:.1f} TFLOP/s in bfloat16{'' if asked.peak else ', measured'}")
     for recipe in asked.recipes:
-        batches = recipes()[recipe].batches
-        each = 1 if batches is None else batches.utterances_each
         system = made(recipe, asked.speakers, device)
-        wave, labels = batch(system, asked.speakers, each, asked.crop_s, device)
-        flops = counted(system, wave, labels)
-        num = len(wave)
-        print(f"{recipe}: {asked.speakers} x {each} crops of {asked.crop_s:g} s, {flops / num / 1e9:.1f} GFLOP each")
+        step_of = batches(recipes()[recipe], system, asked.speakers, asked.crop_s, device)
+        flops = sum(counted(system, *one) for one in step_of)
+        num = sum(len(wave) for wave, _ in step_of)
+        print(f"{recipe}: {num} crops of {asked.crop_s:g} s a step, {flops / num / 1e9:.1f} GFLOP each")
         ways = [("plain loop, float32", False, False), ("bfloat16, channels last", True, False)]
         if asked.compiled:
             ways.append(("the same, compiled", True, True))
         plain = 0.0
         for way, is_bfloat16, is_compiled in ways:
-            step = stepping(made(recipe, asked.speakers, device), wave, labels, is_bfloat16, is_compiled)
+            step = stepping(made(recipe, asked.speakers, device), step_of, is_bfloat16, is_compiled)
             rate = num / seconds_of(step, asked.steps, device)
+            memory = f"  {torch.cuda.max_memory_allocated(device) / 1e9:5.1f} GB" if device.type == "cuda" else ""
             plain = plain or rate
             share = rate * flops / num / (peak * 1e12)
             print(
-                f"  {way:<26} {rate:9.1f} utterances/s  {rate / plain:5.2f} x plain  {100 * share:5.1f} % of the limit"
+                f"  {way:<26} {rate:9.1f} utterances/s  {rate * asked.crop_s:8.0f} x real time  "
+                f"{rate / plain:5.2f} x plain  {100 * share:5.1f} % of the limit{memory}"
             )
 
 
@@ -70,35 +79,47 @@ def made(name: str, num_people: int, device: torch.device) -> System:
     recipe = recipes()[name]
     module = module_of(recipe.system)
     system = module.made(recipe.settings, num_people=num_people, spec_augment=SpecAugmentSettings())
+    system.begin_step(THAWED)
     return system.to(device).train()
 
 
-def batch(
-    system: System, num_people: int, each: int, crop_s: float, device: torch.device
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Noise (B, N), who speaks it (B,), and labels of whatever else the system learns, class after class."""
+def batches(recipe: Recipe, system: System, num_people: int, crop_s: float, device: torch.device) -> list[Batch]:
+    """Noise (B, N) and its labels, those of one step: of whom it tells, of what it reads, of both, or one of each."""
+    found = []
+    if recipe.whole is not None:
+        wave, labels = heard(system, num_people, 1, crop_s)
+        assert system.vocabulary is not None  # noqa: S101  # it reads
+        letters = torch.arange(round(CHARACTERS_PER_S * crop_s)) % (len(system.vocabulary) - 1) + 1
+        known = labels | {"text": letters.repeat(num_people, 1)}
+        found.append((wave, {str(name): known[name] for name in recipe.whole.learns}))
+    if recipe.batches is not None:
+        found.append(heard(system, num_people, recipe.batches.utterances_each, crop_s))
+    return [(wave.to(device), {name: one.to(device) for name, one in labels.items()}) for wave, labels in found]
+
+
+def heard(system: System, num_people: int, each: int, crop_s: float) -> Batch:
+    """Noise (B, N), who speaks it (B,), and labels of whatever else the system tells, class after class."""
     generator = torch.Generator().manual_seed(0)
     wave = 0.1 * torch.randn(num_people * each, round(crop_s * SAMPLE_RATE_HZ), generator=generator)
     labels = {"person": torch.arange(num_people).repeat_interleave(each)}
     of_ages = {} if system.age_scheme is None else classes_of(system.age_scheme)
     for name, classes in {**{name: of_ages[name] for name in system.labels_needed}, **system.tasks}.items():
         labels[name] = torch.arange(num_people * each) % len(classes)
-    return wave.to(device), {name: codes.to(device) for name, codes in labels.items()}
+    return wave, labels
 
 
-def stepping(
-    system: System, wave: Tensor, labels: dict[str, Tensor], is_bfloat16: bool, is_compiled: bool
-) -> Callable[[], object]:
-    """A step of Adam on the batch."""
+def stepping(system: System, step_of: list[Batch], is_bfloat16: bool, is_compiled: bool) -> Callable[[], object]:
+    """A step of Adam on these batches, whose gradients are averaged."""
     optimizer = torch.optim.Adam(system.parameters(), lr=1e-4)
     if is_compiled:
         system.network.compile()
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(wave.device.type, torch.bfloat16, enabled=is_bfloat16):
-            loss = system(wave, labels)["loss"]
-        loss.backward()
+        for wave, labels in step_of:
+            with torch.autocast(wave.device.type, torch.bfloat16, enabled=is_bfloat16):
+                loss = system(wave, labels)["loss"] / len(step_of)
+            loss.backward()
         nn.utils.clip_grad_norm_(system.parameters(), float("inf"))
         optimizer.step()
 
@@ -106,7 +127,9 @@ def stepping(
 
 
 def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> float:
-    """The mean of so many, after three that are not counted."""
+    """The mean of so many, after three that are not counted; the most memory is told anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     for _ in range(3):
         step()
     wait(device)
@@ -117,7 +140,7 @@ def seconds_of(step: Callable[[], object], steps: int, device: torch.device) -> 
     return (time.perf_counter() - started) / steps
 
 
-def counted(system: System, wave: Tensor, labels: dict[str, Tensor]) -> int:
+def counted(system: System, wave: Tensor, labels: Labels) -> int:
     """Floating-point operations of forward and backward."""
     with FlopCounterMode(display=False) as counter:
         system(wave, labels)["loss"].backward()

@@ -65,22 +65,22 @@ def train_on_split(
     speech = of_split(catalog, benchmark, split)
     read = None if also is None else _also(recipe, catalog, benchmark, also)
     held_out: HeldOut | None
-    if trials is not None and dev is not None:
-        if not recipe.reads:
-            raise TrainingError(
-                f"--trials {trials} with --dev {dev}: both are for systems that write text; expected one of them"
-            )
-        held_out = replace(on_list(catalog, benchmark, trials), read=of_split(catalog, benchmark, dev))
-    elif trials is not None:
+    if dev is not None and dev in (split, also):
+        raise TrainingError(f"--dev {dev}: is trained on; expected another split")
+    if trials is not None:
         held_out = on_list(catalog, benchmark, trials)
         if both := shared(speech, held_out.speech):
             raise TrainingError(
                 f"--trials {trials}: {both[0]}: {counted(len(both), 'person', 'people')} of the list are in the split "
                 f"{split!r}; expected a list of others"
             )
+        if dev is not None:
+            if not recipe.reads:
+                raise TrainingError(
+                    f"--trials {trials} with --dev {dev}: both are for systems that write text; expected one of them"
+                )
+            held_out = replace(held_out, read=of_split(catalog, benchmark, dev))
     elif dev is not None:
-        if dev == split:
-            raise TrainingError(f"--dev {dev}: is trained on; expected another split")
         held_out = on_split(catalog, benchmark, dev, seed=recipe.seed)
         if both := shared(speech, held_out.speech):
             people = counted(len(both), "person is", "people are")

@@ -283,7 +283,8 @@ def _require_measurable(system: System, recipe: Recipe, held_out: HeldOut) -> No
 
 def _require_no_validation(recipe: Recipe) -> None:
     """Raises TrainingError where it waits for what validations gain."""
-    may_end = recipe.patience is not None and recipe.patience < recipe.epochs
+    num_validations = -(-recipe.epochs // recipe.validate_every)
+    may_end = recipe.patience is not None and recipe.patience < num_validations
     waits = {"patience": may_end, "schedule plateau": isinstance(recipe.schedule, Plateau)}
     if what := ", ".join(name for name, does in waits.items() if does):
         raise TrainingError(

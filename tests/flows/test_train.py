@@ -168,6 +168,8 @@ WRONG = [
     (["--trials", "dev", "-c", "{bare}"], r"^toy: has no lists of trials; expected --hold-out instead of --trials$"),
     (["--trials", "targets"], r"^toy/targets: 12 targets of 12 trials; expected both kinds$"),
     (["--trials", "known"], r"^--trials known: tones/p0: 2 people of the list are in the split 'train'"),
+    (["--trials", "known", "--dev", "test"], r"^--trials known: tones/p0: 2 people of the list are in the split"),
+    (["--trials", "test", "--dev", "train"], r"^--dev train: is trained on; expected another split$"),
     (
         ["--hold-out", "1"],
         r"^--hold-out 1: 6 people have two utterances; expected 2 to 4, 0 to hold .*, or others by --trials or --dev$",

@@ -1,8 +1,8 @@
 """`curate test`: what a trained run comes to on a benchmark: classes that it tells, trials that it scores, pictures.
 
 Figures go to the catalog's tables `class_results` and `results`, all else below the run (`flows.tested`). What is heard
-of an utterance are its first twenty seconds, as at the end of training; trials may be scored by less of it as well,
-under another name.
+of an utterance are its first twenty seconds, as at the end of training, and of one that is read sixty; trials may be
+scored by less as well, under another name.
 """
 
 import hashlib

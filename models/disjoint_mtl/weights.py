@@ -14,7 +14,7 @@ from models import checkpoint
 from models.disjoint_mtl.encoder import SpeakerEncoder
 from models.disjoint_mtl.model import Wav2Vec2, Wav2Vec2Settings
 from models.extractors.hub import folder_of
-from models.extractors.transformers import CONFIGS, PICKLED, SAFE, _one_line, _quiet
+from models.extractors.transformers import CONFIGS, PICKLED, SAFE, one_line, quiet
 
 BASE = "facebook/wav2vec2-base"
 SIZES = (
@@ -71,7 +71,7 @@ def _at(place: Path, settings: Wav2Vec2Settings) -> tuple[dict[str, torch.Tensor
         if "hf download" in str(error):
             raise
         raise ExtractorError(f"{error} (`hf download {BASE} --local-dir FOLDER` brings it)") from error
-    with _one_line(str(place)), _quiet():
+    with one_line(str(place)), quiet():
         return _published(folder, settings)
 
 

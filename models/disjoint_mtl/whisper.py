@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from curate.errors import ExtractorError
 from models.extractors.device import device_of
 from models.extractors.hub import folder_of
-from models.extractors.transformers import PICKLED, SAFE, _one_line, _quiet
+from models.extractors.transformers import PICKLED, SAFE, one_line, quiet
 
 BASE = "openai/whisper-base"  # which the paper has texts of VoxCeleb2 from (section 3.2.2)
 FILES = (
@@ -47,7 +47,7 @@ class Whisper:
             raise ExtractorError(f"device {device!r}: expected auto, cpu, cuda or one such as cuda:1")
         self.device = device_of(device)
         folder = _folder(source)
-        with _one_line(source), _quiet():
+        with one_line(source), quiet():
             self._network, self._features, self._texts = _loaded(folder)
             told = self._network.generation_config
             self._asked, self._language_code = _language(told, language), None
@@ -94,7 +94,7 @@ class Whisper:
     def _read(self, waves: Sequence[Wave]) -> list[str]:
         """Of 30 s at most."""
         features, mask = self._heard(waves)
-        with _quiet():
+        with quiet():
             codes = self._network.generate(features, attention_mask=mask, **self._asked)
         written: list[str] = self._texts.batch_decode(codes, skip_special_tokens=True)
         return written

@@ -51,7 +51,7 @@ class MeanOfLayer:
         device = device_of(hearing.device)
         folder = folder_of(hearing.source, CONFIGS, (SAFE, PICKLED), example="microsoft/wavlm-base")
         self._is_bfloat16 = hearing.precision == "bfloat16"
-        with _one_line(hearing.source), _quiet():
+        with one_line(hearing.source), quiet():
             self._features = _feature_extractor(folder)
             self._network = _network(folder, hearing.layer).to(device)
         self._device, self._layer = device, hearing.layer
@@ -153,7 +153,7 @@ def _weights(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _one_line(source: str) -> Iterator[None]:
+def one_line(source: str) -> Iterator[None]:
     """What goes wrong with its files, as one line that names them."""
     try:
         yield
@@ -165,7 +165,7 @@ def _one_line(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without a bar and a list of the weights that are not wanted: those of the layers above."""
     from transformers.utils import logging
 

@@ -148,4 +148,5 @@ class TriStage:
 
 Kind = Constant | Step | Plateau | Exponential | Linear | TriStage
 Schedule = Annotated[Kind, Field(discriminator="schedule")]  # what a recipe says
-WITH_RATE = tuple(kind.schedule for kind in get_args(Kind) if "rate" in kind.__dataclass_fields__)  # the key
+# these have one rate, which stays where a user changes one kind for another
+WITH_RATE = tuple(kind.schedule for kind in get_args(Kind) if "rate" in kind.__dataclass_fields__)

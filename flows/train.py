@@ -122,7 +122,8 @@ def train(
                 device=device,
             )
     except KeyboardInterrupt:
-        typer.echo("\ncurate: interrupted; run it again, and it goes on from its last checkpoint", err=True)
+        told = "interrupted; run it again: it goes on from its last checkpoint, or begins anew where it has none"
+        typer.echo(f"\ncurate: {told}", err=True)
         raise typer.Exit(130) from None
     if told:  # all but the first of several processes have nothing to say
         typer.echo(told)

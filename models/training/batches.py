@@ -83,6 +83,8 @@ def _known(system: System, speech: Speech, labels: Mapping[str, Integers]) -> In
         left = counted(len(speech) - len(rows), "utterance")
         log.info(f"train: {left} of {len(speech)} left out: no {what} is known")
     for task, classes in system.tasks.items():
+        if num_unknown := int((labels[task][rows] < 0).sum()):
+            log.info(f"train: {task}: not known of {num_unknown} of {len(rows)} utterances")
         if len(np.unique(labels[task][rows])) - (-1 in labels[task][rows]) < 2:
             raise TrainingError(f"no two classes of {task} occur in the split; expected some of {', '.join(classes)}")
         unheard = [name for code, name in enumerate(classes) if not (labels[task] == code).any()]

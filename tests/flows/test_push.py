@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 
 import pytest
 from huggingface_hub import HfApi, constants
@@ -55,6 +56,17 @@ def test_the_folder_arrives_byte_by_byte_in_one_commit(published, server, tmp_pa
 def test_a_new_repository_is_public_where_that_is_asked(published, server):
     pushing.push(published, "lab/toy", is_public=True)
     assert [one["visibility"] for one in server.created] == ["public"]
+
+
+def test_no_answer_is_one_line(published, monkeypatch):
+    with socket.socket() as taken:  # nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(pushing, "HfApi", lambda: HfApi(endpoint=address, token=TOKEN))
+        with pytest.raises(
+            ExportError, match=rf"^{address}: [^\n]*; {published} is written, and can be pushed by [^\n]*$"
+        ):
+            pushing.push(published, "lab/toy")
 
 
 def test_a_refused_token_is_one_line(published, server, monkeypatch):

@@ -244,7 +244,8 @@ def test_ctrl_c_ends_it_with_a_line_and_it_goes_on(curate_train, place, tmp_path
     running.send_signal(signal.SIGINT)
     said = running.communicate(timeout=60)[1]
     assert running.returncode == 130
-    assert said.endswith("\ncurate: interrupted; run it again, and it goes on from its last checkpoint\n")
+    told = "interrupted; run it again: it goes on from its last checkpoint, or begins anew where it has none"
+    assert said.endswith(f"\ncurate: {told}\n")
     assert "Traceback" not in said
     about = described(tmp_path / "run")
     about["recipe"]["epochs"] = 2  # it need not go on for 2,000

@@ -59,7 +59,11 @@ def test_who_has_one_of_two_classes_is_heard(caplog):
     tells = told(tasks={"sex": ("female", "male"), **TELLS.tasks})
     found = lessons_of(recipe(batches=CROPS), tells, speech, 24)
     assert rows_of(found.sampler.plan(1)) == [*range(8), *range(12, 24)]
-    assert caplog.messages == ["train: 4 utterances of 24 left out: no sex or age_group (leq29) is known"]
+    assert caplog.messages == [
+        "train: 4 utterances of 24 left out: no sex or age_group (leq29) is known",
+        "train: sex: not known of 4 of 20 utterances",
+        "train: age_group: not known of 4 of 20 utterances",
+    ]
 
 
 def test_two_classes_at_least_and_what_nobody_is(caplog):

@@ -216,14 +216,19 @@ class Runs:
                 save_encoder(place / "encoder", system)
         return self._done[name, seed]
 
+    def seeds(self, name: str) -> list[int]:
+        """By which a recipe is run: one on EmoDB where its network is ResNet, whose steps take thrice as long."""
+        is_slow = self._corpus == EMODB and network_of(recipes()[name]) == "resnet"
+        return list(self.spoken)[: 1 if is_slow else None]
+
     def mean(self, name: str, task: str) -> Told:
-        """Of all seeds."""
-        told = [self.of(name, seed).of_task[task] for seed in self.spoken]
+        """Of its seeds."""
+        told = [self.of(name, seed).of_task[task] for seed in self.seeds(name)]
         return Told(*(float(np.mean(some)) for some in zip(*told, strict=True)))
 
     def require_told(self, name: str, task: str, *, margin: float, each: bool = True) -> None:
         """By the mean of its seeds so much better than by chance, and where `each` by that of each seed better."""
-        for seed in self.spoken:
+        for seed in self.seeds(name):
             told = self.of(name, seed).of_task[task]
             assert not each or told.f1 > max(told.chance, told.permuted), (seed, told)
         mean = self.mean(name, task)
@@ -232,14 +237,14 @@ class Runs:
 
     def require_less_loss(self, name: str) -> None:
         """At the end than at the beginning."""
-        for seed in self.spoken:
+        for seed in self.seeds(name):
             found = self.of(name, seed)
             assert found.last_loss < found.first_loss, (seed, found)
 
 
 def told_of(runs: Runs, name: str, task: str) -> str:
     """F1 of a task in %."""
-    of_each = " ".join(f"{100 * runs.of(name, seed).of_task[task].f1:.0f}" for seed in runs.spoken)
+    of_each = " ".join(f"{100 * runs.of(name, seed).of_task[task].f1:.0f}" for seed in runs.seeds(name))
     mean = runs.mean(name, task)
     return f"{task} {of_each}, mean {100 * mean.f1:.1f}, permuted {100 * mean.permuted:.1f}"
 

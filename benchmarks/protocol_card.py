@@ -107,7 +107,7 @@ def citations(corpora: pa.Table, used: pa.Table) -> list[str]:
 
 
 def rules_applied(removals: pa.Table) -> list[dict[str, Any]]:
-    """What each rule took away, in the order in which they were applied."""
+    """What each rule took away: stage after stage, parts by name, and of each its rules in their order."""
     rows = [row for row in removals.to_pylist() if row["stage"] != REMARK]
     return sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["part"], row["place"]))
 

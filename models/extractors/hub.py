@@ -116,7 +116,7 @@ def _out_of_reach(name: str, error: Exception) -> ExtractorError:
     why = type(error).__name__
     return ExtractorError(
         f"{name}: not whole in the cache of Hugging Face, nor to be had from the hub ({why}); expected a folder as "
-        f'`hf download {name} --local-dir FOLDER` leaves it where there is network, then source = "FOLDER"'
+        f"`hf download {name} --local-dir FOLDER` leaves it, and FOLDER in the place of the name"
     )
 
 

@@ -13,12 +13,14 @@ MAY_IMPORT = {
     "curate": {"curate"},
     "benchmarks": {"benchmarks", "curate"},
     "models": {"models", "benchmarks", "curate"},
-    "flows": {"flows", "models", "benchmarks", "curate"},
+    "pages": {"pages", "benchmarks", "curate"},
+    "flows": {"flows", "pages", "models", "benchmarks", "curate"},
 }
 FORBIDDEN = {
     "curate": {"torch", "torchaudio", "prefect"},
     "benchmarks": {"torch", "torchaudio", "prefect", "duckdb"},
     "models": {"prefect", "duckdb"},
+    "pages": {"torch", "torchaudio", "prefect"},
     "flows": set(),
 }
 FILES = [file for layer in MAY_IMPORT for file in sorted((ROOT / layer).rglob("*.py"))]

@@ -1,0 +1,1 @@
+"""What is looked at and listened to in a browser: the review page, and the report."""

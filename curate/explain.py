@@ -1,5 +1,6 @@
 """Every decision on an utterance or a speaker, in words: what reviewers said first, then what it stands in place of."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -12,19 +13,25 @@ from curate.decisions import REVIEW, about, in_words, settled
 from curate.errors import CatalogError
 from curate.named import did_you_mean
 from curate.reasons import Reason, Subject, Verdict
-from curate.reviews import in_few_words, last_said, said
-from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
+from curate.reviews import in_few_words, last_said
+from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, REVIEWS, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
+
+Read = Callable[[Table], pa.Table]  # all rows of a table; none where it was not made yet
 
 
 def explain(catalog: Catalog, subject_id: str) -> list[str]:
     """Lines on the utterance of this id, then on the speaker. Raises CatalogError where there is neither."""
     utterances = catalog.read(UTTERANCES)
+
+    def read(table: Table) -> pa.Table:
+        return catalog.read(table) if catalog.parts(table) else rows_of(table, [])
+
     lines = []
     for row in utterances.filter(pc.equal(utterances["utterance_id"], subject_id)).to_pylist():
-        lines += _on_utterance(catalog, row)
+        lines += on_utterance(read, row)
     of_speaker = utterances.filter(pc.equal(utterances["speaker_id"], subject_id))
     if len(of_speaker):
-        lines += _on_speaker(catalog, subject_id, of_speaker)
+        lines += on_speaker(read, subject_id, of_speaker)
     if lines:
         return lines
     ids = utterances["utterance_id"].to_pylist()
@@ -37,32 +44,34 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
 
 
-def _on_utterance(catalog: Catalog, row: dict[str, Any]) -> list[str]:
+def on_utterance(read: Read, row: dict[str, Any]) -> list[str]:
+    """Lines on the utterance of this row of UTTERANCES, of whatever tables one is shown."""
     utterance, speaker = row["utterance_id"], row["speaker_id"]
     length = "no audio" if row["duration_s"] is None else f"{row['duration_s']:.2f} s at {row['sample_rate_hz']} Hz"
     told = [f"sex {row['sex'] or 'unknown'}", f"age {_age(row)}", f"session {row['session_id'] or 'unknown'}"]
     lines = [f"Utterance {utterance}: {row['path']}, {length}; {', '.join(told)}."]
-    decisions, reviews = _decisions(catalog), _Reviews.of(catalog)
+    decisions, reviews = read(DECISIONS), _Reviews.of(read)
     about_it = _of_utterance(decisions, utterance)
     lines += reviews.story("The utterance", about_it, _of_utterance(reviews.last, utterance))
     moves = settled(about_it).filter(pc.field("verdict") == Verdict.RELABEL)["other_id"].to_pylist()
     for name, label in (("Its speaker", speaker), *(("Its new speaker", one) for one in moves)):
         lines += reviews.story(f"{name} {label}", _of_label(decisions, label), _of_label(reviews.last, label))
-    lines += _identity(catalog, moves[0] if moves else speaker)
-    for label in _rows(catalog, AGE_LABELS, "utterance_id", utterance):
+    lines += _identity(read, moves[0] if moves else speaker)
+    for label in _rows(read, AGE_LABELS, "utterance_id", utterance):
         group = (
             f"{label['age_group']}, {label['age_subgroup'] or 'no one subgroup'}"
             if label["age_group"]
             else f"none ({label['unlabelled_because']})"
         )
         lines.append(f"Age group in {label['scheme']}: {group}.")
-    for split in _rows(catalog, SPLITS, "utterance_id", utterance):
+    for split in _rows(read, SPLITS, "utterance_id", utterance):
         lines.append(f"Benchmark {split['benchmark']}: in {split['split']}.")
     return lines
 
 
-def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[str]:
-    decisions, reviews = _decisions(catalog), _Reviews.of(catalog)
+def on_speaker(read: Read, speaker: str, utterances: pa.Table) -> list[str]:
+    """The same on a speaker, of whom these are the rows of UTTERANCES."""
+    decisions, reviews = read(DECISIONS), _Reviews.of(read)
     of_speaker = pc.is_in(decisions["subject_id"], value_set=utterances["utterance_id"].combine_chunks())
     judged = settled(decisions.filter(pc.and_(of_speaker, pc.equal(decisions["subject"], Subject.UTTERANCE))))
     counts = judged.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")])
@@ -71,13 +80,9 @@ def _on_speaker(catalog: Catalog, speaker: str, utterances: pa.Table) -> list[st
         lines.append(f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}")
     lines += reviews.story("The speaker", _of_label(decisions, speaker), _of_label(reviews.last, speaker))
     for column, other in (("speaker_id", "other_id"), ("other_id", "speaker_id")):
-        for pair in _rows(catalog, SPEAKER_PAIRS, column, speaker):
+        for pair in _rows(read, SPEAKER_PAIRS, column, speaker):
             lines.append(f"Mean cosine with {pair[other]}: {pair['similarity']:.4f}.")
-    return lines + _identity(catalog, speaker)
-
-
-def _decisions(catalog: Catalog) -> pa.Table:
-    return catalog.read(DECISIONS) if catalog.parts(DECISIONS) else rows_of(DECISIONS, [])
+    return lines + _identity(read, speaker)
 
 
 def _of_utterance(rows: pa.Table, utterance: str) -> pa.Table:
@@ -99,9 +104,9 @@ class _Reviews:
     applied_at: datetime | None
 
     @classmethod
-    def of(cls, catalog: Catalog) -> Self:
-        times = [row["started_at"] or row["finished_at"] for row in _rows(catalog, RUNS, "step", REVIEW)]
-        return cls(last=last_said(said(catalog)), applied_at=max(times, default=None))
+    def of(cls, read: Read) -> Self:
+        times = [row["started_at"] or row["finished_at"] for row in _rows(read, RUNS, "step", REVIEW)]
+        return cls(last=last_said(read(REVIEWS)), applied_at=max(times, default=None))
 
     def story(self, name: str, decisions: pa.Table, reviews: pa.Table) -> list[str]:
         """The `decisions` on a subject, those of reviewers first, and what of their `reviews` is not among them."""
@@ -145,20 +150,18 @@ def _sentence(subject: str, decision: dict[str, Any]) -> str:
     return f"{subject}{pair} was {words}. By {by}."
 
 
-def _identity(catalog: Catalog, speaker: str) -> list[str]:
+def _identity(read: Read, speaker: str) -> list[str]:
     lines = []
-    for row in _rows(catalog, IDENTITIES, "speaker_id", speaker):
-        same = [r["speaker_id"] for r in _rows(catalog, IDENTITIES, "identity_id", row["identity_id"])]
+    for row in _rows(read, IDENTITIES, "speaker_id", speaker):
+        same = [r["speaker_id"] for r in _rows(read, IDENTITIES, "identity_id", row["identity_id"])]
         others = ", ".join(one for one in same if one != speaker)
         lines.append(f"Identity {row['identity_id']}{f', with {others}' if others else ', of this speaker alone'}.")
     return lines
 
 
-def _rows(catalog: Catalog, table: Table, column: str, value: str) -> list[dict[str, Any]]:
-    """The rows where the column has this value; none where the table was not made yet."""
-    if not catalog.parts(table):
-        return []
-    rows = catalog.read(table)
+def _rows(read: Read, table: Table, column: str, value: str) -> list[dict[str, Any]]:
+    """The rows where the column has this value."""
+    rows = read(table)
     found: list[dict[str, Any]] = rows.filter(pc.equal(rows[column], value)).to_pylist()
     return found
 

@@ -89,13 +89,13 @@ class Catalog:
             parts -= whole.stems(folder, "gone")
         return sorted(parts)
 
-    def read(self, table: Table, part: str | None = None) -> pa.Table:
-        """One part, or all parts one after the other. Raises CatalogError where there is none."""
+    def read(self, table: Table, part: str | None = None, *, columns: list[str] | None = None) -> pa.Table:
+        """One part, or all parts one after the other; of all `columns` or these. Raises CatalogError where none is."""
         parts = self.parts(table) if part is None else [part]
         paths = [self.path(table, p) for p in parts]
         if not paths or not all(map(whole.exists, paths)):
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
-        return pa.concat_tables(read_parquet(path) for path in paths)
+        return pa.concat_tables(read_parquet(path, columns) for path in paths)
 
     def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:
         """Make `rows` the current part, whole or not at all; says how many they are.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.catalog import Catalog, read_parquet, rows_of
+from curate.catalog import Catalog, rows_of
 from curate.decisions import REVIEW, about
 from curate.reasons import Reason, Subject, Verdict
 from curate.schema import CALIBRATIONS, DECISIONS, RUNS, SPEAKER_PAIRS, UTTERANCES, Table
@@ -52,7 +52,7 @@ def doubts(catalog: Catalog) -> pa.Table:
     what the rule measured. Of equal doubt the order is that of subjects and ids. Tables that a catalog lacks yet are
     taken for empty. Raises CatalogError where there is no catalog.
     """
-    utterances = _read(catalog, UTTERANCES, ["utterance_id", "speaker_id", "corpus"])
+    utterances = catalog.read(UTTERANCES, columns=["utterance_id", "speaker_id", "corpus"])
     ruled = settling(_read(catalog, DECISIONS, [name for name in DECISIONS.arrow().names if name != "run_id"]))
     corpus_of = (
         utterances.group_by("speaker_id").aggregate([("corpus", "min")]).rename_columns(["speaker_id", "corpus"])
@@ -177,12 +177,8 @@ def _given(catalog: Catalog) -> pa.Scalar:
 
 
 def _read(catalog: Catalog, table: Table, columns: list[str]) -> pa.Table:
-    """These columns of all parts; without a row where there is none. Raises CatalogError for missing utterances."""
-    paths = [catalog.path(table, part) for part in catalog.parts(table)]
-    if not paths:
-        rows: pa.Table = catalog.read(table) if table is UTTERANCES else rows_of(table, []).select(columns)
-        return rows
-    return pa.concat_tables(read_parquet(path, columns) for path in paths)
+    """These columns of all parts; without a row where there is none."""
+    return catalog.read(table, columns=columns) if catalog.parts(table) else rows_of(table, []).select(columns)
 
 
 def _corpus(speakers: pa.ChunkedArray, corpus_of: pa.Table) -> pa.ChunkedArray:

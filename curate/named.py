@@ -6,16 +6,15 @@ Of however many things are said at once, each column of the catalog is read once
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.catalog import Catalog, read_parquet
+from curate.catalog import Catalog
 from curate.decisions import in_words
 from curate.errors import VoxcurateError
 from curate.reasons import Subject, Verdict
-from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES, Table
+from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
 from curate.sides import Pair, ordered
 
 FITTING: dict[Subject, tuple[Verdict, ...]] = {
@@ -52,7 +51,7 @@ class Named:
         self.catalog = catalog
         asked = pa.array(sorted({*ids}), pa.string())
         self._asked = asked
-        rows = _columns(catalog, UTTERANCES, ["utterance_id", "speaker_id"])
+        rows = catalog.read(UTTERANCES, columns=["utterance_id", "speaker_id"])
         mine = rows.filter(pc.is_in(rows["utterance_id"], value_set=asked))
         self.label_of = dict(zip(mine["utterance_id"].to_pylist(), mine["speaker_id"].to_pylist(), strict=True))
         known = rows["speaker_id"]
@@ -61,7 +60,7 @@ class Named:
     @cached_property
     def heard(self) -> set[str]:
         """The utterances that some extractor has heard."""
-        ids = _columns(self.catalog, EMBEDDINGS, ["utterance_id"])["utterance_id"]
+        ids = self.catalog.read(EMBEDDINGS, columns=["utterance_id"])["utterance_id"]
         return {*ids.filter(pc.is_in(ids, value_set=self._asked)).to_pylist()}
 
     def subject_of(self, one: str, other: str | None, verdict: Verdict, asked: Subject | None) -> Subject:
@@ -116,7 +115,7 @@ class Named:
             raise self._unheard(one.subject_id)
 
     def _unknown(self, one: str, kind: str, columns: list[str]) -> ReviewError:
-        ids = _columns(self.catalog, UTTERANCES, columns)[0].unique()
+        ids = self.catalog.read(UTTERANCES, columns=columns)[0].unique()
         hint = did_you_mean(one, (value.as_py() for value in ids))
         return ReviewError(f"{one!r}: no {kind} of {self.catalog.root}; {hint}")
 
@@ -150,10 +149,3 @@ def did_you_mean(asked: str, ids: Iterable[str]) -> str:
         if len(near) == 3:
             break
     return f"did you mean {' or '.join(near)}?" if near else f"expected an id such as {first}"
-
-
-def _columns(catalog: Catalog, table: Table, names: list[str]) -> pa.Table:
-    """These columns of all parts. Raises CatalogError where there are none."""
-    paths = [catalog.path(table, part) for part in catalog.parts(table)]
-    rows: list[Any] = [read_parquet(path, names) for path in paths] or [catalog.read(table)]  # which says so
-    return pa.concat_tables(rows)

@@ -23,6 +23,7 @@ from flows.options import PLACE, CatalogOption
 from flows.plant import plant
 from flows.publish import publish, verify
 from flows.review import decide, reviews, undo
+from flows.reviewing import review
 from flows.score import score
 from flows.test import measure
 from flows.train import train
@@ -232,6 +233,7 @@ app.command("test")(measure)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(plant)
+app.command()(review)
 app.command()(decide)
 app.command()(undo)
 app.command()(reviews)

@@ -61,7 +61,7 @@ def decide(
         said = [Review(subject=about, subject_id=subject_id, other_id=other, verdict=verdict, note=note)]
     else:
         raise typer.BadParameter("expected an ID and a VERDICT, or --file without them")
-    who = _name(reviewer)
+    who = name_of(reviewer)
     say(opened, who, said)
     _tell(who, said)
 
@@ -84,7 +84,7 @@ def undo(
 
     opened = Catalog(catalog)
     said = [replace(one, note=note) for one in undone(opened, subject_id, other, asked=subject)]
-    who = _name(reviewer)
+    who = name_of(reviewer)
     say(opened, who, said)
     _tell(who, said)
 
@@ -114,7 +114,8 @@ def reviews(
     typer.echo(form(names, rows))
 
 
-def _name(reviewer: str | None) -> str:
+def name_of(reviewer: str | None) -> str:
+    """Who says it: as given, or else the login. Raises VoxcurateError where neither is a name."""
     from curate.reviews import composed
 
     try:

@@ -1,0 +1,70 @@
+"""The cosines of a few speakers' utterances with one another, as bytes for a canvas."""
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pages.review.shown import Tables
+
+MAX_SHOWN = 2_000
+UNHEARD = -128  # where one of the two has no vector
+FULL = 127  # a cosine of 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The utterances of a matrix, speaker by speaker in the order of ids, and of how many they are."""
+
+    utterance_ids: list[str]
+    groups: list[tuple[str, int]]  # speakers, and how many of each
+    num_all: int
+
+
+def chosen(tables: Tables, speakers: Sequence[str], always: Sequence[str] = (), most: int = MAX_SHOWN) -> Chosen:
+    """Of these speakers as many utterances each; of one with more than his share some, evenly, and `always` those."""
+    ids, groups, num_all = [], [], 0
+    left = most
+    sizes = {speaker: len(tables.utterances_of(speaker)) for speaker in dict.fromkeys(speakers)}
+    for turn, speaker in enumerate(sorted(sizes, key=lambda one: sizes[one])):  # small ones leave room for the others
+        sizes[speaker], whole = min(sizes[speaker], left // (len(sizes) - turn)), sizes[speaker]
+        left -= sizes[speaker]
+        num_all += whole
+    for speaker, share in sizes.items():
+        of_speaker = pc.sort_indices(tables.utterances_of(speaker)["utterance_id"])
+        mine = tables.utterances_of(speaker)["utterance_id"].take(of_speaker)
+        kept = _some(mine, share, always)
+        ids += kept
+        groups.append((speaker, len(kept)))
+    return Chosen(utterance_ids=ids, groups=groups, num_all=num_all)
+
+
+def _some(ids: pa.ChunkedArray, num: int, always: Sequence[str]) -> list[str]:
+    """So many of them in their order, evenly, but those of `always` that are among them for certain."""
+    places = np.arange(num) * len(ids) // max(num, 1)
+    asked = pc.indices_nonzero(pc.is_in(ids, value_set=pa.array(always, pa.string()))).to_numpy().astype(np.int64)
+    missing = np.setdiff1d(asked, places)[:num]
+    if len(missing):
+        free = np.flatnonzero(~np.isin(places, asked))
+        places[free[:: max(len(free) // len(missing), 1)][: len(missing)]] = missing
+    found: list[str] = ids.take(pa.array(np.sort(places))).to_pylist()
+    return found
+
+
+def as_bytes(cosines: NDArray[np.float32]) -> bytes:
+    """(n, n) cosines, nan where there is no vector, as signed bytes: 127 is 1, -127 is -1, -128 is none."""
+    scaled = np.rint(np.clip(np.nan_to_num(cosines, nan=0.0), -1, 1) * FULL).astype(np.int8)
+    scaled[np.isnan(cosines)] = UNHEARD
+    return scaled.tobytes()
+
+
+def packed(these: Chosen, cosines: NDArray[np.float32]) -> bytes:
+    """The length of a JSON in four bytes (little-endian), the JSON that names rows and groups, then the cosines."""
+    told = {"ids": these.utterance_ids, "groups": these.groups, "num_all": these.num_all}
+    text = json.dumps(told, ensure_ascii=False).encode()
+    return struct.pack("<I", len(text)) + text + as_bytes(cosines)

@@ -1,0 +1,385 @@
+/* What the pages can do beyond links and forms: keys, players with outlines, the matrix. Text from a corpus is only ever
+   put in by textContent. */
+"use strict";
+
+const find = (what, where = document) => where.querySelector(what);
+const all = (what, where = document) => [...where.querySelectorAll(what)];
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const soundOf = (id) => `/sound?${new URLSearchParams({ utterance: id })}`;
+
+function make(tag, values = {}, text = "") {
+  const made = Object.assign(document.createElement(tag), values);
+  made.textContent = text;
+  return made;
+}
+
+/* A canvas as sharp as the screen, in units of CSS; its width and height there. */
+function sized(canvas) {
+  const { width, height } = canvas.getBoundingClientRect();
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.max(Math.round(width * ratio), 1);
+  canvas.height = Math.max(Math.round(height * ratio), 1);
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return [pen, width, height];
+}
+
+/* ------------------------------------------------------------------------------------------------- players */
+
+const players = [];
+let current = null;
+
+class Player {
+  constructor(figure) {
+    this.figure = figure;
+    this.audio = find("audio", figure);
+    this.outline = null;
+    this.audio.removeAttribute("controls");
+    this.button = make("button", { type: "button", className: "play" });
+    this.button.setAttribute("aria-label", `Play ${figure.dataset.utterance.slice(0, 100)}`);
+    this.canvas = make("canvas", { className: "wave" });
+    this.canvas.setAttribute("aria-hidden", "true");
+    this.time = make("span", { className: "time" });
+    find(".sound", figure).append(this.button, this.canvas, this.time);
+    this.button.addEventListener("click", () => this.turn());
+    this.canvas.addEventListener("click", (event) => this.seek(event.offsetX / this.canvas.clientWidth));
+    for (const name of ["play", "pause", "ended", "seeked"]) this.audio.addEventListener(name, () => this.show());
+    this.audio.addEventListener("error", () => this.fail("cannot be played"));
+    this.show();
+  }
+
+  async load() {
+    try {
+      const answer = await fetch(this.figure.dataset.outline);
+      if (!answer.ok) throw new Error(answer.statusText);
+      this.outline = await answer.json();
+      this.draw();
+    } catch {
+      this.fail("cannot be played");
+    }
+  }
+
+  fail(why) {
+    this.figure.classList.add("silent");
+    this.button.disabled = true;
+    this.time.textContent = why;
+  }
+
+  turn() {
+    if (this.audio.paused) this.play();
+    else this.audio.pause();
+  }
+
+  play() {
+    for (const other of players) if (other !== this) other.audio.pause();
+    matrixAudio.pause();
+    current = this;
+    return this.audio.play().catch(() => this.fail("cannot be played"));
+  }
+
+  seek(share) {
+    const length = this.outline ? this.outline.duration_s : this.audio.duration;
+    if (!Number.isFinite(length)) return;
+    const place = () => { this.audio.currentTime = share * length; };
+    if (this.audio.readyState) place();
+    else this.audio.addEventListener("loadedmetadata", place, { once: true });
+    this.play();
+  }
+
+  show() {
+    const plays = !this.audio.paused && !this.audio.ended;
+    this.button.setAttribute("aria-pressed", String(plays));
+    this.figure.classList.toggle("plays", plays);
+    this.draw();
+    if (plays) requestAnimationFrame(() => this.show());
+  }
+
+  draw() {
+    if (!this.outline || !this.canvas.clientWidth) return;
+    const [pen, width, height] = sized(this.canvas);
+    const { low, high, duration_s: length } = this.outline;
+    const done = length ? this.audio.currentTime / length : 0;
+    const bars = Math.min(Math.floor(width / 3), low.length);
+    const greatest = Math.max(16, ...high, ...low.map((value) => -value));  // a quiet one is seen as well
+    for (let bar = 0; bar < bars; bar++) {
+      const from = Math.floor((bar * low.length) / bars), to = Math.max(Math.floor(((bar + 1) * low.length) / bars), from + 1);
+      const top = Math.max(...high.slice(from, to), 0) / greatest, bottom = Math.min(...low.slice(from, to), 0) / greatest;
+      pen.fillStyle = (bar + 0.5) / bars <= done ? colour("--accent") : colour("--wave");
+      const reach = Math.max((top - bottom) * (height / 2), 1.5);
+      pen.fillRect(bar * (width / bars), height / 2 - top * (height / 2 - 1), 2, reach);
+    }
+    this.time.textContent = `${(this.audio.paused && !this.audio.currentTime ? length : this.audio.currentTime).toFixed(1)} s`;
+  }
+}
+
+function startPlayers() {
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      players.find((one) => one.figure === entry.target).load();
+    }
+  }, { rootMargin: "200px" });
+  for (const figure of all(".player")) {
+    players.push(new Player(figure));
+    seen.observe(figure);
+  }
+  current = players[0] || null;
+}
+
+/* -------------------------------------------------------------------------------------------------- matrix */
+
+const UNHEARD = -128, FULL = 127;
+/* Ten colours along viridis (S. van der Walt, N. Smith: CC0), which is told apart without colours, too. */
+const VIRIDIS = ["440154", "482878", "3e4a89", "31688e", "26838f", "1f9d8a", "36b779", "6cce5a", "b6de2b", "fee825"];
+const ANCHORS = VIRIDIS.map((code) => [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16)));
+const matrixAudio = new Audio();
+
+/* Red, green and blue of a cosine; below 0 as 0. */
+function shade(cosine) {
+  const place = Math.min(Math.max(cosine, 0), 1) * (ANCHORS.length - 1);
+  const from = Math.min(Math.floor(place), ANCHORS.length - 2), share = place - from;
+  return ANCHORS[from].map((value, at) => Math.round(value + share * (ANCHORS[from + 1][at] - value)));
+}
+
+/* The colour of each byte as canvases hold it; what is not known is left out. */
+function palette() {
+  const colours = new Uint32Array(256);
+  for (let value = UNHEARD + 1; value <= FULL; value++) {
+    const [red, green, blue] = shade(value / FULL);
+    colours[value & 255] = (255 << 24) | (blue << 16) | (green << 8) | red;
+  }
+  return colours;
+}
+
+class Matrix {
+  constructor(place) {
+    this.place = place;
+    this.canvas = find("canvas", place);
+    this.status = find(".status", place);
+    this.at = null;
+  }
+
+  async load() {
+    performance.mark("matrix-begins");
+    const answer = await fetch(this.place.dataset.matrix);
+    if (!answer.ok) {
+      this.status.textContent = "The cosines could not be had.";
+      return;
+    }
+    const buffer = await answer.arrayBuffer();
+    const length = new DataView(buffer).getUint32(0, true);
+    const told = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+    Object.assign(this, told);
+    this.cosines = new Int8Array(buffer, 4 + length);
+    this.image = this.painted();
+    this.draw();
+    performance.measure("matrix", "matrix-begins");
+    this.canvas.dataset.drawn = this.ids.length;
+    const some = this.ids.length < this.num_all ? `${this.ids.length.toLocaleString("en")} of ${this.num_all.toLocaleString("en")} utterances, evenly chosen.` : "";
+    find("[data-of]", this.place).textContent = some;
+    this.listen();
+  }
+
+  painted() {
+    const num = this.ids.length, image = make("canvas", { width: Math.max(num, 1), height: Math.max(num, 1) });
+    if (!num) return image;
+    const pen = image.getContext("2d"), data = pen.createImageData(num, num);
+    const pixels = new Uint32Array(data.data.buffer), colours = palette();
+    for (let at = 0; at < pixels.length; at++) pixels[at] = colours[this.cosines[at] & 255];
+    pen.putImageData(data, 0, 0);
+    return image;
+  }
+
+  draw() {
+    const num = this.ids.length, margin = 22;
+    const [pen, width] = sized(this.canvas);
+    const side = width - margin;
+    Object.assign(this, { margin, side, cell: side / Math.max(num, 1) });
+    pen.imageSmoothingEnabled = num > side;
+    pen.drawImage(this.image, margin, margin, side, side);
+    pen.strokeStyle = colour("--paper");
+    pen.fillStyle = colour("--soft");
+    pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    pen.textAlign = "center";
+    let start = 0;
+    for (const [speaker, count] of this.groups) {
+      const from = margin + start * this.cell, span = count * this.cell;
+      this.label(pen, speaker, from + span / 2, span);
+      if (start) {
+        pen.lineWidth = 2;
+        for (const [x, y, wide, high] of [[from, margin, 0, side], [margin, from, side, 0]]) {
+          pen.beginPath();
+          pen.moveTo(x, y);
+          pen.lineTo(x + wide, y + high);
+          pen.stroke();
+        }
+      }
+      start += count;
+    }
+    if (this.at) this.mark(pen);
+  }
+
+  /* A speaker's name above and, turned, beside his rows; cut to the room that there is. */
+  label(pen, speaker, middle, room) {
+    let text = speaker.slice(0, 80);
+    while (text.length > 1 && pen.measureText(text).width > room - 6) text = `${text.slice(0, -2)}…`;
+    if (room < 14) return;
+    pen.fillText(text, middle, 14);
+    pen.save();
+    pen.translate(14, middle);
+    pen.rotate(-Math.PI / 2);
+    pen.fillText(text, 0, 0);
+    pen.restore();
+  }
+
+  mark(pen) {
+    const [row, column] = this.at, size = Math.max(this.cell, 5);
+    const [x, y] = [column, row].map((one) => this.margin + (one + 0.5) * this.cell - size / 2);
+    for (const [name, wide] of [["--paper", 4], ["--ink", 2]]) {
+      pen.strokeStyle = colour(name);
+      pen.lineWidth = wide;
+      pen.strokeRect(x, y, size, size);
+    }
+  }
+
+  listen() {
+    this.canvas.addEventListener("pointermove", (event) => this.go(this.under(event)));
+    this.canvas.addEventListener("click", (event) => { this.go(this.under(event)); this.play(); });
+    this.canvas.addEventListener("focus", () => this.go(this.at || [0, Math.min(1, this.ids.length - 1)]));
+    this.canvas.addEventListener("keydown", (event) => this.step(event));
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  under(event) {
+    const place = (offset) => Math.floor((offset - this.margin) / this.cell);
+    const at = [place(event.offsetY), place(event.offsetX)];
+    return at.every((one) => one >= 0 && one < this.ids.length) ? at : null;
+  }
+
+  step(event) {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    if (event.key === "Enter") this.play();
+    else if (event.key in moves && this.at) {
+      const wide = event.shiftKey ? 10 : 1;
+      this.go(this.at.map((one, axis) => Math.min(Math.max(one + wide * moves[event.key][axis], 0), this.ids.length - 1)));
+    } else return;
+    event.preventDefault();
+  }
+
+  go(at) {
+    if (!at || !this.ids.length || (this.at && at[0] === this.at[0] && at[1] === this.at[1])) return;
+    this.at = at;
+    this.draw();
+    this.tell("");
+  }
+
+  tell(before) {
+    const [row, column] = this.at, value = this.cosines[row * this.ids.length + column];
+    const cosine = value === UNHEARD ? "never heard" : `cosine ${(value / FULL).toFixed(2)}`;
+    const [one, other] = [this.ids[row], this.ids[column]].map((id) => make("bdi", {}, id.length > 120 ? `${id.slice(0, 120)}…` : id));
+    this.status.replaceChildren(make("strong", {}, cosine), ` ${before} `, one, " and ", other);
+  }
+
+  async play() {
+    if (!this.at) return;
+    const asked = this.at;
+    for (const player of players) player.audio.pause();
+    for (const [turn, which] of ["plays the first:", "plays the second:"].entries()) {
+      matrixAudio.src = soundOf(this.ids[asked[turn]]);
+      this.tell(which);
+      try {
+        await matrixAudio.play();
+        await new Promise((done) => {
+          for (const name of ["ended", "pause", "error"]) matrixAudio.addEventListener(name, done, { once: true });
+        });
+      } catch {
+        return;
+      }
+      if (!matrixAudio.ended || this.at !== asked) break;
+    }
+    this.tell("");
+  }
+}
+
+function startMatrix() {
+  const place = find(".matrix");
+  if (!place) return;
+  const scale = find(".scale", place);
+  const [pen, width, height] = sized(scale);
+  for (let x = 0; x < width; x++) {
+    pen.fillStyle = `rgb(${shade(x / Math.max(width - 1, 1)).join(" ")})`;
+    pen.fillRect(x, 0, 1.5, height);
+  }
+  new Matrix(place).load();
+}
+
+/* ---------------------------------------------------------------------------------------------------- keys */
+
+const typed = (where) => where.matches("textarea, select, input:not([type=radio]):not([type=checkbox])");
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || find("dialog[open]")) return;
+  if (typed(event.target)) return;
+  if (event.key === " ") {
+    if (!current || event.target.closest("button, a, summary, input, audio")) return;
+    current.turn();
+  } else if ((event.key === "n" || event.key === "p") && find(".items")) {
+    along(event.key === "n" ? 1 : -1);
+  } else if ((event.key === "l" || event.key === "m") && find("[data-takes]")) {
+    if (!take(event.key)) return;
+  } else {
+    const button = all("[data-key]").find((one) => one.dataset.key === event.key);
+    if (!button) return;
+    button.click();
+  }
+  event.preventDefault();
+}
+
+/* From one entry of the queue to the next. */
+function along(step) {
+  const links = all(".items a.id"), at = links.indexOf(document.activeElement);
+  const next = links[at < 0 ? 0 : Math.min(Math.max(at + step, 0), links.length - 1)];
+  if (next) next.focus();
+}
+
+/* Say it of the speaker who is chosen or typed; where nobody is, choose the nearest. Whether the key means it here. */
+function take(key) {
+  const button = find("[data-takes]"), form = button.form;
+  if ((key === "l") !== (button.value === "relabel")) return false;
+  const first = find("input[type=radio]", form);
+  if (form.elements.to.value.trim() || find("input[type=radio]:checked", form)) button.click();
+  else if (first) {
+    first.checked = true;
+    first.focus();
+  } else form.elements.to.focus();
+  return true;
+}
+
+function startKeys() {
+  document.addEventListener("keydown", press);
+  for (const opener of all("[data-opens]")) {
+    opener.addEventListener("click", () => document.getElementById(opener.dataset.opens).showModal());
+  }
+  const form = document.getElementById("say");
+  if (!form) return;
+  let isSent = false;
+  form.addEventListener("submit", (event) => {
+    if (isSent) event.preventDefault();
+    isSent = true;
+  });
+  window.addEventListener("pageshow", () => { isSent = false; });
+  if (!form.elements.to) return;
+  form.elements.to.addEventListener("input", () => all("input[type=radio]", form).forEach((one) => { one.checked = false; }));
+  form.elements.to.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    find("[data-takes]").click();
+  });
+}
+
+document.documentElement.classList.add("scripted");
+startPlayers();
+startMatrix();
+startKeys();

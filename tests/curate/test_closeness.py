@@ -97,6 +97,8 @@ def test_a_label_is_what_verdicts_leave_under_it_and_reviewers_have_the_last_wor
     assert closeness.nearest_speakers(UTTERANCE, "a/1") == near([("c/d", 1), ("c/z", 1), ("c/b", 0.6)])
     decide(catalog, "a/1", "keep", step="review")
     assert Closeness(catalog).nearest_speakers(SPEAKER, "c/b") == near([("c/a", 0.7), ("c/d", 0.6)])
+    decide(catalog, "d/1", "keep", step="review")
+    assert Closeness(catalog).nearest_speakers(SPEAKER, "c/b") == near([("c/a", 0.7), ("c/d", 0)])
 
 
 def test_of_a_label_of_which_nothing_is_left_all_that_it_came_with_counts(catalog):

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.catalog import rows_of
-from curate.decisions import in_words
 from curate.errors import CatalogError, VoxcurateError
 from curate.explain import on_speaker, on_utterance
-from curate.reasons import Reason, Subject, Verdict
+from curate.named import FITTING
+from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.reviews import in_few_words
 from curate.schema import DECISIONS, IDENTITIES, REVIEWS, SPLITS, Table
 from pages.review.saying import ACCEPT_RELABEL, OPPOSITE, key_of
@@ -22,7 +22,7 @@ from pages.review.strip import Strip, strip
 NUM_NEAREST = 5
 NUM_EXAMPLES = 4  # to listen to, of a speaker who is one of several
 NUM_OF_SPEAKER = 24
-NAMES = {Verdict.KEEP: "keep", Verdict.DROP: "drop", Verdict.MERGE: "merge", Verdict.RELABEL: "relabel"}
+KEY_OF = {Verdict.KEEP: "k", Verdict.DROP: "d", Verdict.MERGE: "m"}  # to relabel asks for a label first
 
 
 class UnknownError(VoxcurateError, LookupError):
@@ -31,11 +31,11 @@ class UnknownError(VoxcurateError, LookupError):
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """A button: what it says to the server, how it is called, its key, and whether it is the rule's own verdict."""
+    """A button: what it says to the server, how it is called, and its keys, of which the first is shown."""
 
     value: str
     name: str
-    key: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,7 @@ class Item:
     stands: dict[str, Any] | None
     mine: dict[str, Any] | None
     is_hidden: bool  # others' words are kept back until this reviewer has spoken
-    main: list[Action]
-    more: list[Action]
+    actions: list[Action]
     takes_to: str  # the verdict that goes with another speaker, if any
 
 
@@ -128,8 +127,7 @@ def item_of(
         stands=None if is_hidden else stands,
         mine=mine,
         is_hidden=is_hidden,
-        main=_main(subject, row),
-        more=_more(subject),
+        actions=_actions(subject, row),
         takes_to={Subject.UTTERANCE: Verdict.RELABEL, Subject.SPEAKER: Verdict.MERGE}.get(subject, ""),
     )
 
@@ -149,37 +147,34 @@ def _words(row: dict[str, Any] | None) -> str:
         return "No rule decided on it."
     if row["reason"] is None:
         return "Kept apart: they sound less alike than the threshold asks."
-    text = in_words(row).replace("other_id", str(row["other_id"]))
-    if row["verdict"] == Verdict.RELABEL:
-        text = text.replace("relabelled", f"relabelled to {row['other_id']}", 1)
+    text = (
+        MEANING[Reason(row["reason"])].replace("other_id", str(row["other_id"])).replace("score", _brief(row["score"]))
+    )
     return text[0].upper() + text[1:] + "."
 
 
-def _main(subject: Subject, row: dict[str, Any] | None) -> list[Action]:
-    """To accept what the rule says, and to reject it; where it says nothing there is nothing to accept."""
-    if row is None or row["verdict"] is None:
-        return []
-    verdict = Verdict(row["verdict"])
-    opposite = OPPOSITE[subject, verdict]
-    to = f" to {row['other_id']}" if verdict == Verdict.RELABEL else ""
-    value = ACCEPT_RELABEL if verdict == Verdict.RELABEL else verdict
-    return [
-        Action(value=value, name=f"Accept: {_named(subject, verdict)}{to}", key="a"),
-        Action(value=opposite, name=f"Reject: {_named(subject, opposite)}", key="r"),
-    ]
+def _brief(score: float | None) -> str:
+    """A score that is named among words, such as a number of years."""
+    return "some" if score is None else f"{score:g}"
 
 
-def _named(subject: Subject, verdict: Verdict) -> str:
-    return "keep apart" if (subject, verdict) == (Subject.PAIR, Verdict.KEEP) else NAMES[verdict]
+def _actions(subject: Subject, row: dict[str, Any] | None) -> list[Action]:
+    """To accept what the rule says, to reject it, and what else there is; where it says nothing, that alone."""
+    found = []
+    if row is not None and row["verdict"] is not None:
+        verdict = Verdict(row["verdict"])
+        found = [("Accept: ", "a", verdict), ("Reject: ", "r", OPPOSITE[subject, verdict])]
+    told = {verdict for _, _, verdict in found}
+    found += [("", "", verdict) for verdict in FITTING[subject] if verdict not in {*told, Verdict.RELABEL}]
+    return [_action(subject, row, *one) for one in found]
 
 
-def _more(subject: Subject) -> list[Action]:
-    if subject == Subject.PAIR:
-        return [
-            Action(value=Verdict.MERGE, name="Merge", key="m"),
-            Action(value=Verdict.KEEP, name="Keep apart", key="k"),
-        ]
-    return [Action(value=Verdict.KEEP, name="Keep", key="k"), Action(value=Verdict.DROP, name="Drop", key="d")]
+def _action(subject: Subject, row: dict[str, Any] | None, word: str, key: str, verdict: Verdict) -> Action:
+    keys = tuple(one for one in (key, KEY_OF.get(verdict)) if one)
+    if verdict == Verdict.RELABEL and row is not None:
+        return Action(value=ACCEPT_RELABEL, name=f"{word}relabel to {row['other_id']}", keys=keys)
+    name = word + ("keep apart" if (subject, verdict) == (Subject.PAIR, Verdict.KEEP) else verdict)
+    return Action(value=verdict, name=name[0].upper() + name[1:], keys=keys)
 
 
 # ------------------------------------------------------------------------------------------------ whom to listen to

@@ -19,6 +19,12 @@ STATES = {
     State.DECIDED: "Decided",
     State.ALL: "All",
 }
+COUNTED = {
+    State.OPEN: "open",
+    State.MINE_OPEN: "not said by you",
+    State.DECIDED: "decided",
+    State.ALL: "in all",
+}
 
 
 def listed(moment: Moment, asked: Asked, reviewer: str, page: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Chosen:
     """The utterances of a matrix, speaker by speaker in the order of ids, and of how many they are."""
 
     utterance_ids: list[str]
+    marked: list[str]  # among them
     groups: list[tuple[str, int]]  # speakers, and how many of each
     num_all: int
 
@@ -41,7 +42,8 @@ def chosen(tables: Tables, speakers: Sequence[str], always: Sequence[str] = (), 
         kept = _some(mine, share, always)
         ids += kept
         groups.append((speaker, len(kept)))
-    return Chosen(utterance_ids=ids, groups=groups, num_all=num_all)
+    marked = [one for one in dict.fromkeys(always) if one in set(ids)]
+    return Chosen(utterance_ids=ids, marked=marked, groups=groups, num_all=num_all)
 
 
 def _some(ids: pa.ChunkedArray, num: int, always: Sequence[str]) -> list[str]:
@@ -65,6 +67,6 @@ def as_bytes(cosines: NDArray[np.float32]) -> bytes:
 
 def packed(these: Chosen, cosines: NDArray[np.float32]) -> bytes:
     """The length of a JSON in four bytes (little-endian), the JSON that names rows and groups, then the cosines."""
-    told = {"ids": these.utterance_ids, "groups": these.groups, "num_all": these.num_all}
+    told = {"ids": these.utterance_ids, "marked": these.marked, "groups": these.groups, "num_all": these.num_all}
     text = json.dumps(told, ensure_ascii=False).encode()
     return struct.pack("<I", len(text)) + text + as_bytes(cosines)

@@ -217,7 +217,22 @@ class Matrix {
       }
       start += count;
     }
+    for (const id of this.marked) this.point(pen, this.ids.indexOf(id));
     if (this.at) this.mark(pen);
+  }
+
+  /* Where the utterance that the page is about stands: an arrowhead above it and beside it. */
+  point(pen, at) {
+    const place = this.margin + (at + 0.5) * this.cell;
+    pen.fillStyle = colour("--accent");
+    for (const turn of [[place, this.margin, 5, 0], [this.margin, place, 0, 5]]) {
+      const [x, y, wide, high] = turn;
+      pen.beginPath();
+      pen.moveTo(x, y);
+      pen.lineTo(x - wide - 1.4 * high, y - high - 1.4 * wide);
+      pen.lineTo(x + wide - 1.4 * high, y + high - 1.4 * wide);
+      pen.fill();
+    }
   }
 
   /* A speaker's name above and, turned, beside his rows; cut to the room that there is. */
@@ -225,9 +240,9 @@ class Matrix {
     let text = speaker.slice(0, 80);
     while (text.length > 1 && pen.measureText(text).width > room - 6) text = `${text.slice(0, -2)}…`;
     if (room < 14) return;
-    pen.fillText(text, middle, 14);
+    pen.fillText(text, middle, 11);
     pen.save();
-    pen.translate(14, middle);
+    pen.translate(11, middle);
     pen.rotate(-Math.PI / 2);
     pen.fillText(text, 0, 0);
     pen.restore();
@@ -330,7 +345,7 @@ function press(event) {
   } else if ((event.key === "l" || event.key === "m") && find("[data-takes]")) {
     if (!take(event.key)) return;
   } else {
-    const button = all("[data-key]").find((one) => one.dataset.key === event.key);
+    const button = all("[data-keys]").find((one) => one.dataset.keys.split(" ").includes(event.key));
     if (!button) return;
     button.click();
   }

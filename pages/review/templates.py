@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from curate.catalog import Catalog
 from pages.review.asked import Asked
-from pages.review.listed import STATES
+from pages.review.listed import COUNTED
 from pages.review.strip import number
 
 FOLDER = Path(__file__).parent
@@ -56,7 +56,7 @@ class Pages:
             "catalog_name": self._catalog.root.name or str(self._catalog.root),
             "reviewer": reviewer,
             "asked": asked,
-            "state_name": STATES[asked.state],
+            "state_name": COUNTED[asked.state],
             "keys": KEYS,
             "link": link,
             "here": "",

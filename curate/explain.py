@@ -13,7 +13,7 @@ from curate.decisions import REVIEW, about, in_words, settled
 from curate.errors import CatalogError
 from curate.named import did_you_mean
 from curate.reasons import Reason, Subject, Verdict
-from curate.reviews import in_few_words, last_said
+from curate.reviews import in_few_words, last_said, pairs_in_order
 from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, REVIEWS, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
 
 Read = Callable[[Table], pa.Table]  # all rows of a table; none where it was not made yet
@@ -98,15 +98,19 @@ def _of_label(rows: pa.Table, speaker: str) -> pa.Table:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reviews:
-    """What was last said of each subject, and when the tables last took it in; None where they never did."""
+    """What stands of each subject or took it back, and since when; and when the tables last took it in, if ever."""
 
     last: pa.Table
+    changed_at: dict[str, datetime]  # by what it is about: when somebody last spoke of it, or took back
     applied_at: datetime | None
 
     @classmethod
     def of(cls, read: Read) -> Self:
         times = [row["started_at"] or row["finished_at"] for row in _rows(read, RUNS, "step", REVIEW)]
-        return cls(last=last_said(read(REVIEWS)), applied_at=max(times, default=None))
+        rows = pairs_in_order(read(REVIEWS))
+        spoken = pa.table({"about": about(rows), "said_at": rows["said_at"]}).group_by("about")
+        changed_at = dict(zip(*spoken.aggregate([("said_at", "max")]).to_pydict().values(), strict=True))
+        return cls(last=last_said(rows), changed_at=changed_at, applied_at=max(times, default=None))
 
     def story(self, name: str, decisions: pa.Table, reviews: pa.Table) -> list[str]:
         """The `decisions` on a subject, those of reviewers first, and what of their `reviews` is not among them."""
@@ -119,18 +123,18 @@ class _Reviews:
             noted = said_of and said_of["reviewer"] == row["decided_by"] and said_of["note"]
             lines.append(f"What stands: {_sentence(name, row)}{f' Noted: {noted}' if noted else ''}")
         for key, row in last.items():
-            lines += self._left_out(row, by_reviewers.get(key))
+            is_new = self.applied_at is None or self.changed_at[key] >= self.applied_at
+            lines += self._left_out(row, by_reviewers.get(key), is_new=is_new)
         rules = [(key, row) for key, row in decided if row["step"] != REVIEW]
         for key, row in rules:  # the step that carries out what was said of a pair says so, and what it measured
             is_outranked = key in by_reviewers and row["reason"] != Reason.REVIEWED
             lines.append(f"{'Outranked: ' if is_outranked else ''}{_sentence(name, row)}")
         return lines
 
-    def _left_out(self, review: dict[str, Any], decision: dict[str, Any] | None) -> list[str]:
+    def _left_out(self, review: dict[str, Any], decision: dict[str, Any] | None, *, is_new: bool) -> list[str]:
         """A line where this was said of a subject, and is not what was decided on it."""
         if decision is not None and all(decision[key] == review[key] for key in ("verdict", "other_id")):
             return []
-        is_new = self.applied_at is None or review["said_at"] >= self.applied_at
         if review["verdict"] is None and (decision is None or not is_new):
             return []  # nothing was made of it, or the utterance shares what was said of its speaker
         noted = f" ({review['note']})" if review["note"] else ""

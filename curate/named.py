@@ -30,7 +30,10 @@ class ReviewError(VoxcurateError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """One thing to say. A pair that is kept is kept apart; without a verdict, what was said before is taken back."""
+    """One thing to say. A pair that is kept is kept apart.
+
+    Without a verdict a word is taken back: his own, or all (`curate.reviews`).
+    """
 
     subject: Subject
     subject_id: str

@@ -4,6 +4,10 @@ Each reviewer has one part of REVIEWS, to which what he says is added; nothing t
 and no run writes there. Of each subject the last thing said stands, whoever said it. `curate.reviewed` makes decisions
 of what stands whenever rules run.
 
+Who takes back something takes back his own word, and what others said stands again as if he had not spoken. Only who
+has no word there, or took it back already, takes back all that others said. His own earlier words were replaced by his
+last one and do not come back.
+
 What was said is on the disk when `decide` returns. Two processes of one reviewer take turns by a lock beside the part,
 `<reviewer>.lock`; the lock of a run is another one, so that reviews go on while it runs. In a store a lease stands for
 it (`curate.lease`), which does not wait: of two processes of one reviewer the second is refused, and may try again. Two
@@ -21,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,6 +37,7 @@ from curate.reasons import Subject, Verdict
 from curate.runs import content_fingerprint
 from curate.schema import DECISIONS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.sides import Pair, Sides, ordered
+from curate.similarity import Flags, Indices
 from curate.storage import is_local
 
 NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it, composed (NFC)
@@ -61,23 +67,56 @@ def said(catalog: Catalog) -> pa.Table:
 
 
 def last_said(reviews: pa.Table) -> pa.Table:
-    """Of each subject what was said last, by time, then reviewer and number; the ids of a pair are put in order.
+    """Of each subject what stands, or, where all of it was taken back, the row without a verdict that did so last.
 
-    Rows are in the order of subjects and ids, whatever that of `reviews`. One without a verdict was taken back.
+    Last is by time, then reviewer and number. The ids of a pair are put in order; rows are in the order of subjects and
+    ids, whatever that of `reviews`.
     """
+    rows = pairs_in_order(reviews).sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")])
+    subject, reviewer = (
+        column.dictionary_encode().indices.to_numpy() for column in (about(rows), rows["reviewer"].combine_chunks())
+    )
+    last = _last(subject, reviewer, pc.is_valid(rows["verdict"]).to_numpy())
+    return rows.take(pa.array(last)).sort_by([(name, "ascending") for name in ("subject", "subject_id", "other_id")])
+
+
+def pairs_in_order(reviews: pa.Table) -> pa.Table:
+    """The rows as they are, but the two ids of each pair in order, so that `about` says the same of both ways."""
     one, other = reviews["subject_id"], reviews["other_id"]
     turn = pc.fill_null(pc.and_(pc.equal(reviews["subject"], Subject.PAIR), pc.greater(one, other)), False)
     for name, ids in (("subject_id", pc.if_else(turn, other, one)), ("other_id", pc.if_else(turn, one, other))):
         column = reviews.column_names.index(name)
         reviews = reviews.set_column(column, reviews.schema.field(column), ids)
-    rows = reviews.sort_by([(name, "descending") for name in ("said_at", "reviewer", "num_before")])
-    placed = pa.table({"about": about(rows), "place": pa.array(range(len(rows)), pa.int64())})
-    last = rows.take(placed.group_by("about").aggregate([("place", "min")])["place_min"])
-    return last.sort_by([(name, "ascending") for name in ("subject", "subject_id", "other_id")])
+    return reviews
+
+
+def _last(subject: Indices, reviewer: Indices, speaks: Flags) -> Indices:
+    """Of each subject the place of what stands, else of what was said last, among R rows in the order of time.
+
+    `subject` and `reviewer` (R,) are numbered from 0; `speaks` (R,) is False where something is taken back.
+    """
+    last = np.zeros(subject.max(initial=-1) + 1, np.int64)
+    np.maximum.at(last, subject, np.arange(len(subject)))
+    is_taken_back = np.zeros(len(last), bool)
+    is_taken_back[subject[~speaks]] = True
+    words: dict[int, dict[int, int]] = {}  # by subject and reviewer, where something was taken back
+    rows = np.flatnonzero(is_taken_back[subject])
+    told = zip(rows.tolist(), *(column[rows].tolist() for column in (subject, reviewer, speaks)), strict=True)
+    for row, about_it, who, is_word in told:
+        said_of_it = words.setdefault(about_it, {})
+        if is_word:
+            said_of_it[who] = row
+        elif who in said_of_it:
+            del said_of_it[who]
+        else:
+            said_of_it.clear()
+    for about_it, said_of_it in words.items():
+        last[about_it] = max(said_of_it.values(), default=last[about_it])
+    return last
 
 
 def standing(reviews: pa.Table) -> pa.Table:
-    """What stands: of each subject the last thing said, but where it was taken back. In the order of `last_said`."""
+    """What stands: of each subject the last thing said that was not taken back. In the order of `last_said`."""
     last = last_said(reviews)
     return last.filter(pc.is_valid(last["verdict"]))
 
@@ -154,23 +193,30 @@ def _sync(folder: Path) -> None:
 
 
 def _require_no_contradiction(stands: pa.Table, things: Sequence[Review]) -> None:
-    """Raises ReviewError naming what stands against one of these things, which `stands` holds already."""
-    new = {one.pair: one.verdict for one in things if one.subject == Subject.PAIR and one.verdict is not None}
-    sides, others = Sides(), {}
+    """Raises ReviewError naming what stands against one of these things, which `stands` holds already.
+
+    Where one is taken back, what stands again in its place is held against the others.
+    """
+    said_now = {one.pair: one.verdict for one in things if one.subject == Subject.PAIR}
+    sides, new, others = Sides(), {}, {}
     pairs = stands.filter(pc.equal(stands["subject"], Subject.PAIR))
     for row in pairs.sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")]).to_pylist():
         pair = row["subject_id"], row["other_id"]
-        if pair not in new and not sides.against(pair, row["verdict"]):
+        if pair in said_now:
+            new[pair] = row
+        elif not sides.against(pair, row["verdict"]):
             others[pair] = row
             sides.add(pair, row["verdict"])
-    for pair, verdict in new.items():
+    for pair, row in new.items():
+        verdict = row["verdict"]
         against = sides.against(pair, verdict)
         if against:
             known = [others.get(one) for one in against]
             told = ", ".join(f"{in_few_words(row)} ({row['reviewer']})" for row in known if row)
+            again = "" if said_now[pair] else f" ({row['reviewer']}) would stand again and"
             raise ReviewError(
-                f"{' and '.join(pair)}: {verdict} contradicts what stands: {told}; expected `curate undo` of one of "
-                "these first"
+                f"{' and '.join(pair)}: {verdict}{again} contradicts what stands: {told}; expected `curate undo` of "
+                "one of these first"
             )
         sides.add(pair, verdict)
 
@@ -179,10 +225,11 @@ def _require_no_contradiction(stands: pa.Table, things: Sequence[Review]) -> Non
 
 
 def undone(catalog: Catalog, one: str, other: str | None = None, *, asked: Subject | None = None) -> list[Review]:
-    """What there is to say, so that what stands on an id or a pair, or the merge that a rule made, is no more.
+    """What there is to say, so that what stands on an id or a pair, or the merge that a rule made, is taken back.
 
-    Of a pair that a rule merged it is said that it be kept apart; of one speaker of whom nothing stands, the same with
-    each other label of his identity. `asked` says which is meant where an id is that of an utterance and of a speaker.
+    Where who says it has a word of his own there, that alone is taken back. Of a pair that a rule merged it is said
+    that it be kept apart; of one speaker of whom nothing stands, the same with each other label of his identity.
+    `asked` says which is meant where an id is that of an utterance and of a speaker.
     Raises ReviewError where there is nothing to undo.
     """
     last = {_key(row): row for row in standing(said(catalog)).to_pylist()}

@@ -274,7 +274,12 @@ REVIEWS = Table(
         Column("subject", _text, " | ".join(Subject)),
         Column("subject_id", _text, "utterance_id or speaker_id"),
         Column("other_id", _text, "the second speaker of a pair, or the label an utterance goes to", nullable=True),
-        Column("verdict", _text, f"{' | '.join(Verdict)}; null: what was said before is taken back", nullable=True),
+        Column(
+            "verdict",
+            _text,
+            f"{' | '.join(Verdict)}; null: the reviewer's own word is taken back, or, where he has none, all others'",
+            nullable=True,
+        ),
         Column("note", _text, "in the reviewer's words", nullable=True),
     ),
 )

@@ -74,7 +74,9 @@ def undo(
     note: NoteOption = None,
     subject: SubjectOption = None,
 ) -> None:
-    """Take back what reviewers said, or a merge that a rule made; one speaker is parted from all it was merged with.
+    """Take back your own word, or, where none of yours stands, all that others said, or else a merge that a rule made.
+
+    What others said stands again once yours is taken back. One speaker is parted from all it was merged with.
 
     Example: curate undo one/1688 two/1688 -c catalogs/mine
     """

@@ -240,6 +240,21 @@ def test_what_a_reviewer_said_is_told_first_and_the_rules_as_outranked(catalog):
     assert not any("ann" in line for line in explain(catalog, "toy/c"))
 
 
+def test_a_word_that_stands_again_since_the_last_run_waits_for_the_next_one(catalog):
+    first = {"reviewer": "bob", "num_before": 0, "said_at": SAID_AT - timedelta(days=1)}
+    rows = rows_of(REVIEWS, [first | {"subject": "utterance", "subject_id": "toy/a2", "verdict": "drop"}])
+    catalog.publish(REVIEWS, rows, part="bob", fingerprint="f")
+    kept = ("utterance", "toy/a2", "keep", {})
+    say(catalog, kept)
+    apply_reviews(catalog, SAID_AT + timedelta(seconds=30))
+    assert not any("bob" in line for line in explain(catalog, "toy/a2"))
+    say(catalog, kept, ("utterance", "toy/a2", None, {}))
+    assert explain(catalog, "toy/a2")[1:3] == [
+        f"What stands: The utterance was kept, {BY_ANN}",
+        "By bob, 2026-01-01 10:30 UTC: drop utterance toy/a2: no run has applied it yet; `curate run` does.",
+    ]
+
+
 def test_what_carries_out_a_reviewers_word_is_not_outranked_by_it(catalog):
     say(catalog, ("pair", "toy/b", "merge", {"other_id": "toy/a"}))
     apply_reviews(catalog, LATER)

@@ -15,7 +15,7 @@ from curate.errors import CatalogError
 from curate.named import Named, Review, ReviewError
 from curate.reasons import Reason, Subject, Verdict
 from curate.reviewed import reviewed
-from curate.reviews import decide, in_few_words, said, standing, undone
+from curate.reviews import decide, in_few_words, last_said, said, standing, undone
 from curate.schema import DECISIONS, EMBEDDINGS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.storage import location
 
@@ -94,14 +94,39 @@ def test_what_was_said_is_kept_in_order_with_name_time_and_note(catalog):
     }
 
 
-def test_the_last_thing_said_stands_whoever_said_it_and_nothing_after_it_was_taken_back(catalog):
+def test_the_last_thing_said_stands_whoever_said_it_and_nothing_after_all_was_taken_back(catalog):
     decide(catalog, "bob", [on(UTTERANCE, "a/1", DROP), on(PAIR, "c/a", MERGE, "c/b")])
     decide(catalog, "ann", [on(UTTERANCE, "a/1", KEEP), on(PAIR, "c/b", KEEP, "c/a")])
     assert stands(catalog) == {"keep utterance a/1": "ann", "keep c/a and c/b apart": "ann"}
-    decide(catalog, "bob", [on(UTTERANCE, "a/1", None), on(PAIR, "c/b", None, "c/a")])
+    decide(catalog, "carl", [on(UTTERANCE, "a/1", None), on(PAIR, "c/b", None, "c/a")])
     assert stands(catalog) == {}
     decide(catalog, "ann", [on(UTTERANCE, "a/1", RELABEL, "c/b")])
     assert stands(catalog) == {"relabel utterance a/1 to c/b": "ann"}
+
+
+# who says what of one utterance, in turn (None: takes back), and who is the last to stand: worked by hand
+@pytest.mark.parametrize(
+    ("turns", "who"),
+    [
+        ([("ann", DROP), ("bob", KEEP), ("bob", None)], "ann"),
+        ([("ann", DROP), ("bob", KEEP), ("ann", None)], "bob"),
+        ([("ann", DROP), ("bob", KEEP), ("carl", None)], None),
+        ([("ann", DROP), ("bob", KEEP), ("bob", None), ("bob", None)], None),
+        ([("ann", DROP), ("bob", KEEP), ("ann", None), ("bob", None)], None),
+        ([("ann", DROP), ("ann", KEEP), ("ann", None)], None),  # his earlier word was replaced
+        ([("ann", DROP), ("bob", KEEP), ("ann", DROP), ("ann", None)], "bob"),
+        ([("ann", DROP), ("carl", None), ("bob", KEEP), ("ann", None)], None),  # ann's is gone: she has none
+        ([("ann", DROP), ("carl", None), ("bob", KEEP), ("bob", None)], None),
+        ([("ann", None), ("bob", KEEP)], "bob"),
+        ([("ann", DROP), ("bob", DROP), ("carl", DROP), ("carl", None), ("bob", None)], "ann"),
+    ],
+)
+def test_who_takes_back_takes_back_his_own_word_and_all_where_he_has_none(catalog, turns, who):
+    for reviewer, verdict in turns:
+        decide(catalog, reviewer, [on(UTTERANCE, "a/1", verdict)])
+    assert list(stands(catalog).values()) == ([] if who is None else [who])
+    (last,) = last_said(said(catalog)).to_pylist()
+    assert (last["reviewer"], last["verdict"]) == ((who, last["verdict"]) if who else (turns[-1][0], None))
 
 
 def test_what_answers_comes_after_what_it_answers_though_a_clock_is_behind(catalog):
@@ -114,39 +139,50 @@ def test_what_answers_comes_after_what_it_answers_though_a_clock_is_behind(catal
 
 spoken = st.lists(
     st.tuples(
-        st.sampled_from(["ann", "bob"]),
+        st.sampled_from(["ann", "bob", "carl"]),
         st.integers(0, 2),  # few moments, so that several fall on one
         st.sampled_from([(UTTERANCE, "x", None), (UTTERANCE, "x", "s"), (SPEAKER, "x", None)])
         | st.tuples(st.just(PAIR), *[st.sampled_from(["s", "t"])] * 2),
         st.sampled_from([KEEP, DROP, None]),
     ),
-    max_size=12,
+    max_size=20,
 )
+
+
+def by_a_loop(rows):
+    """Of each subject the row that stands, or None, by a list of what was not taken back."""
+    left = {}
+    for row in sorted(rows, key=lambda row: (row["said_at"], row["reviewer"], row["num_before"])):
+        about = (row["subject"], row["subject_id"], None)
+        if row["subject"] == PAIR:
+            about = (PAIR, *sorted([row["subject_id"], row["other_id"]]))
+        others = [one for one in left.get(about, []) if one["reviewer"] != row["reviewer"]]
+        if row["verdict"] is not None:
+            left[about] = [*others, row]
+        else:
+            left[about] = others if len(others) < len(left.get(about, [])) else []
+    return {about: stands[-1] if stands else None for about, stands in left.items()}
 
 
 @given(spoken, st.randoms(use_true_random=False))
 def test_standing_is_what_a_plain_loop_over_time_leaves_in_any_order_of_rows(things, shuffled):
-    numbers = {"ann": 0, "bob": 0}
+    numbers = {"ann": 0, "bob": 0, "carl": 0}
     rows = []
     for reviewer, moment, (subject, one, other), verdict in things:
         key = {"reviewer": reviewer, "num_before": numbers[reviewer], "said_at": T0 + timedelta(seconds=moment)}
         rows.append(key | {"subject": subject, "subject_id": one, "other_id": other, "verdict": verdict})
         numbers[reviewer] += 1
-    expected = {}
-    for row in sorted(rows, key=lambda row: (row["said_at"], row["reviewer"], row["num_before"])):
-        about = (row["subject"], row["subject_id"], None)
-        if row["subject"] == PAIR:
-            about = (PAIR, *sorted([row["subject_id"], row["other_id"]]))
-        expected[about] = row
+    expected = by_a_loop(rows)
     shuffled.shuffle(rows)
     found = standing(rows_of(REVIEWS, rows))
     assert found.schema.equals(REVIEWS.arrow())
-    last = [row for row in expected.values() if row["verdict"] is not None]
+    last = [row for row in expected.values() if row is not None]
     pick = ("reviewer", "num_before", "verdict")
     assert sorted([row[k] for k in pick] for row in found.to_pylist()) == sorted([row[k] for k in pick] for row in last)
     keys = [(row["subject"], row["subject_id"], row["other_id"] or "") for row in found.to_pylist()]
     assert keys == sorted(keys)
     assert all(row["subject_id"] <= row["other_id"] for row in found.to_pylist() if row["subject"] == PAIR)
+    assert len(last_said(rows_of(REVIEWS, rows))) == len(expected)
 
 
 # --------------------------------------------------------------------------------------------- whole, and on the disk
@@ -367,6 +403,21 @@ def test_who_says_otherwise_of_the_same_pair_contradicts_nobody(catalog):
     decide(catalog, "bob", [on(PAIR, "c/a", KEEP, "c/b")])
     decide(catalog, "ann", [on(PAIR, "c/b", MERGE, "c/a")])
     assert stands(catalog) == {"merge c/a and c/b": "ann"}
+
+
+def test_what_would_stand_again_must_not_contradict_what_was_said_since(catalog):
+    decide(catalog, "bob", [on(PAIR, "c/a", MERGE, "c/b")])
+    decide(catalog, "ann", [on(PAIR, "c/b", KEEP, "c/a")])
+    decide(catalog, "carl", [on(PAIR, "c/a", MERGE, "c/e"), on(PAIR, "c/b", KEEP, "c/e")])
+    with pytest.raises(ReviewError) as told:
+        decide(catalog, "ann", [on(PAIR, "c/a", None, "c/b")])
+    assert str(told.value) == (
+        "c/a and c/b: merge (bob) would stand again and contradicts what stands: merge c/a and c/e (carl), keep c/b "
+        "and c/e apart (carl); expected `curate undo` of one of these first"
+    )
+    decide(catalog, "carl", [on(PAIR, "c/b", None, "c/e")])
+    decide(catalog, "ann", [on(PAIR, "c/a", None, "c/b")])
+    assert stands(catalog) == {"merge c/a and c/b": "bob", "merge c/a and c/e": "carl"}
 
 
 # --------------------------------------------------------------------------------------------------------------- undo

@@ -131,8 +131,7 @@ def create_app(catalog: Catalog, door: Door, *, reviewer: str = "") -> Guard:
         moment, query = shown.now(), request.query_params
         item = _item(moment, query, who(request), Asked.of(query))
         these = chosen(moment.tables, item.speakers, item.marked)
-        cosines = moment.tables.closeness.matrix(these.utterance_ids)
-        return Response(packed(these, cosines), media_type="application/octet-stream")
+        return Response(packed(these, moment.tables.closeness), media_type="application/octet-stream")
 
     for file, kind in (("review.css", "text/css"), ("review.js", "text/javascript")):
         app.add_api_route(f"/{file}", _answering(asset(file), kind))

@@ -116,7 +116,7 @@ def item_of(
         key=key,
         row=row,
         words=_words(row),
-        strip=None if row is None else strip(row),
+        strip=None if row is None else strip(row, moment.tables.scales),
         groups=groups,
         near=near,
         without_vectors=without_vectors,
@@ -275,10 +275,12 @@ def _told(
 ) -> list[tuple[str, list[str]]]:
     """Lines of `curate why`; for who is `blind` without what others said, and what was made of it."""
     tables = moment.tables
+    row = tables.utterance(one) if subject == Subject.UTTERANCE else None
+    speakers = [row["speaker_id"]] if row else [one, *([other] if other else [])]
 
     def read(table: Table) -> pa.Table:
         if table is REVIEWS:
-            rows = moment.reviews.select(REVIEWS.arrow().names)
+            rows = _touching(moment.reviews, tables.of(DECISIONS), [one, *speakers]).select(REVIEWS.arrow().names)
             return rows if blind is None else rows.filter(pc.equal(rows["reviewer"], blind))
         if blind is None:
             return tables.of(table)
@@ -287,8 +289,13 @@ def _told(
             return rows.filter(pc.not_equal(rows["reason"], Reason.REVIEWED))
         return rows_of(table, []) if table in (IDENTITIES, SPLITS) else tables.of(table)
 
-    if subject == Subject.UTTERANCE:
-        row = tables.utterance(one)
-        return [(one, on_utterance(read, row) if row else [])]
-    speakers = [one] if subject == Subject.SPEAKER else [one, str(other)]
+    if row is not None:
+        return [(one, on_utterance(read, row))]
     return [(speaker, on_speaker(read, speaker, tables.utterances_of(speaker))) for speaker in speakers]
+
+
+def _touching(reviews: pa.Table, decisions: pa.Table, ids: list[str]) -> pa.Table:
+    """What was said of these, or of labels that an utterance of them was given: a few rows of very many."""
+    moves = decisions.filter((pc.field("verdict") == Verdict.RELABEL) & pc.is_in(pc.field("subject_id"), pa.array(ids)))
+    known = pa.array([*ids, *moves["other_id"].to_pylist()], pa.string())
+    return reviews.filter(pc.or_(*(pc.is_in(reviews[name], value_set=known) for name in ("subject_id", "other_id"))))

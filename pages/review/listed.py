@@ -36,7 +36,10 @@ def listed(moment: Moment, asked: Asked, reviewer: str, page: str) -> dict[str, 
     some = moment.items.take(pa.array(rows[start : start + PER_PAGE]))
     said = [None] * len(some) if asked.is_blind else moment.stands.of(some["about"])
     seen = [as_seen(row, asked.is_blind) for row in some.to_pylist()]
-    entries = [{"row": row, "said": one, "strip": strip(row)} for row, one in zip(seen, said, strict=True)]
+    entries = [
+        {"row": row, "said": one, "strip": strip(row, moment.tables.scales)}
+        for row, one in zip(seen, said, strict=True)
+    ]
     return {
         "entries": entries,
         "num_found": len(rows),

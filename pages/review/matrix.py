@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.closeness import Closeness
 from pages.review.shown import Tables
 
 MAX_SHOWN = 2_000
-UNHEARD = -128  # where one of the two has no vector
 FULL = 127  # a cosine of 1
 
 
@@ -58,15 +58,30 @@ def _some(ids: pa.ChunkedArray, num: int, always: Sequence[str]) -> list[str]:
     return found
 
 
-def as_bytes(cosines: NDArray[np.float32]) -> bytes:
-    """(n, n) cosines, nan where there is no vector, as signed bytes: 127 is 1, -127 is -1, -128 is none."""
-    scaled = np.rint(np.clip(np.nan_to_num(cosines, nan=0.0), -1, 1) * FULL).astype(np.int8)
-    scaled[np.isnan(cosines)] = UNHEARD
-    return scaled.tobytes()
+def packed(these: Chosen, closeness: Closeness) -> bytes:
+    """The length of a JSON in four bytes (little-endian), the JSON that names rows and groups, then the cosines.
 
-
-def packed(these: Chosen, cosines: NDArray[np.float32]) -> bytes:
-    """The length of a JSON in four bytes (little-endian), the JSON that names rows and groups, then the cosines."""
-    told = {"ids": these.utterance_ids, "marked": these.marked, "groups": these.groups, "num_all": these.num_all}
+    What has no vector is left out. Raises CatalogError where nothing can be compared.
+    """
+    cosines = closeness.matrix(these.utterance_ids)
+    heard = ~np.isnan(np.diagonal(cosines))
+    ends = np.cumsum([0, *(count for _, count in these.groups)])
+    groups = [
+        (speaker, int(heard[start:end].sum()))
+        for (speaker, _), start, end in zip(these.groups, ends, ends[1:], strict=False)
+    ]
+    ids = [one for one, is_heard in zip(these.utterance_ids, heard.tolist(), strict=True) if is_heard]
+    told = {
+        "ids": ids,
+        "marked": [one for one in these.marked if one in set(ids)],
+        "groups": [group for group in groups if group[1]],
+        "num_all": these.num_all,
+        "num_unheard": len(heard) - len(ids),
+    }
     text = json.dumps(told, ensure_ascii=False).encode()
-    return struct.pack("<I", len(text)) + text + as_bytes(cosines)
+    return struct.pack("<I", len(text)) + text + as_bytes(cosines[np.ix_(heard, heard)])
+
+
+def as_bytes(cosines: NDArray[np.float32]) -> bytes:
+    """(n, n) cosines as signed bytes: 127 is 1, -127 is -1."""
+    return np.rint(np.clip(cosines, -1, 1) * FULL).astype(np.int8).tobytes()

@@ -129,7 +129,7 @@ function startPlayers() {
 
 /* -------------------------------------------------------------------------------------------------- matrix */
 
-const UNHEARD = -128, FULL = 127;
+const FULL = 127;  // the byte of a cosine of 1
 /* Ten colours along viridis (S. van der Walt, N. Smith: CC0), which is told apart without colours, too. */
 const VIRIDIS = ["440154", "482878", "3e4a89", "31688e", "26838f", "1f9d8a", "36b779", "6cce5a", "b6de2b", "fee825"];
 const ANCHORS = VIRIDIS.map((code) => [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16)));
@@ -142,10 +142,10 @@ function shade(cosine) {
   return ANCHORS[from].map((value, at) => Math.round(value + share * (ANCHORS[from + 1][at] - value)));
 }
 
-/* The colour of each byte as canvases hold it; what is not known is left out. */
+/* The colour of each byte, as canvases hold it. */
 function palette() {
   const colours = new Uint32Array(256);
-  for (let value = UNHEARD + 1; value <= FULL; value++) {
+  for (let value = -FULL; value <= FULL; value++) {
     const [red, green, blue] = shade(value / FULL);
     colours[value & 255] = (255 << 24) | (blue << 16) | (green << 8) | red;
   }
@@ -176,9 +176,14 @@ class Matrix {
     this.draw();
     performance.measure("matrix", "matrix-begins");
     this.canvas.dataset.drawn = this.ids.length;
-    const some = this.ids.length < this.num_all ? `${this.ids.length.toLocaleString("en")} of ${this.num_all.toLocaleString("en")} utterances, evenly chosen.` : "";
-    find("[data-of]", this.place).textContent = some;
+    find("[data-of]", this.place).textContent = this.leftOut();
     this.listen();
+  }
+
+  leftOut() {
+    const shown = this.ids.length + this.num_unheard, many = (num) => num.toLocaleString("en");
+    const some = shown < this.num_all ? `${many(shown)} of ${many(this.num_all)} utterances, evenly chosen. ` : "";
+    return some + (this.num_unheard ? `${many(this.num_unheard)} without a vector left out.` : "");
   }
 
   painted() {
@@ -261,10 +266,16 @@ class Matrix {
   listen() {
     this.canvas.addEventListener("pointermove", (event) => this.go(this.under(event)));
     this.canvas.addEventListener("click", (event) => { this.go(this.under(event)); this.play(); });
-    this.canvas.addEventListener("focus", () => this.go(this.at || [0, Math.min(1, this.ids.length - 1)]));
+    this.canvas.addEventListener("focus", () => this.go(this.at || this.first()));
     this.canvas.addEventListener("keydown", (event) => this.step(event));
     new ResizeObserver(() => this.draw()).observe(this.canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  /* Where the arrow keys begin: the utterance that the page is about, beside the one before it. */
+  first() {
+    const row = Math.max(this.ids.indexOf(this.marked[0]), 0);
+    return [row, row ? row - 1 : Math.min(1, this.ids.length - 1)];
   }
 
   under(event) {
@@ -292,7 +303,7 @@ class Matrix {
 
   tell(before) {
     const [row, column] = this.at, value = this.cosines[row * this.ids.length + column];
-    const cosine = value === UNHEARD ? "never heard" : `cosine ${(value / FULL).toFixed(2)}`;
+    const cosine = `cosine ${(value / FULL).toFixed(2)}`;
     const [one, other] = [this.ids[row], this.ids[column]].map((id) => make("bdi", {}, id.length > 120 ? `${id.slice(0, 120)}…` : id));
     this.status.replaceChildren(make("strong", {}, cosine), ` ${before} `, one, " and ", other);
   }

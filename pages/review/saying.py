@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.decisions import about
 from curate.named import Review, ReviewError
@@ -68,6 +69,8 @@ def last_undone(moment: Moment, reviewer: str) -> list[Review]:
     ReviewError where nothing is left.
     """
     said = _not_taken_back(moment.said_by(reviewer))
+    while said and not _has_word(moment, reviewer, said[-1]["about"]):
+        said.pop()  # another reviewer took it back: to do so again would take back what others said since
     if not said:
         raise ReviewError("nothing to undo; expected something that you said and did not take back")
     last = said.pop()
@@ -90,6 +93,20 @@ def _not_taken_back(mine: pa.Table) -> list[dict[str, Any]]:
         else:
             said.append(row)
     return said
+
+
+def _has_word(moment: Moment, reviewer: str, key: str) -> bool:
+    """Whether anything that this reviewer said of it is left, by the rule of `curate.reviews`."""
+    rows = moment.reviews.filter(pc.equal(moment.reviews["about"], key))
+    words: set[str] = set()
+    for row in rows.sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")]).to_pylist():
+        if row["verdict"] is not None:
+            words.add(row["reviewer"])
+        elif row["reviewer"] in words:
+            words.remove(row["reviewer"])
+        else:
+            words.clear()
+    return reviewer in words
 
 
 def _is_said_again(before: dict[str, Any], row: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ shown what they say then. What only reviewers said anew does not have the rules'
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -20,9 +21,10 @@ from curate.decisions import REVIEW, about
 from curate.doubts import DOUBTS, doubts
 from curate.errors import CatalogError
 from curate.reasons import Subject
-from curate.reviews import said, standing
+from curate.reviews import pairs_in_order, said, standing
 from curate.schema import CORPORA, DECISIONS, REVIEWS, TABLES, UTTERANCES, Table
 from curate.storage import facts, is_local, version_of
+from pages.review.strip import Kind, Scale, scales
 
 Flags = NDArray[np.bool_]
 RULES = tuple(table for table in TABLES.values() if table is not REVIEWS)
@@ -37,6 +39,9 @@ class Tables:
         self._lock = threading.RLock()
         self.doubts = doubts(catalog)
         self.utterances = self.of(UTTERANCES)
+        self.closeness = Closeness(catalog)
+        with suppress(CatalogError):  # there may be no vectors, or those of two extractors; who asks is told
+            self.closeness.matrix([])  # read now: nobody waits for it at the first look
 
     def of(self, table: Table) -> pa.Table:
         """All rows; none where it was not made yet."""
@@ -53,15 +58,15 @@ class Tables:
         return dict(zip(rows["corpus"].to_pylist(), rows["root"].to_pylist(), strict=True))
 
     @cached_property
+    def scales(self) -> dict[Kind, Scale]:
+        """How the scores of each kind are spread."""
+        return scales(self.doubts)
+
+    @cached_property
     def rules_decisions(self) -> pa.Table:
         """The decisions of rules alone."""
         rows = self.of(DECISIONS)
         return rows.filter(pc.not_equal(rows["step"], REVIEW))
-
-    @cached_property
-    def closeness(self) -> Closeness:
-        """Who sounds like whom."""
-        return Closeness(self.catalog)
 
     def utterance(self, utterance_id: str) -> dict[str, Any] | None:
         """Its row; None where there is none."""
@@ -74,11 +79,9 @@ class Tables:
 
 
 def keyed(reviews: pa.Table) -> pa.Table:
-    """Rows of REVIEWS with what each is `about`; the speakers of a pair in order, so that it is one however named."""
-    one, other = reviews["subject_id"], reviews["other_id"]
-    turn = pc.fill_null(pc.and_(pc.equal(reviews["subject"], Subject.PAIR), pc.greater(one, other)), False)
-    turned = {"subject_id": pc.if_else(turn, other, one), "other_id": pc.if_else(turn, one, other)}
-    return reviews.append_column("about", about(pa.table({"subject": reviews["subject"], **turned})))
+    """Rows of REVIEWS, the speakers of pairs in order, with what each is `about`."""
+    rows = pairs_in_order(reviews)
+    return rows.append_column("about", about(rows))
 
 
 class Words:

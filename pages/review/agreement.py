@@ -1,12 +1,13 @@
-"""Where reviewers agree: how often each two do, and of what two say different things."""
+"""Where reviewers agree: how often each two do, and of what they say different things."""
 
+from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.kappa import agreements, contradicting
 from curate.reasons import Subject
-from pages.review.shown import Moment, Words
+from pages.review.shown import Moment, keyed
 
 MAX_LISTED = 200
 
@@ -14,31 +15,15 @@ MAX_LISTED = 200
 def agreement(moment: Moment) -> dict[str, Any]:
     """What the template shows, of each reviewer's own last words."""
     names = sorted(pc.unique(moment.reviews["reviewer"]).to_pylist())
-    words = {name: moment.own(name) for name in names}
-    against = contradictions(list(words.values()))
+    against = keyed(contradicting(moment.reviews))
+    first = pc.unique(against["about"])
+    listed = against.filter(pc.is_in(against["about"], value_set=first.slice(0, MAX_LISTED))).to_pylist()
     return {
-        "reviewers": [(name, len(own.rows)) for name, own in words.items()],
-        "kappas": [],
-        "against": [_listed(rows) for rows in against[:MAX_LISTED]],
-        "num_against": len(against),
+        "reviewers": [(name, len(moment.own(name).rows)) for name in names],
+        "kappas": agreements(moment.reviews),
+        "against": [_listed(list(rows)) for _, rows in groupby(listed, lambda row: row["about"])],
+        "num_against": len(first),
     }
-
-
-def contradictions(words: list[Words]) -> list[list[dict[str, Any]]]:
-    """Of each subject on which reviewers' last words differ, these, in the order of subjects and reviewers."""
-    rows = [one.rows.append_column("about", one.keys) for one in words]
-    if not rows:
-        return []
-    table = pa.concat_tables(rows)
-    said = pc.binary_join_element_wise(table["verdict"], pc.fill_null(table["other_id"], ""), "\0")
-    counted = table.append_column("said", said).group_by("about").aggregate([("said", "count_distinct")])
-    keys = counted.filter(pc.greater(counted["said_count_distinct"], 1))["about"].combine_chunks()
-    found: dict[str, list[dict[str, Any]]] = {}
-    names = ("subject", "subject_id", "other_id", "reviewer")
-    differing = table.filter(pc.is_in(table["about"], value_set=keys)).sort_by([(name, "ascending") for name in names])
-    for row in differing.to_pylist():
-        found.setdefault(row["about"], []).append(row)
-    return list(found.values())
 
 
 def _listed(rows: list[dict[str, Any]]) -> dict[str, Any]:

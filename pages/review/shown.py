@@ -20,6 +20,7 @@ from curate.closeness import Closeness
 from curate.decisions import REVIEW, about
 from curate.doubts import DOUBTS, doubts
 from curate.errors import CatalogError
+from curate.kappa import own_words
 from curate.reasons import Subject
 from curate.reviews import pairs_in_order, said, standing
 from curate.schema import CORPORA, DECISIONS, REVIEWS, TABLES, UTTERANCES, Table
@@ -85,14 +86,14 @@ def keyed(reviews: pa.Table) -> pa.Table:
 
 
 class Words:
-    """What stands of some reviews, by what it is about."""
+    """Rows of REVIEWS, of each subject one, by what they are about."""
 
-    def __init__(self, reviews: pa.Table) -> None:
-        self.rows = standing(reviews)
-        self.keys = about(self.rows)
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+        self.keys = about(rows)
 
     def of(self, keys: pa.Array) -> list[dict[str, Any] | None]:
-        """The row of REVIEWS that stands on each of these; None where nothing does."""
+        """The row on each of these; None where there is none."""
         return self.rows.take(pc.index_in(keys, value_set=self.keys)).to_pylist() if len(self.rows) else _none(keys)
 
 
@@ -105,7 +106,7 @@ class Moment:
 
     def __init__(self, tables: Tables, reviews: pa.Table) -> None:
         self.tables, self.reviews = tables, keyed(reviews)
-        self.stands = Words(reviews)
+        self.stands = Words(standing(reviews))
         self.items = self._with_what_only_reviewers_spoke_of()
         self._own: dict[str, Words] = {}
         self._decided: dict[str | None, Flags] = {}
@@ -117,7 +118,7 @@ class Moment:
     def own(self, reviewer: str) -> Words:
         """What this reviewer said last of each, and did not take back, whatever others said."""
         if reviewer not in self._own:
-            self._own[reviewer] = Words(self.said_by(reviewer))
+            self._own[reviewer] = Words(own_words(self.said_by(reviewer)))
         return self._own[reviewer]
 
     def decided(self, reviewer: str | None = None) -> Flags:

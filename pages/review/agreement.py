@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from curate.kappa import agreements, contradicting
 from curate.reasons import Subject
-from pages.review.shown import Moment, keyed
+from pages.review.shown import Moment
 
 MAX_LISTED = 200
 
@@ -15,7 +15,7 @@ MAX_LISTED = 200
 def agreement(moment: Moment) -> dict[str, Any]:
     """What the template shows, of each reviewer's own last words."""
     names = sorted(pc.unique(moment.reviews["reviewer"]).to_pylist())
-    against = keyed(contradicting(moment.reviews))
+    against = contradicting(moment.reviews)
     first = pc.unique(against["about"])
     listed = against.filter(pc.is_in(against["about"], value_set=first.slice(0, MAX_LISTED))).to_pylist()
     return {

@@ -94,11 +94,9 @@ class Words:
 
     def of(self, keys: pa.Array) -> list[dict[str, Any] | None]:
         """The row on each of these; None where there is none."""
-        return self.rows.take(pc.index_in(keys, value_set=self.keys)).to_pylist() if len(self.rows) else _none(keys)
-
-
-def _none(keys: pa.Array) -> list[dict[str, Any] | None]:
-    return [None] * len(keys)
+        places = pc.index_in(keys, value_set=self.keys)
+        rows = iter(self.rows.take(places.drop_null()).to_pylist())
+        return [next(rows) if there else None for there in places.is_valid().to_pylist()]
 
 
 class Moment:

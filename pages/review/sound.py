@@ -18,7 +18,7 @@ from curate.storage import location
 HELD_BYTES = 1 << 27  # of what was listened to last: a browser asks for one sound in many ranges
 HEADER_BYTES = 44
 NUM_PEAKS = 600
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class UnsatisfiableError(Exception):

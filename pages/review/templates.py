@@ -1,5 +1,6 @@
 """The templates and what all of them are given; whatever stands in them is escaped."""
 
+import unicodedata
 from pathlib import Path
 
 import jinja2
@@ -31,6 +32,16 @@ def asset(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
+def spaced(word: object) -> str:
+    """A word of a closed list as it is read."""
+    return str(word).replace("_", " ")
+
+
+def plain(text: str) -> str:
+    """Without what steers direction or the like: a title has no <bdi> to hold it."""
+    return "".join(one for one in text if unicodedata.category(one) not in ("Cc", "Cf"))
+
+
 class Pages:
     """Fills templates about one catalog."""
 
@@ -42,7 +53,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"number": number, "spaced": lambda text: str(text).replace("_", " ")}
+        self._environment.filters |= {"number": number, "spaced": spaced, "plain": plain}
         self._catalog = catalog
 
     def page(self, name: str, reviewer: str, asked: Asked, *, status: int = 200, **values: object) -> Response:

@@ -35,6 +35,12 @@ def made(tmp_path_factory) -> Path:
     return review_catalog(tmp_path_factory.mktemp("made")).root
 
 
+@pytest.fixture(scope="session")
+def reader(made) -> Visitor:
+    """Who says nothing."""
+    return Visitor(create_app(Catalog(made), Door(host="127.0.0.1", port=8765)))
+
+
 @pytest.fixture
 def catalog(made, tmp_path) -> Catalog:
     shutil.copytree(made, tmp_path / "catalog")

@@ -44,8 +44,8 @@ def stands(catalog):
 # ---------------------------------------------------------------------------------------------------------- the queue
 
 
-def test_the_queue_begins_with_what_is_most_doubtful_and_holds_everything(visit):
-    page = visit().get("/")
+def test_the_queue_begins_with_what_is_most_doubtful_and_holds_everything(reader):
+    page = reader.get("/")
     entries = listed(page)
     assert len(entries) == 17
     assert entries[0] == ("utterance", DROPPED)
@@ -71,21 +71,21 @@ def test_the_queue_begins_with_what_is_most_doubtful_and_holds_everything(visit)
         ({"text": "<script>"}, set()),
     ],
 )
-def test_filters_leave_out_the_rest(filters, found, visit):
-    assert set(listed(visit().get("/", params=filters))) == found
+def test_filters_leave_out_the_rest(filters, found, reader):
+    assert set(listed(reader.get("/", params=filters))) == found
 
 
 @pytest.mark.parametrize("filters", [{"min_doubt": "much"}, {"kind": "x"}, {"state": "y"}, {"max_score": "nan"}])
-def test_a_filter_that_is_none_is_told(filters, visit):
-    answer = visit().get("/", params=filters)
+def test_a_filter_that_is_none_is_told(filters, reader):
+    answer = reader.get("/", params=filters)
     assert answer.status_code == 400
     assert "expected" in answer.text
 
 
-def test_a_page_of_the_queue_that_there_is_none_of_is_the_nearest(visit):
-    whole = listed(visit().get("/"))
+def test_a_page_of_the_queue_that_there_is_none_of_is_the_nearest(reader):
+    whole = listed(reader.get("/"))
     for page in ("0", "99", "-1", "x", "²", "9" * 50):
-        assert listed(visit().get("/", params={"page": page})) == whole
+        assert listed(reader.get("/", params={"page": page})) == whole
 
 
 def test_fifty_stand_on_a_page_and_none_is_left_out(tmp_path):
@@ -130,9 +130,9 @@ def test_another_speaker_is_chosen_or_typed_and_what_is_typed_counts(named, visi
     }
 
 
-def test_the_buttons_accept_and_reject_what_the_rule_says(visit):
+def test_the_buttons_accept_and_reject_what_the_rule_says(reader):
     def buttons(*item):
-        text = visit().get(look(*item)).text
+        text = reader.get(look(*item)).text
         found = re.findall(r'<button name="verdict" value="(\w+)" data-keys="([^"]*)"', text)
         return {key: value for value, keys in found for key in keys.split()}
 
@@ -162,8 +162,8 @@ def test_after_a_decision_comes_the_next_of_the_same_filters_and_behind_the_last
     assert set(listed(visitor.get(f"/?{filters}&state=decided"))) == set(seen)
 
 
-def test_next_and_previous_go_through_the_list(visit):
-    visitor = visit()
+def test_next_and_previous_go_through_the_list(reader):
+    visitor = reader
     seen = listed(visitor.get("/"))
     text = visitor.get(look(*seen[1])).text
     for rel, entry in (("prev", seen[0]), ("next", seen[2])):
@@ -398,8 +398,8 @@ def test_a_catalog_without_vectors_is_shown_and_tells_why_there_is_no_matrix(cat
 # ------------------------------------------------------------------------------------------------ sound and matrix
 
 
-def test_sound_is_sent_whole_or_as_the_range_that_is_asked_for(visit):
-    visitor, address = visit(), f"/sound?{urlencode({'utterance': KEPT})}"
+def test_sound_is_sent_whole_or_as_the_range_that_is_asked_for(reader):
+    visitor, address = reader, f"/sound?{urlencode({'utterance': KEPT})}"
     whole = visitor.get(address)
     assert (whole.status_code, whole.headers["content-type"], len(whole.content)) == (200, "audio/wav", 44 + 8000)
     part = visitor.get(address, headers={"range": "bytes=40-49"})
@@ -425,8 +425,8 @@ def test_sound_is_sent_whole_or_as_the_range_that_is_asked_for(visit):
         *("/look?subject=pair&id=one/ann", "/look?subject=pair&id=one/ann&other=x", "/docs", "/openapi.json"),
     ],
 )
-def test_what_the_catalog_does_not_know_is_not_found(address, visit):
-    answer = visit().get(address)
+def test_what_the_catalog_does_not_know_is_not_found(address, reader):
+    answer = reader.get(address)
     assert answer.status_code == 404
     assert "root:" not in answer.text
 
@@ -446,8 +446,8 @@ def matrix(answer):
     return told, np.frombuffer(answer.content, np.int8, offset=4 + length).reshape(len(told["ids"]), -1)
 
 
-def test_a_matrix_has_the_cosines_of_its_speakers_speaker_by_speaker(visit, catalog):
-    told, cosines = matrix(visit().get("/matrix?" + urlsplit(look("pair", "one/bob", "two/cem")).query))
+def test_a_matrix_has_the_cosines_of_its_speakers_speaker_by_speaker(reader):
+    told, cosines = matrix(reader.get("/matrix?" + urlsplit(look("pair", "one/bob", "two/cem")).query))
     assert told["groups"] == [["one/bob", 4], ["two/cem", 3]]
     assert (told["num_all"], told["num_unheard"]) == (8, 1)
     assert UNHEARD not in told["ids"]
@@ -456,7 +456,7 @@ def test_a_matrix_has_the_cosines_of_its_speakers_speaker_by_speaker(visit, cata
     }
     units = np.array([np.divide(vectors[one], np.linalg.norm(vectors[one])) for one in told["ids"]])
     assert np.abs(cosines / 127 - units @ units.T).max() < 0.004
-    marked, _ = matrix(visit().get("/matrix?" + urlsplit(look("utterance", RELABELLED)).query))
+    marked, _ = matrix(reader.get("/matrix?" + urlsplit(look("utterance", RELABELLED)).query))
     assert marked["marked"] == [RELABELLED]
     assert [group for group, _ in marked["groups"]] == ["one/ann", "one/bob"]
 

@@ -142,7 +142,8 @@ def decide(catalog: Catalog, reviewer: str, things: Sequence[Review]) -> None:
         common = {"reviewer": reviewer, "said_at": _after(before)}
         numbered = enumerate(things, start=len(mine))
         new = rows_of(REVIEWS, [asdict(one) | common | {"num_before": number} for number, one in numbered])
-        _require_no_contradiction(standing(pa.concat_tables([before, new])), things)
+        if any(one.subject == Subject.PAIR for one in things):
+            _require_no_contradiction(pa.concat_tables([before, new]), things)
         rows = pa.concat_tables([mine, new])
         published.publish(REVIEWS, rows, part=reviewer, fingerprint=content_fingerprint(rows))
 
@@ -192,14 +193,14 @@ def _sync(folder: Path) -> None:
 # ----------------------------------------------------------------------------------------------- what contradicts
 
 
-def _require_no_contradiction(stands: pa.Table, things: Sequence[Review]) -> None:
-    """Raises ReviewError naming what stands against one of these things, which `stands` holds already.
+def _require_no_contradiction(reviews: pa.Table, things: Sequence[Review]) -> None:
+    """Raises ReviewError naming what stands against one of these things, which `reviews` holds already.
 
     Where one is taken back, what stands again in its place is held against the others.
     """
     said_now = {one.pair: one.verdict for one in things if one.subject == Subject.PAIR}
     sides, new, others = Sides(), {}, {}
-    pairs = stands.filter(pc.equal(stands["subject"], Subject.PAIR))
+    pairs = standing(reviews.filter(pc.equal(reviews["subject"], Subject.PAIR)))
     for row in pairs.sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")]).to_pylist():
         pair = row["subject_id"], row["other_id"]
         if pair in said_now:

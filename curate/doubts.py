@@ -3,7 +3,8 @@
 A verdict is doubtful where what was measured lies near the bound that it was held against. Cosines of pairs, margins of
 utterances and likenesses of halves of a label are different scales; each is therefore counted in spreads of its own.
 What nothing was measured of, such as a file that cannot be read, and what only follows from another verdict, such as
-the utterances of a speaker who was dropped, is in no doubt: it comes last.
+the utterances of a speaker who was dropped, is in no doubt: it comes last. So does a kept utterance that could as well
+be of another label, where both labels are one person: half of all that a merged person said would come first.
 """
 
 import json
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from curate.catalog import Catalog, rows_of
 from curate.decisions import REVIEW, about
 from curate.reasons import Reason, Subject, Verdict
-from curate.schema import CALIBRATIONS, DECISIONS, RUNS, SPEAKER_PAIRS, UTTERANCES, Table
+from curate.schema import CALIBRATIONS, DECISIONS, IDENTITIES, RUNS, SPEAKER_PAIRS, UTTERANCE_SCORES, UTTERANCES, Table
 from curate.similarity import Scores
 
 DOUBTS = pa.schema(
@@ -35,8 +36,8 @@ DOUBTS = pa.schema(
         pa.field("about", pa.string(), nullable=False),
     ]
 )
-INGEST, IDENTITIES = "ingest", "identities"
-STEPS = (INGEST, "embed", "duplicates", "clean", IDENTITIES)  # in the order in which they judge
+INGEST, COMPARING = "ingest", "identities"
+STEPS = (INGEST, "embed", "duplicates", "clean", COMPARING)  # in the order in which they judge
 # The score that stands beside these is not why they were given.
 FOLLOWS = (Reason.INVALID_SPEAKER, Reason.ANOTHER_PERSON, Reason.TOO_FEW_LEFT, Reason.TOO_FEW_TO_JUDGE)
 MIN_TO_SPREAD = 5  # fewer scores say nothing of how they are spread
@@ -58,13 +59,16 @@ def doubts(catalog: Catalog) -> pa.Table:
         utterances.group_by("speaker_id").aggregate([("corpus", "min")]).rename_columns(["speaker_id", "corpus"])
     )
     rows = pa.concat_tables([ruled, _near_misses(catalog, ruled, corpus_of)], promote_options="default")
-    return most_doubtful_first(rows, utterances, corpus_of)
+    return most_doubtful_first(rows, utterances, corpus_of, _nearest_to_own_person(catalog))
 
 
-def most_doubtful_first(rows: pa.Table, utterances: pa.Table, corpus_of: pa.Table) -> pa.Table:
+def most_doubtful_first(
+    rows: pa.Table, utterances: pa.Table, corpus_of: pa.Table, nearest_to_own_person: pa.Array
+) -> pa.Table:
     """Rows of decisions with the column `about`, one a subject, as rows of DOUBTS in their order.
 
-    `utterances` (utterance_id, speaker_id) and `corpus_of` (speaker_id, corpus) are looked up in.
+    `utterances` (utterance_id, speaker_id) and `corpus_of` (speaker_id, corpus) are looked up in. The last are the ids
+    of utterances that are nearest to another label of their own person.
     """
     is_utterance, is_pair = (pc.equal(rows["subject"], kind) for kind in (Subject.UTTERANCE, Subject.PAIR))
     own = _looked_up(rows["subject_id"], utterances["utterance_id"], utterances["speaker_id"])
@@ -74,7 +78,7 @@ def most_doubtful_first(rows: pa.Table, utterances: pa.Table, corpus_of: pa.Tabl
         "speaker_id": speaker,
         "corpus": _corpus(speaker, corpus_of),
         "other_corpus": _corpus(second, corpus_of),
-        "doubt": pa.array(_doubt(rows)),
+        "doubt": pa.array(_doubt(rows, nearest_to_own_person)),
     }
     told = pa.table({name: found[name] for name in DOUBTS.names}).cast(DOUBTS)
     names = ("subject", "subject_id", "other_id")
@@ -116,12 +120,14 @@ def _spread(score: Scores) -> float:
     return NORMAL_MADS * float(np.median(np.abs(score - np.median(score))))
 
 
-def _doubt(rows: pa.Table) -> Scores:
+def _doubt(rows: pa.Table, nearest_to_own_person: pa.Array) -> Scores:
     """(N,) of the verdicts of one step on one kind of subject together: their scores are of one scale."""
     score, lower, upper = (rows[name].to_numpy() for name in ("score", "lower_bound", "upper_bound"))
     is_pair = pc.equal(rows["subject"], Subject.PAIR)  # of which too little speech is told after the score
     follows = pc.and_not(pc.is_in(rows["reason"], value_set=pa.array(FOLLOWS, pa.string())), is_pair)
-    is_fact = pc.or_(follows, pc.equal(rows["step"], INGEST)).to_numpy()
+    is_kept = pc.and_(pc.equal(rows["subject"], Subject.UTTERANCE), pc.equal(rows["verdict"], Verdict.KEEP))
+    is_own = pc.and_(is_kept, pc.is_in(rows["subject_id"], value_set=nearest_to_own_person))
+    is_fact = pc.or_(pc.or_(follows, is_own), pc.equal(rows["step"], INGEST)).to_numpy()
     found = np.zeros(len(rows))
     for group in _groups(rows, ["subject", "step"]):
         these = group[~is_fact[group]]
@@ -136,6 +142,17 @@ def _groups(rows: pa.Table, names: Sequence[str]) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(code == number) for number in range(len(joined.dictionary))]
 
 
+def _nearest_to_own_person(catalog: Catalog) -> pa.Array:
+    """The ids of utterances whose nearest other label was found to be the person of their own label."""
+    scores = _read(catalog, UTTERANCE_SCORES, ["utterance_id", "speaker_id", "nearest_speaker_id"])
+    identities = _read(catalog, IDENTITIES, ["speaker_id", "identity_id"])
+    own, nearest = (
+        _looked_up(scores[name], identities["speaker_id"], identities["identity_id"])
+        for name in ("speaker_id", "nearest_speaker_id")
+    )
+    return scores["utterance_id"].filter(pc.equal(own, nearest)).combine_chunks()
+
+
 def _near_misses(catalog: Catalog, ruled: pa.Table, corpus_of: pa.Table) -> pa.Table:
     """The pairs that were compared and that no rule decided on, with what there is of the columns of decisions."""
     pairs = _read(catalog, SPEAKER_PAIRS, SPEAKER_PAIRS.arrow().names)
@@ -146,7 +163,7 @@ def _near_misses(catalog: Catalog, ruled: pa.Table, corpus_of: pa.Table) -> pa.T
         "verdict": _all(Verdict.KEEP, len(pairs)),
         "score": pairs["similarity"],
         "lower_bound": _thresholds(catalog, pairs, corpus_of),
-        "step": _all(IDENTITIES, len(pairs)),
+        "step": _all(COMPARING, len(pairs)),
     }
     rows = pa.table(columns)
     rows = rows.append_column("about", about(rows))
@@ -166,7 +183,7 @@ def _thresholds(catalog: Catalog, pairs: pa.Table, corpus_of: pa.Table) -> pa.Ar
 def _given(catalog: Catalog) -> pa.Scalar:
     """The threshold of the last run that did not calibrate; null where nobody has compared."""
     runs = _read(catalog, RUNS, ["step", "finished_at", "settings"])
-    last = runs.filter(pc.equal(runs["step"], IDENTITIES)).sort_by("finished_at")["settings"].to_pylist()[-1:]
+    last = runs.filter(pc.equal(runs["step"], COMPARING)).sort_by("finished_at")["settings"].to_pylist()[-1:]
     settings = json.loads(last[0]) if last else {}
     asked = settings.get("min_similarity")
     if asked == "vietsv":

@@ -36,8 +36,10 @@ from curate.schema import (
     CALIBRATIONS,
     DECISIONS,
     EMBEDDINGS,
+    IDENTITIES,
     REVIEWS,
     SPEAKER_PAIRS,
+    UTTERANCE_SCORES,
     UTTERANCES,
 )
 from curate.similarity import Vectors, unit
@@ -75,6 +77,11 @@ def fill(root: Path, num_utterances: int, num_reviews: int) -> Catalog:
         _judged(author, Subject.SPEAKER, speaker_ids, score, 0.75, Reason.INCOHERENT_SPEAKER),
     ]
     catalog.publish(DECISIONS, pa.concat_tables(judged), part="clean", fingerprint="f")
+    nearest = speaker_ids[(speaker + rng.integers(1, num_speakers, len(speaker))) % num_speakers]
+    scores = {"utterance_id": ids, "speaker_id": speaker_ids[speaker], "nearest_speaker_id": nearest}
+    catalog.publish(UTTERANCE_SCORES, UTTERANCE_SCORES.rows(scores), fingerprint="f")
+    people = {"speaker_id": speaker_ids, "identity_id": speaker_ids}
+    catalog.publish(IDENTITIES, IDENTITIES.rows(people), fingerprint="f")
     first = np.arange(num_speakers - 1)
     similarity = rng.normal(0.6, 0.08, len(first))
     pairs = {"speaker_id": speaker_ids[first], "other_id": speaker_ids[first + 1], "similarity": similarity}
@@ -141,9 +148,17 @@ def doubts_by_loops(catalog: Catalog) -> Rows:
         subject: 1.4826 * statistics.median(abs(score - middle[subject]) for score in some)
         for subject, some in scores.items()
     }
+    person = {row["speaker_id"]: row["identity_id"] for row in catalog.read(IDENTITIES).to_pylist()}
+    nearest_to_own_person = {
+        row["utterance_id"]
+        for row in catalog.read(UTTERANCE_SCORES).to_pylist()
+        if person[row["speaker_id"]] == person[row["nearest_speaker_id"]]
+    }
     for row in rows:
         row["corpus"] = corpus_of[row["subject_id"]]
-        row["doubt"] = math.exp(-abs(row["score"] - row["lower_bound"]) / spread[row["subject"]])
+        row["doubt"] = 0.0
+        if row["subject_id"] not in nearest_to_own_person:  # there are none here
+            row["doubt"] = math.exp(-abs(row["score"] - row["lower_bound"]) / spread[row["subject"]])
     return sorted(rows, key=lambda row: (-row["doubt"], row["subject"], row["subject_id"], row["other_id"] or ""))
 
 

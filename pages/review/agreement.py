@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from curate.kappa import agreements, contradicting
+from curate.kappa import agreements, contradicting, own_words
 from curate.reasons import Subject
 from pages.review.shown import Moment
 
@@ -14,13 +14,14 @@ MAX_LISTED = 200
 
 def agreement(moment: Moment) -> dict[str, Any]:
     """What the template shows, of each reviewer's own last words."""
-    names = sorted(pc.unique(moment.reviews["reviewer"]).to_pylist())
-    against = contradicting(moment.reviews)
+    words = own_words(moment.reviews)
+    counted = words.group_by("reviewer").aggregate([("about", "count")]).sort_by("reviewer")
+    against = contradicting(words)
     first = pc.unique(against["about"])
     listed = against.filter(pc.is_in(against["about"], value_set=first.slice(0, MAX_LISTED))).to_pylist()
     return {
-        "reviewers": [(name, len(moment.own(name).rows)) for name in names],
-        "kappas": agreements(moment.reviews),
+        "reviewers": [(row["reviewer"], row["about_count"]) for row in counted.to_pylist()],
+        "kappas": agreements(words),
         "against": [_listed(list(rows)) for _, rows in groupby(listed, lambda row: row["about"])],
         "num_against": len(first),
     }

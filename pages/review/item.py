@@ -98,15 +98,14 @@ def item_of(
     key = key_of(subject, one, other)
     if subject == Subject.PAIR:
         _, one, other = key.split("\0") if key.count("\0") == 2 else ("", one, other)
-    keys = pa.array([key])
-    mine, stands = moment.own(reviewer).of(keys)[0], moment.stands.of(keys)[0]
+    mine, (stands,) = moment.word_on(key, reviewer), moment.stands_on([key])
     is_hidden = is_blind and mine is None
     place = moment.place(key)
     row = None if place is None else as_seen(moment.items.slice(place, 1).to_pylist()[0], is_hidden)
     speakers, marked, groups = _heard(moment, subject, one, other, row)
     near, without_vectors = _nearest(moment, subject, one)
     told = _told(moment, subject, one, other, reviewer if is_hidden else None)
-    said = moment.reviews.filter(pc.equal(moment.reviews["about"], key))
+    said = moment.said_of(key)
     if is_hidden:
         said = said.filter(pc.equal(said["reviewer"], reviewer))
     return Item(
@@ -242,14 +241,9 @@ def _most_doubtful(moment: Moment, speaker: str) -> Group:
 
 
 def _sounds(moment: Moment, rows: Sequence[dict[str, Any]]) -> list[Sound]:
-    items = moment.items
-    keys = [key_of(Subject.UTTERANCE, row["utterance_id"], None) for row in rows]
-    found = items.filter(pc.is_in(items["about"], value_set=pa.array(keys, pa.string()))).to_pylist()
-    by_key = {one["about"]: one for one in found}
-    return [
-        Sound(row=row, verdict=ruled.get("verdict"), reason=ruled.get("reason"))
-        for row, ruled in ((row, by_key.get(key, {})) for row, key in zip(rows, keys, strict=True))
-    ]
+    places = [moment.place(key_of(Subject.UTTERANCE, row["utterance_id"], None)) for row in rows]
+    ruled = moment.items.select(["verdict", "reason"]).take(pa.array(places, pa.int64())).to_pylist()
+    return [Sound(row=row, **one) for row, one in zip(rows, ruled, strict=True)]
 
 
 def _nearest(moment: Moment, subject: Subject, one: str) -> tuple[list[Near], str]:

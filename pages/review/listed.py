@@ -34,7 +34,7 @@ def listed(moment: Moment, asked: Asked, reviewer: str, page: str) -> dict[str, 
     at = min(max(int(page) if page.isascii() and page.isdecimal() and len(page) < 10 else 1, 1), num_pages)
     start = (at - 1) * PER_PAGE
     some = moment.items.take(pa.array(rows[start : start + PER_PAGE]))
-    said = [None] * len(some) if asked.is_blind else moment.stands.of(some["about"])
+    said = [None] * len(some) if asked.is_blind else moment.stands_on(some["about"].to_pylist())
     seen = [as_seen(row, asked.is_blind) for row in some.to_pylist()]
     entries = [
         {"row": row, "said": one, "strip": strip(row, moment.tables.scales)}

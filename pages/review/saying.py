@@ -68,36 +68,43 @@ def last_undone(moment: Moment, reviewer: str) -> list[Review]:
     which a later look tells it from a new word, so that one undoing after another goes back step by step. Raises
     ReviewError where nothing is left.
     """
-    said = _not_taken_back(moment.said_by(reviewer))
-    while said and not _has_word(moment, reviewer, said[-1]["about"]):
-        said.pop()  # another reviewer took it back: to do so again would take back what others said since
-    if not said:
+    rows = moment.said_by(reviewer).sort_by("num_before")
+    left: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for number, key in reversed(list(enumerate(rows["about"].to_pylist()))):
+        if left and left[-1]["num_before"] > number:
+            break
+        if key not in seen and _has_word(moment, reviewer, key):
+            of_it = _not_taken_back(rows.filter(pc.equal(rows["about"], key)).to_pylist())
+            left = max(left, of_it, key=lambda said: said[-1]["num_before"] if said else -1)
+        seen.add(key)
+    if not left:
         raise ReviewError("nothing to undo; expected something that you said and did not take back")
-    last = said.pop()
-    again = next((row for row in reversed(said) if row["about"] == last["about"]), None)
-    return [_review(last, None, None), *([_review(again, again["verdict"], again["note"])] if again else [])]
+    again = [_review(row, row["verdict"], row["note"]) for row in left[-2:-1]]
+    return [_review(left[-1], None, None), *again]
 
 
-def _not_taken_back(mine: pa.Table) -> list[dict[str, Any]]:
-    rows = mine.sort_by("num_before").to_pylist()
+def _not_taken_back(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What one reviewer said of one subject, without what was taken back and the word that was said again for it."""
     said: list[dict[str, Any]] = []
-    for before, row in zip([None, *rows], rows, strict=False):
+    before: list[dict[str, Any]] = []
+    taken_back_at = None
+    for row in rows:
         if row["verdict"] is None:
-            at = max((place for place, one in enumerate(said) if one["about"] == row["about"]), default=None)
-            if at is not None:
-                said.pop(at)
-            row["rest"] = [one for one in said if one["about"] == row["about"]]
-            said = [one for one in said if one["about"] != row["about"]]
-        elif before and _is_said_again(before, row):
-            said = sorted([*said, *before["rest"]], key=lambda one: one["num_before"])
+            said, before, taken_back_at = [], said[:-1], row["said_at"]
+        elif before and row["said_at"] == taken_back_at:
+            said, before = before, []
         else:
             said.append(row)
     return said
 
 
 def _has_word(moment: Moment, reviewer: str, key: str) -> bool:
-    """Whether anything that this reviewer said of it is left, by the rule of `curate.reviews`."""
-    rows = moment.reviews.filter(pc.equal(moment.reviews["about"], key))
+    """Whether anything that this reviewer said of it is left, by the rule of `curate.reviews`.
+
+    Where another took it back, to do so again would take back what others said since.
+    """
+    rows = moment.said_of(key)
     words: set[str] = set()
     for row in rows.sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")]).to_pylist():
         if row["verdict"] is not None:
@@ -107,12 +114,6 @@ def _has_word(moment: Moment, reviewer: str, key: str) -> bool:
         else:
             words.clear()
     return reviewer in words
-
-
-def _is_said_again(before: dict[str, Any], row: dict[str, Any]) -> bool:
-    """Whether this is what an undoing put back: said at the time of a taking back, of the same subject."""
-    is_same = before["verdict"] is None and all(before[name] == row[name] for name in ("about", "said_at"))
-    return is_same and bool(before["rest"])
 
 
 def _review(row: dict[str, Any], verdict: str | None, note: str | None) -> Review:

@@ -5,7 +5,7 @@ shown what they say then. What only reviewers said anew does not have the rules'
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,7 @@ from curate.storage import facts, is_local, version_of
 from pages.review.strip import Kind, Scale, scales
 
 Flags = NDArray[np.bool_]
+NO_ROWS = pa.array([], pa.int64())
 RULES = tuple(table for table in TABLES.values() if table is not REVIEWS)
 
 
@@ -39,7 +40,9 @@ class Tables:
         self._read: dict[str, pa.Table] = {}
         self._lock = threading.RLock()
         self.doubts = doubts(catalog)
+        self.place_of = {key: place for place, key in enumerate(self.doubts["about"].to_pylist())}
         self.utterances = self.of(UTTERANCES)
+        self._rows_of = _rows_by(self.utterances["speaker_id"])
         self.closeness = Closeness(catalog)
         with suppress(CatalogError):  # there may be no vectors, or those of two extractors; who asks is told
             self.closeness.matrix([])  # read now: nobody waits for it at the first look
@@ -76,7 +79,20 @@ class Tables:
 
     def utterances_of(self, speaker_id: str) -> pa.Table:
         """The rows under this label, as they came."""
-        return self.utterances.filter(pc.equal(self.utterances["speaker_id"], speaker_id))
+        return self.utterances.take(self._rows_of.get(speaker_id, NO_ROWS))
+
+
+def _rows_by(speakers: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """The rows of each speaker, in order: one look through all of them for all looks."""
+    encoded = speakers.combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    order = pa.array(np.argsort(codes, kind="stable"))
+    ends = np.cumsum(np.bincount(codes, minlength=len(encoded.dictionary)))
+    names = encoded.dictionary.to_pylist()
+    return {
+        name: order.slice(end - count, count)
+        for name, end, count in zip(names, ends.tolist(), np.diff(ends, prepend=0).tolist(), strict=True)
+    }
 
 
 def keyed(reviews: pa.Table) -> pa.Table:
@@ -85,69 +101,70 @@ def keyed(reviews: pa.Table) -> pa.Table:
     return rows.append_column("about", about(rows))
 
 
-class Words:
-    """Rows of REVIEWS, of each subject one, by what they are about."""
-
-    def __init__(self, rows: pa.Table) -> None:
-        self.rows = rows
-        self.keys = about(rows)
-
-    def of(self, keys: pa.Array) -> list[dict[str, Any] | None]:
-        """The row on each of these; None where there is none."""
-        places = pc.index_in(keys, value_set=self.keys)
-        rows = iter(self.rows.take(places.drop_null()).to_pylist())
-        return [next(rows) if there else None for there in places.is_valid().to_pylist()]
-
-
 class Moment:
     """The tables and what reviewers said, both as they were at one moment."""
 
     def __init__(self, tables: Tables, reviews: pa.Table) -> None:
         self.tables, self.reviews = tables, keyed(reviews)
-        self.stands = Words(standing(reviews))
-        self.items = self._with_what_only_reviewers_spoke_of()
-        self._own: dict[str, Words] = {}
-        self._decided: dict[str | None, Flags] = {}
+        stands = standing(self.reviews)
+        places = [tables.place_of.get(key) for key in stands["about"].to_pylist()]
+        new = stands.filter(pa.array([place is None for place in places], pa.bool_()))
+        self.items = tables.doubts if not len(new) else _with(tables.doubts, new)
+        self._place_of_new = dict(
+            zip(new["about"].to_pylist(), range(len(tables.doubts), len(self.items)), strict=True)
+        )
+        self._decided: dict[str | None, Flags] = {None: self._flags(stands)}
+
+    def place(self, key: str) -> int | None:
+        """Where among `items` what this is about stands; None where rules and reviewers are silent."""
+        return self.tables.place_of.get(key, self._place_of_new.get(key))
+
+    def decided(self, reviewer: str | None = None) -> Flags:
+        """Whether anything stands on each of `items`; of a reviewer, whether he has spoken and not taken it back."""
+        if reviewer not in self._decided:
+            self._decided[reviewer] = self._flags(own_words(self.said_by(str(reviewer))))
+        return self._decided[reviewer]
 
     def said_by(self, reviewer: str) -> pa.Table:
         """All that this reviewer ever said."""
         return self.reviews.filter(pc.equal(self.reviews["reviewer"], reviewer))
 
-    def own(self, reviewer: str) -> Words:
-        """What this reviewer said last of each, and did not take back, whatever others said."""
-        if reviewer not in self._own:
-            self._own[reviewer] = Words(own_words(self.said_by(reviewer)))
-        return self._own[reviewer]
+    def said_of(self, *keys: str) -> pa.Table:
+        """All that was ever said of these."""
+        return self.reviews.filter(pc.is_in(self.reviews["about"], value_set=pa.array(keys, pa.string())))
 
-    def decided(self, reviewer: str | None = None) -> Flags:
-        """Whether anything stands on each of `items`: of anybody, or of this reviewer alone."""
-        if reviewer not in self._decided:
-            words = self.stands if reviewer is None else self.own(reviewer)
-            found = pc.is_in(self.items["about"], value_set=words.keys)
-            self._decided[reviewer] = np.asarray(found.to_numpy(), dtype=np.bool_)
-        return self._decided[reviewer]
+    def stands_on(self, keys: Sequence[str]) -> list[dict[str, Any] | None]:
+        """What stands on each of these."""
+        found = {row["about"]: row for row in standing(self.said_of(*keys)).to_pylist()}
+        return [found.get(key) for key in keys]
 
-    def place(self, key: str) -> int | None:
-        """Where among `items` what this is about stands; None where rules and reviewers are silent."""
-        found = pc.index(self.items["about"], key).as_py()
-        return None if found < 0 else int(found)
+    def word_on(self, key: str, reviewer: str) -> dict[str, Any] | None:
+        """What this reviewer said last of it and did not take back."""
+        said_of_it = self.said_of(key)
+        words = own_words(said_of_it.filter(pc.equal(said_of_it["reviewer"], reviewer))).to_pylist()
+        return words[0] if words else None
 
-    def _with_what_only_reviewers_spoke_of(self) -> pa.Table:
-        """The doubts, and after them subjects that rules do not speak of: without a verdict, and in no doubt."""
-        known = self.tables.doubts
-        new = self.stands.rows.append_column("about", self.stands.keys)
-        new = new.filter(pc.invert(pc.is_in(new["about"], value_set=known["about"].combine_chunks())))
-        is_pair = pc.equal(new["subject"], Subject.PAIR)
-        columns = {name: pa.nulls(len(new), DOUBTS.field(name).type) for name in DOUBTS.names} | {
-            "subject": new["subject"],
-            "subject_id": new["subject_id"],
-            "other_id": pc.if_else(is_pair, new["other_id"], pa.scalar(None, pa.string())),
-            "speaker_id": new["subject_id"],
-            "doubt": pa.array(np.zeros(len(new))),
-            "about": new["about"],
-        }
-        loose = pa.schema([field.with_nullable(True) for field in DOUBTS])
-        return pa.concat_tables([known.cast(loose), pa.table(columns).cast(loose)]).combine_chunks()
+    def _flags(self, rows: pa.Table) -> Flags:
+        """At each of `items` whether one of these rows is about it."""
+        found: Flags = np.zeros(len(self.items), np.bool_)
+        places = (self.place(key) for key in rows["about"].to_pylist())
+        found[[place for place in places if place is not None]] = True
+        return found
+
+
+def _with(known: pa.Table, new: pa.Table) -> pa.Table:
+    """The doubts, and after them subjects that only reviewers spoke of: without a verdict, and in no doubt."""
+    is_pair = pc.equal(new["subject"], Subject.PAIR)
+    columns = {name: pa.nulls(len(new), DOUBTS.field(name).type) for name in DOUBTS.names} | {
+        "subject": new["subject"],
+        "subject_id": new["subject_id"],
+        "other_id": pc.if_else(is_pair, new["other_id"], pa.scalar(None, pa.string())),
+        "speaker_id": new["subject_id"],
+        "doubt": pa.array(np.zeros(len(new))),
+        "about": new["about"],
+    }
+    loose = pa.schema([field.with_nullable(True) for field in DOUBTS])
+    return pa.concat_tables([known.cast(loose), pa.table(columns).cast(loose)]).combine_chunks()
 
 
 class Shown:

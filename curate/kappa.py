@@ -17,6 +17,8 @@ from curate.reasons import Subject
 from curate.reviews import pairs_in_order
 from curate.similarity import Indices
 
+ORDER = [(name, "ascending") for name in ("subject", "subject_id", "other_id", "reviewer")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
@@ -35,27 +37,34 @@ def agreements(reviews: pa.Table) -> list[Agreement]:
 
     In the order of names, then of kinds. Verdicts are told apart by name, and relabels by the label as well.
     """
-    return list(_agreements(own_words(reviews)))
+    return list(_agreements(_own_words(reviews)))
 
 
 def own_words(reviews: pa.Table) -> pa.Table:
     """Of each subject each reviewer's own last word, but what he took back; pairs and rows in order."""
-    rows = pairs_in_order(reviews).sort_by([(name, "descending") for name in ("reviewer", "num_before")])
-    key = pc.binary_join_element_wise(rows["reviewer"], about(rows), "\0")
-    placed = pa.table({"key": key, "place": pa.array(np.arange(len(rows)))})
-    last = rows.take(placed.group_by("key").aggregate([("place", "min")])["place_min"])
-    words = last.filter(pc.is_valid(last["verdict"]))
-    return words.sort_by([(name, "ascending") for name in ("subject", "subject_id", "other_id", "reviewer")])
+    return _own_words(reviews).sort_by(ORDER)
+
+
+def _own_words(reviews: pa.Table) -> pa.Table:
+    """The same in any order: to sort texts takes longer than all else."""
+    rows = pairs_in_order(reviews)
+    subject, reviewer = _codes(about(rows)), _codes(rows["reviewer"].combine_chunks())
+    order = np.lexsort((rows["num_before"].to_numpy(), reviewer, subject))
+    key = np.stack([subject, reviewer])[:, order]
+    is_last = np.append((np.diff(key) != 0).any(axis=0), True)[: len(order)]
+    last = rows.take(pa.array(order[is_last]))
+    return last.filter(pc.is_valid(last["verdict"]))
 
 
 def contradicting(reviews: pa.Table) -> pa.Table:
     """The rows of `own_words` on subjects of which not all who spoke say the same; those of one subject together."""
-    words = own_words(reviews)
+    words = _own_words(reviews)
     subject, said = _codes(about(words)), _codes(_said(words))
-    of_subject = np.unique(np.stack([subject, said]), axis=1)[0]  # once for each thing that is said of it
-    differs = np.bincount(of_subject, minlength=subject.max(initial=-1) + 1) > 1
-    rows = np.flatnonzero(differs[subject])
-    return words.take(pa.array(rows[np.argsort(subject[rows], kind="stable")]))
+    num = subject.max(initial=-1) + 1
+    least, greatest = np.full(num, len(said)), np.full(num, -1)
+    np.minimum.at(least, subject, said)
+    np.maximum.at(greatest, subject, said)
+    return words.filter(pa.array((least < greatest)[subject])).sort_by(ORDER)
 
 
 def kappa(one: Indices, other: Indices) -> float | None:

@@ -104,20 +104,32 @@ def keyed(reviews: pa.Table) -> pa.Table:
 class Moment:
     """The tables and what reviewers said, both as they were at one moment."""
 
-    def __init__(self, tables: Tables, reviews: pa.Table) -> None:
+    def __init__(self, tables: Tables, reviews: pa.Table, before: "Moment | None" = None) -> None:
         self.tables, self.reviews = tables, keyed(reviews)
+        new = None if before is None else _added(before.reviews, self.reviews)
+        if before is not None and new is not None and tables.place_of.keys() >= {*new}:
+            self._go_on(before, new)
+            return
         stands = standing(self.reviews)
-        places = [tables.place_of.get(key) for key in stands["about"].to_pylist()]
-        new = stands.filter(pa.array([place is None for place in places], pa.bool_()))
-        self.items = tables.doubts if not len(new) else _with(tables.doubts, new)
-        self._place_of_new = dict(
-            zip(new["about"].to_pylist(), range(len(tables.doubts), len(self.items)), strict=True)
-        )
+        known = tables.place_of
+        unknown = stands.filter(pa.array([key not in known for key in stands["about"].to_pylist()], pa.bool_()))
+        self.items = tables.doubts if not len(unknown) else _with(tables.doubts, unknown)
+        places = range(len(tables.doubts), len(self.items))
+        self._place_of_unknown = dict(zip(unknown["about"].to_pylist(), places, strict=True))
         self._decided: dict[str | None, Flags] = {None: self._flags(stands)}
+
+    def _go_on(self, before: "Moment", keys: list[str]) -> None:
+        """Of very many words a few are new: only what they are about is looked at again."""
+        self.items, self._place_of_unknown = before.items, before._place_of_unknown
+        self._decided = {name: flags.copy() for name, flags in before._decided.items()}
+        places = [self.tables.place_of[key] for key in keys]
+        for reviewer, flags in self._decided.items():
+            rows = self.stands_on(keys) if reviewer is None else [self.word_on(key, reviewer) for key in keys]
+            flags[places] = [row is not None for row in rows]
 
     def place(self, key: str) -> int | None:
         """Where among `items` what this is about stands; None where rules and reviewers are silent."""
-        return self.tables.place_of.get(key, self._place_of_new.get(key))
+        return self.tables.place_of.get(key, self._place_of_unknown.get(key))
 
     def decided(self, reviewer: str | None = None) -> Flags:
         """Whether anything stands on each of `items`; of a reviewer, whether he has spoken and not taken it back."""
@@ -150,6 +162,15 @@ class Moment:
         places = (self.place(key) for key in rows["about"].to_pylist())
         found[[place for place in places if place is not None]] = True
         return found
+
+
+def _added(before: pa.Table, now: pa.Table) -> list[str] | None:
+    """What the words are about that were added to these, for reviewers add and take nothing away; None if otherwise."""
+    counted = before.group_by("reviewer").aggregate([("num_before", "count")])
+    place = pc.index_in(now["reviewer"], value_set=counted["reviewer"].combine_chunks())
+    num = pc.fill_null(counted["num_before_count"].take(place), 0)
+    new = now.filter(pc.greater_equal(now["num_before"], num))
+    return pc.unique(new["about"]).to_pylist() if len(before) + len(new) == len(now) else None
 
 
 def _with(known: pa.Table, new: pa.Table) -> pa.Table:
@@ -187,7 +208,7 @@ class Shown:
                 self._tables, self._moment = _twice(lambda: Tables(self.catalog)), None
                 self._rules_were = rules
             if self._moment is None or reviews != self._reviews_were:
-                self._moment = Moment(self._tables, said(self.catalog))
+                self._moment = Moment(self._tables, said(self.catalog), self._moment)
                 self._reviews_were = reviews
             return self._moment
 

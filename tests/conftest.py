@@ -1,15 +1,18 @@
-"""What every test shares: where the real speech lies, fixed threads and examples, what is made once, a server of S3."""
+"""What every test shares: where the real speech lies, fixed threads and examples, what is made once, servers."""
 
 import fcntl
 import logging
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.forked import SCRIPT
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums must not depend on who else is running
 
@@ -22,6 +25,12 @@ usual = settings.get_profile("default")  # not what is loaded: with CI in the en
 settings.register_profile("ci", usual, derandomize=True, database=None, deadline=None, max_examples=30)
 settings.register_profile("explore", usual, deadline=None, print_blob=True)
 settings.load_profile("ci")
+
+# What schedules, cleans up and records: nothing here asks for it, and it costs a third of the time of each run.
+SERVICES = (
+    *("CANCELLATION_CLEANUP", "EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS"),
+    *("SCHEDULER", "TASK_RUN_RECORDER", "TRIGGERS"),
+)
 
 CORPORA = Path(os.environ.get("VOXCURATE_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
 
@@ -51,6 +60,50 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[
         return folder
 
     return filled
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Runs of this process and its children talk to one server: it takes seconds to start."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        for service in SERVICES:
+            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
+        with prefect_test_harness(server_startup_timeout=180):
+            patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+            yield
+
+
+@pytest.fixture(scope="session")
+def script():
+    """The command as it is installed: it takes seconds to import what it needs, and to take it apart at its end."""
+
+    def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def demo_made(once, script, prefect_server) -> Path:
+    """What `curate demo` makes, with 6 in the place of 60 epochs: in `whole`, and what it printed in `told`.
+
+    In `copied` are its catalog and pipeline file once more, for who changes them: `whole` is to be as it was made.
+    """
+
+    def fill(folder: Path) -> None:
+        told = script("demo", folder / "whole", "--set", "batches.passes=1", "--set", "epochs=6")
+        assert told.returncode == 0, told.stderr
+        (folder / "told").write_text(told.stdout, encoding="utf-8")
+        shutil.copytree(folder / "whole" / "catalog", folder / "copied" / "catalog")
+        pipeline = (folder / "whole" / "demo.toml").read_text(encoding="utf-8")
+        roots = pipeline.replace('root = "corpora', f'root = "{folder}/whole/corpora')
+        (folder / "copied" / "demo.toml").write_text(roots, encoding="utf-8")
+
+    return once("demo", fill)
 
 
 @pytest.fixture(scope="module")

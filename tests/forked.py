@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SCRIPT = Path(sys.executable).with_name("curate")  # the command as it is installed
 OF_A_RUN = (  # what `curate run` comes to import, but for Prefect
     *("flows.cli", "flows.building", "flows.steps", "models.extractors.ge2e", "curate.agreement"),
     *("benchmarks.pair_kernels", "benchmarks.scoring_kernels"),

@@ -124,7 +124,8 @@ function startPlayers() {
     players.push(new Player(figure));
     seen.observe(figure);
   }
-  current = players[0] || null;
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => players.forEach((one) => one.draw()));
+  current = players.find((one) => one.figure.closest(".listen")) || null;
 }
 
 /* -------------------------------------------------------------------------------------------------- matrix */

@@ -66,7 +66,8 @@ def listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host.strip("[]"), port), family=family)
     except (OSError, OverflowError) as error:
-        raise VoxcurateError(f"{host}:{port}: {why(error)}; expected a free port of this machine (--port)") from error
+        words = why(error).partition(" (")[0]  # Python says the address in brackets
+        raise VoxcurateError(f"{host}:{port}: {words}; expected a free port of this machine (--port)") from error
 
 
 def _has_screen() -> bool:

@@ -1,8 +1,7 @@
-"""A Prefect server for the tests of a process, a small pipeline over real speech, the command as a user gives it."""
+"""A small pipeline over real speech, and the command in a process that has its modules loaded."""
 
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,8 @@ from curate.catalog import Catalog
 from curate.schema import TABLES
 from flows.cli import main
 from tests.flows.pipelines_made import ONE_AND_TWO
-from tests.forked import OF_A_RUN, forks
+from tests.forked import OF_A_RUN, SCRIPT, forks
 
-# What schedules, cleans up and records: nothing here asks for it, and it costs a third of the time of each run.
-SERVICES = (
-    *("CANCELLATION_CLEANUP", "EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS"),
-    *("SCHEDULER", "TASK_RUN_RECORDER", "TRIGGERS"),
-)
-SCRIPT = Path(sys.executable).with_name("curate")
 PIPELINE = f"""
 name = "small"
 catalog = "catalog"
@@ -41,21 +34,6 @@ max_nontargets = 40
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Runs of this process and its children talk to one server: it takes seconds to start."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        for service in SERVICES:
-            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
-        with prefect_test_harness(server_startup_timeout=180):
-            patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-            yield
-
-
-@pytest.fixture(scope="session")
 def write_pipeline(corpora: Path):
     """Write the small pipeline into a folder, and return its file."""
 
@@ -74,16 +52,6 @@ def small_run(once: Callable[[str, Callable[[Path], object]], Path], write_pipel
     from flows.pipeline import run
 
     return once("small", lambda folder: run(write_pipeline(folder))) / "small.toml"
-
-
-@pytest.fixture(scope="session")
-def script():
-    """The command as it is installed: it takes seconds to import what it needs, and to take it apart at its end."""
-
-    def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-    return command
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -9,10 +10,12 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from curate import audio
 from curate.catalog import Catalog, rows_of
 from curate.errors import ExportError
 from curate.export import huggingface, manifest
@@ -28,6 +31,7 @@ NOT_OURS = [  # what mlcroissant's own code, and what it uses, warn of
     "ignore:ConjunctiveGraph is deprecated",
     "ignore:The inplace keyword in DataFrame.reset_index is deprecated",
 ]
+FFMPEG_IS_THERE = shutil.which("ffmpeg") is not None
 FILES = [
     *("LICENSE.md", "README.md", "croissant.json", "data/test-00000-of-00001.parquet"),
     *("data/train-00000-of-00001.parquet", "manifest.json", "trials/test-00000-of-00001.parquet"),
@@ -106,6 +110,18 @@ def test_datasets_opens_every_configuration_with_the_bytes_of_the_audio(home, tm
     assert {row["transcript"] for row in rows["test"].remove_columns("audio")} == {None, *ODD}
     trials = datasets.load_dataset(str(home / "out"), "trials-toy", split="test", cache_dir=str(tmp_path))
     assert (len(trials), sum(trials["is_target"])) == (136, 10)
+
+
+@pytest.mark.skipif(not (FFMPEG_IS_THERE or os.environ.get("VOXCURATE_DEBIAN")), reason="torchcodec needs FFmpeg")
+def test_datasets_decodes_the_audio_to_the_samples_of_the_corpus(home, tmp_path):
+    import datasets
+
+    rows = datasets.load_dataset(str(home / "out"), split="test", cache_dir=str(tmp_path))
+    for row in rows.select(range(3)):
+        samples, rate_hz = audio.read(home / row["corpus"] / row["source_file"])
+        heard = row["audio"].get_all_samples()
+        assert heard.sample_rate == rate_hz
+        np.testing.assert_allclose(heard.data.numpy().T, samples, rtol=0, atol=1e-4)
 
 
 def test_without_audio_a_row_says_where_its_audio_is(home):

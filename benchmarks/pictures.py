@@ -34,6 +34,9 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "savefig.dpi": 150,
+    # Okabe and Ito's colours, which people of every colour vision tell apart, and lines that differ, too
+    "axes.prop_cycle": "cycler('color', ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#000000'])"
+    " + cycler('linestyle', ['-', '--', '-.', ':', (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3))])",
 }
 NUM_BINS = 80
 TARGETS, NONTARGETS = "tab:blue", "tab:orange"

@@ -22,6 +22,7 @@ from flows.evaluate import compare, evaluate
 from flows.options import PLACE, CatalogOption
 from flows.plant import plant
 from flows.publish import publish, verify
+from flows.report import report
 from flows.review import decide, reviews, undo
 from flows.reviewing import review
 from flows.score import score
@@ -75,13 +76,13 @@ def demo(
 
     Example: curate demo build/demo
     """
-    from flows.demo import report, speak, train
+    from flows import demo as spoken
 
     show_progress()
-    speak(root, seed=seed)
+    spoken.speak(root, seed=seed)
     typer.echo(curate_file(root / "demo.toml"))
     signal.signal(signal.SIGINT, end_at_once)
-    typer.echo(report(root, trained_s=train(root, settings or [])))
+    typer.echo(spoken.report(root, trained_s=spoken.train(root, settings or [])))
 
 
 @app.command()
@@ -239,6 +240,7 @@ app.command()(undo)
 app.command()(reviews)
 app.command()(publish)
 app.command()(verify)
+app.command()(report)
 app.add_typer(audit, name="audit")
 
 

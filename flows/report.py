@@ -1,0 +1,28 @@
+"""The command `curate report`. Only what it says stands here: what it does is imported when it is called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.options import PLACE
+
+
+def report(
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
+    out: Annotated[
+        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **PLACE)
+    ],
+    benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
+) -> None:
+    """Draw what a catalog holds: a page that needs no network, and every picture as SVG and PNG beside it.
+
+    The way of the data with counts at every step, what was dropped and of whom, ages and durations, how alike speakers
+    are, who was merged, a map of speakers, and the scores of the trials. The same catalog gives the same bytes.
+
+    Example: curate report catalogs/real reports/real
+    """
+    from curate.catalog import Catalog
+    from flows.reporting import write_report
+
+    typer.echo(write_report(Catalog(catalog), out, benchmark))

@@ -6,6 +6,7 @@ from functools import cache
 
 IN_PICTURES, ON_PAGE = 22, 80  # letters
 NO_GLYPH = "\u25a1"
+LEFT_TO_RIGHT = "\u200e"  # ends a name that is read from right to left, or the numbers after it would join it
 
 
 def shown(text: object, most: int = ON_PAGE) -> str:
@@ -16,15 +17,21 @@ def shown(text: object, most: int = ON_PAGE) -> str:
     seen = ("\ufffd" if unicodedata.category(one) == "Cs" else one for one in unicodedata.normalize("NFC", some))
     plain = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in seen)
     line = " ".join(plain.split()) or NO_GLYPH
-    if len(line) <= most:
-        return line
-    begins = (most - 1) // 2
-    return f"{line[:begins]}\u2026{line[begins + 1 - most :]}"
+    if len(line) > most:
+        begins = (most - 1) // 2
+        line = f"{line[:begins]}\u2026{line[begins + 1 - most :]}"
+    is_turned = any(unicodedata.bidirectional(one) in ("R", "AL") for one in line)
+    return line + LEFT_TO_RIGHT if is_turned else line
 
 
 def drawn(text: object, most: int = IN_PICTURES) -> str:
     """The same for a picture: a letter that its font does not have is a square."""
-    return "".join(one if ord(one) in _glyphs() else NO_GLYPH for one in shown(text, most))
+    return with_glyphs(shown(text, most))
+
+
+def with_glyphs(text: str) -> str:
+    """A text of ours, which may hold names that are shown, for a picture."""
+    return "".join(one if ord(one) in _glyphs() else NO_GLYPH for one in text)
 
 
 def drawn_apart(names: Iterable[str], most: int = IN_PICTURES) -> dict[str, str]:

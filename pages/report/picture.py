@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pages.report.names import drawn
+from pages.report.names import with_glyphs
 from pages.report.palette import INK
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def sheet(
 
 def titled(figure: "Figure", title: str, *, height_in: float) -> None:
     """The title above a figure, which is as high as that, and as wide as all are."""
-    lines = textwrap.wrap(drawn(title, TITLE_LETTERS * TITLE_LINES), TITLE_LETTERS, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        with_glyphs(title), TITLE_LETTERS, break_on_hyphens=False, max_lines=TITLE_LINES, placeholder="\u2026"
+    )
     figure.set_size_inches(WIDTH_IN, height_in + 0.17 * len(lines))
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=TITLE, fontweight="bold", color=INK)
 

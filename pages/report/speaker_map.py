@@ -146,8 +146,9 @@ def draw(at: NDArray[np.float64], groups: Sequence[str], in_turn: Sequence[str],
     of_rest = np.array([group not in look for group in groups])
     if of_rest.any():
         how: dict[str, Any] = {"c": OTHERS.colour, "marker": "o", "edgecolors": "#888888", "linewidths": 0.4}
+        rest = NOT_STATED if set(groups) <= {NOT_STATED, *look} else "others"
         x, y = at[of_rest].T
-        axes.scatter(x, y, s=size * 0.6, label=f"others, or not stated ({of_rest.sum():,})", **how)
+        axes.scatter(x, y, s=size * 0.6, label=f"{rest} ({of_rest.sum():,})", **how)
     for group, one in look.items():
         x, y = at[np.array([other == group for other in groups])].T
         how = {"c": one.colour, "marker": one.marker, "edgecolors": "white", "linewidths": 0.3}

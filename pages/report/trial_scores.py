@@ -19,7 +19,7 @@ from benchmarks.scoring import Finder, Scorer, Side, averaged
 from pages.report.material import Material
 from pages.report.names import drawn_apart, shown
 from pages.report.palette import BLUE, INK, VERMILLION
-from pages.report.picture import USUAL, LeftOut, Picture, Row, number_of, sheet, titled
+from pages.report.picture import USUAL, LeftOut, Picture, Row, sheet, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +53,8 @@ def pictures(material: Material) -> list[Picture | LeftOut]:
     if not found:
         return [LeftOut(name=name, heading=head, why=why) for name, head in (("scores", DENSITIES), ("det", CURVES))]
     shown_ones = found[:LISTS_SHOWN]
+    if len(found) > LISTS_SHOWN:
+        why = f"{why} Of {len(found)} lists the first {LISTS_SHOWN} are drawn.".strip()
     return [*(_densities(one, at, material) for at, one in enumerate(shown_ones)), _curves(shown_ones, material, why)]
 
 
@@ -147,7 +149,7 @@ def _densities(one: Scored, at: int, material: Material) -> Picture:
     ]
     return Picture(
         name=f"scores_{at + 1}",
-        heading=DENSITIES,
+        heading=f"Scores of list {shown(one.name, 30)}",
         title=title,
         caption=f"{_of(one)} Dotted lines stand at the means, as in figure 9 of VietSV. {_heard(material)}",
         head=("kind", "trials", "scored", "mean", "standard deviation", "least", "greatest"),
@@ -164,10 +166,7 @@ def _curves(found: list[Scored], material: Material, why: str) -> Picture:
     title = f"At equal rates {100 * eers[least]:.2f} % of the trials of list {shown(least, 30)} are told wrongly"
     if len(eers) > 1:
         title += f", and {100 * eers[most]:.2f} % of {shown(most, 30)}"
-    left = len(material.lists) - len(found)
     caption = " ".join(filter(None, [*(_of(one) for one in found), _heard(material), why]))
-    if left and not why:
-        caption += f" {number_of(left, 'more list')} are not drawn."
     rows = [(one.name, *one.num_all, len(one.scores), f"{100 * eers[one.name]:.2f} %") for one in found]
     return Picture(
         name="det",

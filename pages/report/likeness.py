@@ -20,7 +20,7 @@ from curate.reasons import Subject, Verdict
 from pages.report.material import Material
 from pages.report.names import drawn, shown
 from pages.report.palette import INK, SHADES
-from pages.report.picture import SMALL, USUAL, LeftOut, Picture, sheet
+from pages.report.picture import SMALL, USUAL, LeftOut, Picture, rounded, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,7 +150,9 @@ def _evenly(places: Sequence[int]) -> Sequence[int]:
 def _picture(name: str, heading: str, found: list[Matrix], material: Material) -> Picture | LeftOut:
     if not found:
         what = (
-            "No label is dropped, and none has enough utterances" if name == "labels" else "No two labels are similar"
+            f"No label is dropped, and none that was judged has {CLEAR_FROM} utterances"
+            if name == "labels"
+            else "No two labels are similar"
         )
         why = f"{what} with vectors to look at." if len(material.ids) else "The catalog holds no vectors."
         return LeftOut(name=name, heading=heading, why=why)
@@ -201,10 +203,10 @@ def _in_words(one: Matrix) -> str:
     if np.isnan(one.mean):
         return f"{one.kind}: {names}, which has one utterance"
     return {
-        CLEAR: f"utterances of {names} are {one.mean:.2f} alike on average",
-        INVALID: f"dropped: {names}, {one.mean:.2f} alike",
-        MERGED: f"merged: {names}, {one.mean:.2f} alike on average",
-        APART: f"not merged: {names}, {one.mean:.2f}",
+        CLEAR: f"utterances of {names} are {rounded(one.mean)} alike on average",
+        INVALID: f"dropped: {names}, {rounded(one.mean)} alike",
+        MERGED: f"merged: {names}, {rounded(one.mean)} alike on average",
+        APART: f"not merged: {names}, {rounded(one.mean)}",
     }[one.kind]
 
 
@@ -226,7 +228,7 @@ def draw(found: Sequence[Matrix], title: str) -> "Figure":
         panel.set_yticks(marks, [str(at + 1) for at in marks], fontsize=SMALL)
         panel.set_xlabel("utterance", fontsize=SMALL, labelpad=-6)
         panel.set_ylabel("utterance", fontsize=SMALL, labelpad=-8)
-        mean = "" if np.isnan(one.mean) else f", {one.mean:.2f}"
+        mean = "" if np.isnan(one.mean) else f", {rounded(one.mean)}"
         names = "\n+ ".join(drawn(label, 27) for label in one.labels)
         sizes = " + ".join(map(str, one.nums))
         panel.set_title(f"{names}\n{one.kind}{mean}, n = {sizes}", fontsize=SMALL, loc="left", color=INK)

@@ -13,7 +13,7 @@ from curate.reasons import MEANING, Reason
 from pages.report.material import Material, corpora_in_turn
 from pages.report.names import drawn_apart, shown
 from pages.report.palette import DROPPED, GREY, GROUPS_TOLD, HATCH_OF_DROPPED, INK, KEPT, looks
-from pages.report.picture import SMALL, USUAL, LeftOut, Picture, number_of, percent, sheet
+from pages.report.picture import SMALL, USUAL, LeftOut, Picture, counting, number_of, percent, sheet
 from pages.report.way import fates
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def draw_groups(counts: pa.Table, title: str) -> "Figure":
         panel.set_yticks(range(len(rows)), [row["told"] for row in rows])
         panel.set(xlim=(0, 1.75 * most), ylim=(len(rows) - 0.4, -0.6))
         panel.set_title(f"by {ATTRIBUTES[name]}", fontsize=USUAL, loc="left", color=INK)
-        panel.locator_params(axis="x", integer=True)
+        counting(panel, "x", most_ticks=7)
         panel.set_xticks([tick for tick in panel.get_xticks() if 0 <= tick <= 1.05 * most])
         panel.grid(visible=False, axis="y")
     axes[-1].set_xlabel("utterances", fontsize=USUAL)
@@ -246,7 +246,7 @@ def draw_reasons(counts: pa.Table, in_turn: list[str], title: str) -> "Figure":
         axes.text(number, place, f" {number:,}", fontsize=SMALL, va="center", color=INK)
     axes.set_yticks(range(len(told)), told)
     axes.set(xlim=(0, 1.15 * max(start)), ylim=(len(told) - 0.4, -0.6))
-    axes.locator_params(axis="x", integer=True)
+    counting(axes, "x")
     axes.set_xlabel("dropped utterances", fontsize=USUAL)
     axes.grid(visible=False, axis="y")
     figure.legend(loc="outside lower center", ncols=3, fontsize=USUAL, frameon=False)

@@ -16,13 +16,14 @@ from curate.reasons import Subject, Verdict
 from pages.report.material import Material, corpora_in_turn, corpus_of_labels
 from pages.report.names import drawn_apart, shown
 from pages.report.palette import GROUPS_TOLD, INK, OTHERS, looks
-from pages.report.picture import SMALL, USUAL, WIDTH_IN, LeftOut, Picture, Row, bare, number_of, sheet
+from pages.report.picture import SMALL, USUAL, WIDTH_IN, LeftOut, Picture, Row, bare, number_of, rounded, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEADING = "Labels that are one person"
-PEOPLE_SHOWN, LABELS_NAMED = 24, 10  # of more, none; of a person with more, neither names nor cosines
+PEOPLE_SHOWN, LABELS_SHOWN = 24, 40
+LABELS_NAMED = 10  # of a person with more neither names nor cosines are drawn
 LETTERS, LETTER_IN, MARGIN_IN = 20, 0.058, 0.25
 POINT: dict[str, Any] = {"s": 42, "edgecolors": INK, "linewidths": 0.6}
 Place = tuple[float, float]
@@ -51,7 +52,8 @@ def picture(material: Material) -> Picture | LeftOut:
     if len(found) > PEOPLE_SHOWN:
         caption += f" Drawn are the {PEOPLE_SHOWN} with most labels."
     if len(found[0].labels) > LABELS_NAMED:
-        caption += f" Of people with more than {LABELS_NAMED} labels neither names nor cosines are drawn."
+        caption += f" Of people with more than {LABELS_NAMED} labels neither names nor cosines are drawn"
+        caption += f", and no more than {LABELS_SHOWN} labels."
     rows: list[Row] = []
     for one in found:
         rows += [(one.labels[0], *link[:2], "" if link[2] is None else f"{link[2]:.4f}") for link in one.links]
@@ -100,7 +102,7 @@ def title_of(found: list[Person]) -> str:
     measured = [(cosine, one, other) for who in found for one, other, cosine in who.links if cosine is not None]
     if measured:
         cosine, one, other = min(measured)
-        title += f"; the weakest merge is of {shown(one, 30)} and {shown(other, 30)}, {cosine:.2f} alike"
+        title += f"; the weakest merge is of {shown(one, 30)} and {shown(other, 30)}, {rounded(cosine)} alike"
     return title
 
 
@@ -109,7 +111,7 @@ def title_of(found: list[Person]) -> str:
 
 def circle(num: int) -> list[Place]:
     """The places of so many labels around (0, 0), in inches: the first at the top, then clockwise."""
-    radius = 0.3 if num == 2 else max(0.35, 0.24 * num / pi)
+    radius = 0.3 if num == 2 else min(max(0.35, 0.24 * num / pi), 1.2)
     return [(radius * sin(2 * pi * at / num), radius * cos(2 * pi * at / num)) for at in range(num)]
 
 
@@ -130,12 +132,16 @@ def packed(sizes: list[tuple[float, float]], width: float) -> tuple[list[Place],
 
 def _size(person: Person) -> tuple[float, float]:
     """Room for the names beside the points, above and below them."""
-    places = circle(len(person.labels))
+    places = circle(len(_shown(person)))
     across, up = (2 * max(abs(place[axis]) for place in places) for axis in (0, 1))
     if len(person.labels) > LABELS_NAMED:
         return min(across + MARGIN_IN, WIDTH_IN), up + MARGIN_IN
     beside = 1 if len(person.labels) == 2 else 2  # names of two stand above and below their points
     return min(max(across, 0.1) + beside * LETTERS * LETTER_IN + MARGIN_IN, WIDTH_IN), up + 0.75
+
+
+def _shown(person: Person) -> tuple[str, ...]:
+    return person.labels[:LABELS_SHOWN]
 
 
 @styled()
@@ -149,19 +155,26 @@ def draw(found: list[Person], corpus: dict[str, str], in_turn: list[str], title:
     bare(axes)
     axes.set(xlim=(0, WIDTH_IN), ylim=(height, 0))
     for person, (x, y) in zip(found, middles, strict=True):
-        offsets = circle(len(person.labels))
-        place = {label: (x + dx, y - dy) for label, (dx, dy) in zip(person.labels, offsets, strict=True)}
+        labels = _shown(person)
+        offsets = circle(len(labels))
+        place = {label: (x + dx, y - dy) for label, (dx, dy) in zip(labels, offsets, strict=True)}
         is_told = len(person.labels) <= LABELS_NAMED
         for one, other, cosine in person.links:
+            if one not in place or other not in place:
+                continue
             ends = list(zip(place[one], place[other], strict=True))
             axes.plot(*ends, color="0.6", linewidth=1.2, linestyle="-" if cosine is not None else ":", zorder=1)
             if is_told and cosine is not None:
                 middle = [0.5 * (a + b) for a, b in ends]
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
                 axes.text(
-                    middle[0], middle[1], f"{cosine:.2f}", fontsize=SMALL, ha="center", va="center", color=INK, bbox=box
+                    middle[0], middle[1], rounded(cosine), fontsize=SMALL, ha="center", va="center", color=INK, bbox=box
                 )
-        for label, (dx, dy) in zip(person.labels, offsets, strict=True):
+        if not is_told:
+            box = {"facecolor": "white", "edgecolor": INK, "boxstyle": "round,pad=0.2"}
+            told_of = number_of(len(person.labels), "label")
+            axes.text(x, y, told_of, fontsize=SMALL, ha="center", va="center", color=INK, bbox=box)
+        for label, (dx, dy) in zip(labels, offsets, strict=True):
             how = look.get(corpus.get(label, ""), OTHERS)
             at = place[label]
             axes.scatter(*at, c=how.colour, marker=how.marker, zorder=2, **POINT)

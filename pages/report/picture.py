@@ -7,7 +7,7 @@ function that draws them. A picture that cannot be drawn from a catalog is left 
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pages.report.names import with_glyphs
 from pages.report.palette import INK
@@ -76,6 +76,20 @@ def bare(axes: "Axes") -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
+
+
+def counting(axes: "Axes", axis: Literal["x", "y"], *, most_ticks: int = 6) -> None:
+    """Ticks at whole numbers, with their thousands."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    of = axes.xaxis if axis == "x" else axes.yaxis
+    of.set_major_locator(MaxNLocator(most_ticks, integer=True))
+    of.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def rounded(value: float) -> str:
+    """Two digits after the point, and no minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def percent(part: int, whole: int) -> str:

@@ -112,7 +112,7 @@ def _map(found: Speakers, at: NDArray[np.float64], name: str, material: Material
         return LeftOut(name=f"map_{name}", heading=HEADINGS[name], why=f"The {name} of no label is stated.")
     same, num, chance = neighbours(found.vectors, groups)
     title = f"The nearest of {same:,} of {number_of(num, 'label')} is of the same {name}"
-    title += f"; by chance it would be of {chance:.0f}"
+    title += f"; by chance it would be of {chance:,.0f}"
     if len(stated) == 1:
         title = f"All {number_of(num, 'label')} of known {name} are of one: {shown(next(iter(stated)), 30)}"
     caption = (

@@ -14,7 +14,7 @@ from benchmarks.pictures import styled
 from pages.report.material import Material
 from pages.report.names import drawn
 from pages.report.palette import Look, looks
-from pages.report.picture import USUAL, LeftOut, Picture, number_of, sheet
+from pages.report.picture import USUAL, LeftOut, Picture, counting, number_of, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,6 +162,6 @@ def draw(found: Histogram, title: str, *, xlabel: str) -> "Figure":
     axes.set_xlabel(xlabel, fontsize=USUAL)
     axes.set_ylabel("utterances", fontsize=USUAL)
     axes.grid(visible=False, axis="x")
-    axes.locator_params(axis="y", integer=True)
+    counting(axes, "y")
     figure.legend(loc="outside lower center", ncols=3, fontsize=USUAL, frameon=False)
     return figure

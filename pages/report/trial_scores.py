@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchmarks.metrics import equal_error_rate
-from benchmarks.pictures import det, styled
+from benchmarks.metrics import det_curve, equal_error_rate
+from benchmarks.pictures import RATES, det, styled
 from benchmarks.scoring import Finder, Scorer, Side, averaged
 from pages.report.material import Material
 from pages.report.names import drawn_apart, shown
 from pages.report.palette import BLUE, INK, VERMILLION
-from pages.report.picture import USUAL, LeftOut, Picture, Row, sheet, titled
+from pages.report.picture import USUAL, LeftOut, Picture, Row, listed, rounded, sheet, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,14 @@ def pictures(material: Material) -> list[Picture | LeftOut]:
     shown_ones = found[:LISTS_SHOWN]
     if len(found) > LISTS_SHOWN:
         why = f"{why} Of {len(found)} lists the first {LISTS_SHOWN} are drawn.".strip()
-    return [*(_densities(one, at, material) for at, one in enumerate(shown_ones)), _curves(shown_ones, material, why)]
+    densities = [_densities(one, at, material) for at, one in enumerate(shown_ones)]
+    beyond = [one for one in shown_ones if not is_within(one)]
+    if len(beyond) == len(shown_ones):
+        why = f"No curve lies within its axes, between {100 * RATES[0]:g} and {100 * RATES[-1]:g} % of errors."
+        return [*densities, LeftOut(name="det", heading=CURVES, why=why)]
+    if beyond:
+        why = f"{why} Beyond the axes lie the curves of {listed([shown(one.name, 30) for one in beyond])}.".strip()
+    return [*densities, _curves(shown_ones, material, why)]
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -110,6 +117,16 @@ def density(scored: Scored) -> tuple[Floats, Floats, Floats]:
     return edges, *both  # type: ignore[return-value]
 
 
+def is_within(scored: Scored) -> bool:
+    """Whether a part of its DET curve lies within the axes: scores that tell all trials, or none, have none there."""
+    least, most = RATES[0], RATES[-1]
+    is_there = np.ones(1, bool)
+    for rates in det_curve(scored.scores, scored.is_target):
+        low, high = np.minimum(rates[1:], rates[:-1]), np.maximum(rates[1:], rates[:-1])
+        is_there = is_there & (high > least) & (low < most)
+    return bool(is_there.any())
+
+
 def _numbers(trials: pa.Table) -> tuple[int, int]:
     targets = int(pc.sum(trials["is_target"]).as_py() or 0)
     return targets, len(trials) - targets
@@ -138,10 +155,8 @@ def _sides(scorer: Scorer) -> tuple[tuple[Side, str], ...]:
 def _densities(one: Scored, at: int, material: Material) -> Picture:
     eer = equal_error_rate(one.scores, one.is_target)
     targets, others = one.scores[one.is_target], one.scores[~one.is_target]
-    title = (
-        f"Targets of list {shown(one.name, 30)} score {targets.mean():.2f} on average, nontargets {others.mean():.2f}"
-    )
-    title += f"; EER {100 * eer:.2f} %"
+    title = f"Targets of list {shown(one.name, 30)} score {rounded(targets.mean())} on average"
+    title += f", nontargets {rounded(others.mean())}; EER {100 * eer:.2f} %"
     kinds = zip(("targets", "nontargets"), one.num_all, (targets, others), strict=True)
     rows: list[Row] = [
         (name, num, len(some), *(f"{value:.4f}" for value in (some.mean(), some.std(), some.min(), some.max())))
@@ -203,7 +218,7 @@ def draw_densities(one: Scored, title: str) -> "Figure":
         axes.stairs(values, edges, label=f"{kind} (n = {len(some):,})", **how)
         axes.axvline(some.mean(), color=colour, linestyle=":", linewidth=1.5)
         axes.text(
-            some.mean(), 1.01, f"{some.mean():.2f}", transform=axes.get_xaxis_transform(), fontsize=USUAL, ha="center"
+            some.mean(), 1.01, rounded(some.mean()), transform=axes.get_xaxis_transform(), fontsize=USUAL, ha="center"
         )
     axes.set_xlabel("score (cosine)", fontsize=USUAL, color=INK)
     axes.set_ylabel("density", fontsize=USUAL, color=INK)

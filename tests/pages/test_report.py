@@ -262,6 +262,7 @@ def test_a_browser_shows_it_whole_on_a_telephone_and_a_screen_and_asks_for_nothi
             page.set_viewport_size({"width": width, "height": 800})
             page.goto(f"file://{reported}/out/report.html")
             page.wait_for_function("[...document.images].every(image => image.complete)")
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("[...document.images].every(image => image.naturalWidth > 300)")
         paper, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))

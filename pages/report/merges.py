@@ -15,15 +15,16 @@ from curate.decisions import settled
 from curate.reasons import Subject, Verdict
 from pages.report.material import Material, corpora_in_turn, corpus_of_labels
 from pages.report.names import drawn_apart, shown
-from pages.report.palette import GROUPS_TOLD, INK, OTHERS, looks
+from pages.report.palette import GROUPS_TOLD, INK, OTHERS, Look, looks
 from pages.report.picture import SMALL, USUAL, WIDTH_IN, LeftOut, Picture, Row, bare, number_of, rounded, sheet
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 HEADING = "Labels that are one person"
 PEOPLE_SHOWN, LABELS_SHOWN = 24, 40
-LABELS_NAMED = 10  # of a person with more neither names nor cosines are drawn
+LABELS_MEASURED, LABELS_NAMED = 4, 10  # of a person with more, cosines are not at their lines, names not drawn
 LETTERS, LETTER_IN, MARGIN_IN = 20, 0.058, 0.25
 POINT: dict[str, Any] = {"s": 42, "edgecolors": INK, "linewidths": 0.6}
 Place = tuple[float, float]
@@ -51,9 +52,9 @@ def picture(material: Material) -> Picture | LeftOut:
     )
     if len(found) > PEOPLE_SHOWN:
         caption += f" Drawn are the {PEOPLE_SHOWN} with most labels."
-    if len(found[0].labels) > LABELS_NAMED:
-        caption += f" Of people with more than {LABELS_NAMED} labels neither names nor cosines are drawn"
-        caption += f", and no more than {LABELS_SHOWN} labels."
+    if len(found[0].labels) > LABELS_MEASURED:
+        caption += f" Of more than {LABELS_MEASURED} labels the least and the greatest cosine stand in the middle"
+        caption += f", of more than {LABELS_NAMED} no names, and no more than {LABELS_SHOWN} are drawn."
     rows: list[Row] = []
     for one in found:
         rows += [(one.labels[0], *link[:2], "" if link[2] is None else f"{link[2]:.4f}") for link in one.links]
@@ -111,7 +112,7 @@ def title_of(found: list[Person]) -> str:
 
 def circle(num: int) -> list[Place]:
     """The places of so many labels around (0, 0), in inches: the first at the top, then clockwise."""
-    radius = 0.3 if num == 2 else min(max(0.35, 0.24 * num / pi), 1.2)
+    radius = 0.3 if num == 2 else min(0.1 * num + 0.1, 1.2)
     return [(radius * sin(2 * pi * at / num), radius * cos(2 * pi * at / num)) for at in range(num)]
 
 
@@ -148,50 +149,56 @@ def _shown(person: Person) -> tuple[str, ...]:
 def draw(found: list[Person], corpus: dict[str, str], in_turn: list[str], title: str) -> "Figure":
     """The corpora have their looks `in_turn`. One inch of the figure is one unit of its axes."""
     names = drawn_apart((label for one in found for label in one.labels), LETTERS)
-    there = {corpus.get(label, "") for label in names}
     look, told = looks(in_turn[:GROUPS_TOLD]), drawn_apart(in_turn)
     middles, height = packed([_size(one) for one in found], WIDTH_IN)
     figure, (axes,) = sheet(title, height_in=height + 0.45)
     bare(axes)
     axes.set(xlim=(0, WIDTH_IN), ylim=(height, 0))
-    for person, (x, y) in zip(found, middles, strict=True):
-        labels = _shown(person)
-        offsets = circle(len(labels))
-        place = {label: (x + dx, y - dy) for label, (dx, dy) in zip(labels, offsets, strict=True)}
-        is_told = len(person.labels) <= LABELS_NAMED
-        for one, other, cosine in person.links:
-            if one not in place or other not in place:
-                continue
-            ends = list(zip(place[one], place[other], strict=True))
-            axes.plot(*ends, color="0.6", linewidth=1.2, linestyle="-" if cosine is not None else ":", zorder=1)
-            if is_told and cosine is not None:
-                middle = [0.5 * (a + b) for a, b in ends]
-                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-                axes.text(
-                    middle[0], middle[1], rounded(cosine), fontsize=SMALL, ha="center", va="center", color=INK, bbox=box
-                )
-        if not is_told:
-            box = {"facecolor": "white", "edgecolor": INK, "boxstyle": "round,pad=0.2"}
-            told_of = number_of(len(person.labels), "label")
-            axes.text(x, y, told_of, fontsize=SMALL, ha="center", va="center", color=INK, bbox=box)
-        for label, (dx, dy) in zip(labels, offsets, strict=True):
-            how = look.get(corpus.get(label, ""), OTHERS)
-            at = place[label]
-            axes.scatter(*at, c=how.colour, marker=how.marker, zorder=2, **POINT)
-            if is_told:
-                is_middle = abs(dx) < 1e-6
-                ha = "center" if is_middle else "left" if dx > 0 else "right"
-                put = (
-                    (at[0], at[1] - (0.16 if dy > 0 else -0.16))
-                    if is_middle
-                    else (at[0] + (0.1 if dx > 0 else -0.1), at[1])
-                )
-                axes.text(*put, names[label], fontsize=SMALL, ha=ha, va="center", color=INK)
-    for one in look:
+    for person, middle in zip(found, middles, strict=True):
+        offsets = dict(zip(_shown(person), circle(len(_shown(person))), strict=True))
+        _draw_links(axes, person, offsets, middle)
+        for label, offset in offsets.items():
+            name = names[label] if len(person.labels) <= LABELS_NAMED else ""
+            _draw_point(axes, offset, middle, look.get(corpus.get(label, ""), OTHERS), name)
+    there = {corpus.get(label, "") for label in names}
+    for one, how in look.items():
         if one in there:
-            how = look[one]
             axes.scatter([], [], c=how.colour, marker=how.marker, label=f" {told[one]}", **POINT)
     if there - look.keys():
         axes.scatter([], [], c=OTHERS.colour, marker=OTHERS.marker, label="other corpora", **POINT)
     figure.legend(loc="outside lower center", ncols=3, fontsize=USUAL, frameon=False)
     return figure
+
+
+def _draw_links(axes: "Axes", person: Person, offsets: dict[str, Place], middle: Place) -> None:
+    """The lines, with their cosines where they are few; else the least and the greatest in the middle."""
+    x, y = middle
+    few = len(person.labels) <= LABELS_MEASURED
+    how: dict[str, Any] = {"fontsize": SMALL, "ha": "center", "va": "center", "color": INK}
+    for one, other, cosine in person.links:
+        if one not in offsets or other not in offsets:
+            continue
+        (left, up), (right, down) = offsets[one], offsets[other]
+        line = "-" if cosine is not None else ":"
+        axes.plot([x + left, x + right], [y - up, y - down], color="0.6", linewidth=1.2, linestyle=line, zorder=1)
+        if few and cosine is not None:
+            share = 0.5 if len(person.labels) <= 3 else 0.36  # lines that cross do so in their middles
+            at = x + left + share * (right - left), y - up - share * (down - up)
+            axes.text(*at, rounded(cosine), bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}, **how)
+    if not few:
+        cosines = [cosine for *_, cosine in person.links if cosine is not None]
+        told = number_of(len(person.labels), "label")
+        told += f"\n{rounded(min(cosines))} to {rounded(max(cosines))}" if cosines else ""
+        axes.text(x, y, told, bbox={"facecolor": "white", "edgecolor": INK, "boxstyle": "round,pad=0.2"}, **how)
+
+
+def _draw_point(axes: "Axes", offset: Place, middle: Place, look: Look, name: str) -> None:
+    """A label: its name beside its point, above it at the top and below it at the bottom."""
+    (dx, dy), (x, y) = offset, middle
+    axes.scatter(x + dx, y - dy, c=look.colour, marker=look.marker, zorder=2, **POINT)
+    if abs(dx) < 1e-6:
+        axes.text(x, y - dy - (0.16 if dy > 0 else -0.16), name, fontsize=SMALL, ha="center", va="center", color=INK)
+    else:
+        side = 0.1 if dx > 0 else -0.1
+        ha = "left" if dx > 0 else "right"
+        axes.text(x + dx + side, y - dy, name, fontsize=SMALL, ha=ha, va="center", color=INK)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from benchmarks.pictures import styled
 from pages.report.names import drawn
 from pages.report.palette import BLUE, INK, PALE, SKY, VERMILLION
-from pages.report.picture import SMALL, USUAL, WIDTH_IN, bare, sheet
+from pages.report.picture import SMALL, USUAL, WIDTH_IN, bare, number_of, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MIDDLE, WIDEST, TEXT_AT = 1.15, 1.5, 2.55  # inches from the left
 BOX, LINE, LEAST_GAP, BEND = 0.40, 0.145, 0.34, 0.30  # inches
-LINES, ACROSS = 6, 4  # reasons told at a step; splits, and lists, beside each other
+LINES, ACROSS = 6, 3  # reasons told at a step; splits, and lists, beside each other
 Place = tuple[float, float]
 
 
@@ -25,6 +25,7 @@ def draw(way: "Way", title: str) -> "Figure":
     first = max(BOX, LINE * (min(len(way.corpora), LINES + 1) + 1) + 0.1)
     height = first + 0.1 + sum(_gap(stage) + BOX for stage in way.stages)
     height += (0.5 + BOX + LINE if way.splits else 0) + (0.85 + BOX + LINE if way.lists else 0)
+    height += 2 * LINE if max(len(way.splits), len(way.lists)) > ACROSS else 0
     figure, (axes,) = sheet(title, height_in=height)
     bare(axes)
     axes.set(xlim=(0, WIDTH_IN), ylim=(height, 0))
@@ -146,10 +147,6 @@ def _fan(axes: "Axes", way: "Way", top: float, scale: float) -> None:
         left += wide
     for split, x in zip(splits, places, strict=True):
         _split_box(axes, split, x, y, WIDTH_IN / len(splits), has_lists=bool(way.lists))
-    if len(way.splits) > ACROSS:
-        axes.text(
-            WIDTH_IN, y - 0.1, f"and {len(way.splits) - ACROSS} more splits", fontsize=SMALL, ha="right", color=INK
-        )
     ends = _across(len(lists))
     after, below = y + BOX + LINE, y + BOX + LINE + 0.85
     for at, (one, x) in enumerate(zip(lists, ends, strict=True)):
@@ -157,10 +154,11 @@ def _fan(axes: "Axes", way: "Way", top: float, scale: float) -> None:
             if split.in_lists[one.name]:
                 _arrow(axes, (come, after), (x, below), f"{split.in_lists[one.name]:,}", 0.3 + 0.4 * (at % 2))
         _list_box(axes, one, x, below, WIDTH_IN / len(lists))
-    if len(way.lists) > ACROSS:
-        axes.text(
-            WIDTH_IN, below - 0.1, f"and {len(way.lists) - ACROSS} more lists", fontsize=SMALL, ha="right", color=INK
-        )
+    out = (len(way.splits) - len(splits), "split"), (len(way.lists) - len(lists), "list")
+    told = [number_of(num, f"more {what}") for num, what in out if num]
+    if told:
+        end = (below + BOX + LINE if lists else after) + LINE
+        axes.text(WIDTH_IN / 2, end, f"and {', and '.join(told)}", fontsize=SMALL, ha="center", va="center", color=INK)
 
 
 def _across(num: int) -> list[float]:
@@ -168,19 +166,18 @@ def _across(num: int) -> list[float]:
 
 
 def _split_box(axes: "Axes", split: "Split", x: float, y: float, width: float, *, has_lists: bool) -> None:
-    people = f"{split.num_people:,} {'person' if split.num_people == 1 else 'people'}"
+    people = number_of(split.num_people, "person", "people")
     out = split.num_utterances - split.num_in_trials
     more = f"{out:,} in no trial" if has_lists else ""
-    name = drawn(split.name, max(int(width / 0.075) - 18, 6))
-    _box(axes, x, y, f"{split.num_utterances:,} in {name}", people, width=min(width, 2.3), more=more)
+    count = f"{split.num_utterances:,} in "
+    name = drawn(split.name, max(int(width / 0.09) - len(count), 5))
+    _box(axes, x, y, f"{count}{name}", people, width=min(width, 2.3), more=more)
 
 
 def _list_box(axes: "Axes", one: "TrialList", x: float, y: float, width: float) -> None:
-    name = drawn(one.name, max(int(width / 0.085) - 16, 6))
-    told = f"{one.num_targets + one.num_nontargets:,} trials"
-    kinds = f"{one.num_targets:,} targets, {one.num_nontargets:,} non"
-    narrow = width < 1.4
-    _box(axes, x, y, name if narrow else f"list {name}", told, width=min(width, 2.4), more="" if narrow else kinds)
+    name = drawn(one.name, int(width / 0.09) - len("list "))
+    kinds = f"{one.num_targets:,} targets", f"{one.num_nontargets:,} nontargets"
+    _box(axes, x, y, f"list {name}", kinds[0], width=min(width, 2.4), more=kinds[1])
 
 
 def _arrow(axes: "Axes", start: Place, end: Place, count: str = "", share: float = 0.5) -> None:

@@ -14,7 +14,7 @@ from curate.catalog import Catalog, rows_of
 from curate.decisions import kept
 from curate.query import ask
 from curate.schema import DECISIONS
-from pages.report import likeness, losses, merges, sheets, speaker_map, spread, trial_scores, way
+from pages.report import likeness, losses, merges, sheets, speaker_map, spread, trial_scores, way, way_drawn
 from pages.report.material import STEPS, gathered
 from pages.report.way import Split, Stage, TrialList
 from tests.pages.report_made import BENCHMARK, DROPPED_LABEL, LABELS, decision, material_of, utterance, write_odd
@@ -315,6 +315,49 @@ def test_packed_boxes_lie_within_the_width_and_on_none_other(boxes):
         assert bottom <= height + 1e-6
         for other in ends[:at]:
             assert left >= other[1] - 1e-6 or right <= other[0] + 1e-6 or top >= other[3] - 1e-6
+
+
+def test_drawings_of_many_and_large_numbers_stay_within_their_paper():
+    """Twelve corpora, eleven reasons, more splits and lists than are drawn, all with long names; 2 to 50 labels."""
+    lists = ("core-core-with-a-long-name", "all_" * 30, "l3", "l4")
+    splits = tuple(
+        Split(
+            name=f"split-number-{at}",
+            num_utterances=10**at,
+            num_people=10**at,
+            num_in_trials=1,
+            in_lists=dict.fromkeys(lists, 99_999),
+        )
+        for at in range(1, 6)
+    )
+    big = way.Way(
+        corpora=tuple((f"corpus-{at}-with-a-rather-long-name", 900_000 - at) for at in range(12)),
+        num_files=10_794_934,
+        stages=(
+            Stage(name="ingest", enters=10_799_934, leaves=tuple((f"reason_number_{at}", 50_000) for at in range(11))),
+            Stage(
+                name="review", enters=10_249_934, leaves=(("reviewed", 10**7),), returns=((way.BROUGHT_BACK, 43_134),)
+            ),
+        ),
+        splits=splits,
+        lists=tuple(
+            TrialList(name=one, num_targets=12_345_678, num_nontargets=98_765_432, num_utterances=5) for one in lists
+        ),
+    )
+    people = []
+    for num in (50, 10, 5, 4, 3, 2):
+        labels = tuple(f"corpus-{at % 9}/a-long-label-{num}-{at:03d}" for at in range(num))
+        people.append(merges.Person(labels=labels, links=((*labels[:2], 0.8), (labels[0], labels[-1], None))))
+    corpus = {label: label.partition("/")[0] for one in people for label in one.labels}
+    for figure in (way_drawn.draw(big, "toy"), merges.draw(people, corpus, sorted(set(corpus.values())), "toy")):
+        figure.draw_without_rendering()
+        paper = figure.bbox
+        texts = [text for text in (*figure.axes[0].texts, *figure.texts) if text.get_text()]
+        assert len(texts) > 30
+        for text in texts:
+            box = text.get_window_extent()
+            assert paper.x0 - 1 <= box.x0 <= box.x1 <= paper.x1 + 1, text.get_text()
+            assert paper.y0 - 1 <= box.y0 <= box.y1 <= paper.y1 + 1, text.get_text()
 
 
 def test_neighbours_worked_by_hand_and_who_is_not_known_is_left_out():

@@ -120,4 +120,4 @@ def corpora(material: Material) -> list[tuple[Any, ...]]:
 
 def _cell(value: object) -> str:
     """A number with its thousands, or a short line."""
-    return f"{value:,}" if isinstance(value, int) else "" if value is None else shown(value, 120)
+    return f"{value:,}" if isinstance(value, int) else "" if value in (None, "") else shown(value, 120)

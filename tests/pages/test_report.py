@@ -89,6 +89,7 @@ def test_names_are_text_whatever_they_hold_and_long_ones_are_cut(seen):
     assert "</svg><img src=x onerror=alert(1)>" in seen.text
     assert f"benchmark{BENCHMARK}" in seen.text.replace("\n", "")
     assert max(map(len, re.findall("\u1ed1+", seen.text))) < 80
+    assert "\u25a1" not in seen.text  # a cell without anything in it is empty
     assert "\u202e" not in seen.text
 
 

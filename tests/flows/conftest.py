@@ -10,7 +10,7 @@ from curate.catalog import Catalog
 from curate.schema import TABLES
 from flows.cli import main
 from tests.flows.pipelines_made import ONE_AND_TWO
-from tests.forked import OF_A_RUN, SCRIPT, forks
+from tests.forked import SCRIPT, Forks
 
 PIPELINE = f"""
 name = "small"
@@ -55,14 +55,13 @@ def small_run(once: Callable[[str, Callable[[Path], object]], Path], write_pipel
 
 
 @pytest.fixture(scope="session")
-def curate():
+def curate(loaded: Forks):
     """The command in a process of its own, but for Prefect with its modules loaded: that reads settings as it loads."""
-    with forks(*OF_A_RUN) as forked:
 
-        def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-            return forked.run(main, argv=(str(SCRIPT), *map(str, arguments)))
+    def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return loaded.run(main, argv=(str(SCRIPT), *map(str, arguments)))
 
-        yield command
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 Their first steps, and runs that are stopped and go on.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -266,6 +265,7 @@ def whole_and_stopped(
 
 def one_of_two(root: Path) -> None:
     """Both runs of `whole_and_stopped` in one of two processes that train together; weights are put beside them."""
+    torch.set_num_threads(1)
     teachers = mixup.teachers_in(root / f"teachers-{os.environ['RANK']}")
     with together("cpu") as processes:
         for name in STOPPED:
@@ -274,17 +274,6 @@ def one_of_two(root: Path) -> None:
             torch.save(state, root / name / f"{processes.number}.pt")
 
 
-def main() -> None:
-    """Write the golden losses anew, or be one of two processes that train together."""
-    torch.set_num_threads(1)
-    asked = argparse.ArgumentParser(description=main.__doc__)
-    asked.add_argument("--together", type=Path, metavar="FOLDER")
-    told = asked.parse_args()
-    if told.together is not None:
-        one_of_two(told.together)
-    else:
-        write_golden()
-
-
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    write_golden()

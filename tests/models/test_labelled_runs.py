@@ -5,11 +5,6 @@ Their first steps, runs that go on, also in two processes, and the age systems f
 
 import json
 import logging
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,14 +25,15 @@ from tests.models.labelled_runs_made import (
     golden,
     noted,
     of_system,
+    one_of_two,
     reader_of,
     whole_and_stopped,
 )
 from tests.models.mixup_distillation import systems_made as mixup
 from tests.models.training.test_engine import same_weights, states
 from tests.models.training.tones_made import BENCHMARK, catalog_of, described, files_of, tones
+from tests.models.training.two_processes import train_together
 
-ROOT = Path(__file__).parents[2]
 READ, KNEW = {"ctc", "too_long"}, {"aam_softmax"}
 PARTS = READ | KNEW
 
@@ -137,22 +133,13 @@ def test_a_run_that_died_within_an_epoch_goes_on_step_for_step(name, teachers, t
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
+def together(loaded, tmp_path_factory):
     """What two processes did that trained together."""
     root = tmp_path_factory.mktemp("together")
     for name in STOPPED:
         for place in ("whole", "died"):
             (root / name / place).mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.models.labelled_runs_made", "--together", str(root)]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | told | {"RANK": str(number), "LOCAL_RANK": str(number)})
-        for number in range(2)
-    ]
-    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    train_together(loaded, one_of_two, root)
     return root
 
 

@@ -1,8 +1,7 @@
-"""A run that is killed in the middle; see `test_run`. Called with the folder of the tones, and that of the run."""
+"""A run that is killed in the middle; see `test_run`."""
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import torch
@@ -12,7 +11,9 @@ from tests.models.training.test_run import begun
 
 NUM_STEPS = 4
 
-if __name__ == "__main__":
+
+def begun_and_killed(root: Path, folder: Path) -> None:
+    """From the tones in `root`; the run's own folder."""
     torch.set_num_threads(1)
     learn, done = Training._learn, []
 
@@ -23,4 +24,4 @@ if __name__ == "__main__":
         return learn(self, *args, **kwargs)
 
     Training._learn = learn_or_die
-    begun(Path(sys.argv[1]), Path(sys.argv[2]))
+    begun(root, folder)

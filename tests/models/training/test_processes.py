@@ -1,11 +1,5 @@
 """Two processes that train together by gloo: one system, whose run goes on step for step when it was stopped."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,25 +7,15 @@ from curate.errors import TrainingError
 from models.training.processes import Processes
 from tests.models.training.runs_made import recipe, spoken, training
 from tests.models.training.test_engine import same_weights, states, steps
-
-ROOT = Path(__file__).parents[3]
+from tests.models.training.two_processes import one_of_two, train_together
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(loaded, tmp_path_factory):
     root = tmp_path_factory.mktemp("together")
     for name in ("whole", "died", "added", "each", "parts"):
         (root / name).mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.models.training.two_processes", str(root)]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | told | {"RANK": str(number), "LOCAL_RANK": str(number)})
-        for number in range(2)
-    ]
-    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    train_together(loaded, one_of_two, root)
     return root
 
 

@@ -3,10 +3,7 @@
 import csv
 import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +35,6 @@ from models.training.systems import module_of
 from tests.models.training.runs_made import recipe
 from tests.models.training.tones_made import manifest_of, tones
 
-ROOT = Path(__file__).parents[3]
 TRAINED, HELD = [f"p{who}" for who in range(6)], ["p6", "p7"]
 
 
@@ -171,12 +167,13 @@ def test_a_run_that_ended_early_says_so(tmp_path, root, said):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory, root):
+def killed(loaded, tmp_path_factory, root):
     """A run that was killed in the second step of its second epoch."""
+    from tests.models.training.killed_run import begun_and_killed  # it imports from here
+
     folder = tmp_path_factory.mktemp("killed") / "run"
-    command = [sys.executable, "-m", "tests.models.training.killed_run", str(root), str(folder)]
-    ended = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    ended = loaded.run(begun_and_killed, root, folder)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     return folder
 
 

@@ -1,6 +1,7 @@
-"""One of two processes that train together; see `test_processes`. Called with the folder."""
+"""One of two processes that train together; see `test_processes`."""
 
-import sys
+import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,21 @@ from models.training.engine import Training
 from models.training.processes import together
 from models.training.run_folder import RunFolder
 from models.training.system import System
+from tests.forked import Forks
 from tests.models.training.runs_made import ALONE, recipe, spoken, training
 from tests.models.training.test_engine import stopped_after
+
+
+def train_together(forked: Forks, call: Callable[[Path], None], folder: Path) -> None:
+    """Call it with the folder in two processes that find each other as torchrun's do, and end well."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    ends = [
+        forked.start(call, folder, environment=told | {"RANK": number, "LOCAL_RANK": number}) for number in ("0", "1")
+    ]
+    done = [end() for end in ends]
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
 
 
 class TwoHeads(System):
@@ -64,9 +78,9 @@ def first_gradients(made, asked, folder, *, speech, processes):
     return found, expected
 
 
-if __name__ == "__main__":
+def one_of_two(root: Path) -> None:
+    """All that both do in a folder."""
     torch.set_num_threads(1)
-    root = Path(sys.argv[1])
     asked = recipe(checkpoint_every=1)
     asked = replace(asked, batches=replace(asked.batches, speakers=4))
     speech = spoken(12)

@@ -34,9 +34,13 @@ def protocol_of(catalog: Catalog, benchmark: str) -> Protocol | None:
 
 
 def drawn_with(catalog: Catalog, benchmark: str) -> list[tuple[str, str, str]]:
-    """Step, key and value of what `curate run` drew splits and trials with."""
+    """Step, key and value of what `curate run` drew splits and trials with; values as a pipeline file has them."""
     found = _settings(catalog, benchmark, DRAWN)
-    return [(step, key, str(value)) for step in found for key, value in sorted(json.loads(found[step]).items())]
+    return [
+        (step, key, "none" if value is None else json.dumps(value, ensure_ascii=False))
+        for step in found
+        for key, value in sorted(json.loads(found[step]).items())
+    ]
 
 
 def _settings(catalog: Catalog, benchmark: str, steps: tuple[str, ...]) -> dict[str, str]:

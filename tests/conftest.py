@@ -48,6 +48,7 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 50, 50)  # what tests make goes by itself, but for little
         gc.enable()
 
 

@@ -73,14 +73,21 @@ def test_every_row_is_in_one_group_and_every_large_corpus_is_one(sizes, seed):
     assert len([group for group in names if not group & large]) <= 1
 
 
+def verdicts_in(order: np.ndarray | None) -> list[list]:
+    """Of a large and a small corpus; scores may differ in their last digits."""
+    found = judge(say("one", 6, 40, wrong=7), say("few", 3, 10, seed=1), order=order)
+    return [[row[key] for key in ("subject", "subject_id", "other_id", "verdict", "reason")] for row in told(found)]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return verdicts_in(None)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_verdicts_do_not_depend_on_the_order_of_rows(seed):
-    corpora = say("one", 6, 40, wrong=7), say("few", 3, 10, seed=1)
-    order = np.random.default_rng(seed).permutation(270)
-    keys = ("subject", "subject_id", "other_id", "verdict", "reason")  # scores may differ in their last digits
-    shuffled, plain = ([[row[key] for key in keys] for row in told(judge(*corpora, order=o))] for o in (order, None))
-    assert shuffled == plain
+def test_verdicts_do_not_depend_on_the_order_of_rows(plain, seed):
+    assert verdicts_in(np.random.default_rng(seed).permutation(270)) == plain
 
 
 def test_without_utterances_there_are_no_verdicts():

@@ -24,7 +24,8 @@ SIZES = (
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )
-_TURNING = re.compile("[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_TURNING = re.compile("[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_MARKUP = re.compile(r"[\\`*\[\]<>|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")  # `_` within a word is itself
 RATES = ("eer", "precision", "recall", "f1", "wer", "cer")
 
 
@@ -135,7 +136,7 @@ def figure(value: float, metric: str) -> str:
 def cell(value: object) -> str:
     """Text that stays text, within its line and its cell of a Markdown table; nothing turns the order of letters."""
     plain = _TURNING.sub(" ", str(value))
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(plain.split()))
+    return _MARKUP.sub(r"\\\g<0>", " ".join(plain.split()))
 
 
 def short(value: object, most: int = 120) -> str:

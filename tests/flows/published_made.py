@@ -1,6 +1,7 @@
 """A small catalog to publish: tidy corpora under several licences, and one whose words are as odd as words can be."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -33,10 +34,15 @@ ODD = (
 LICENCES = {"studio": "CC-BY-4.0", "calls": "CC-BY-NC-SA-4.0", "odd": "CC0-1.0"}
 
 
-def write_catalog(root: Path, *, licences: dict[str, str | None] = LICENCES) -> Catalog:
-    """`studio` and `odd` are whole files, `calls` are stretches of one; `odd` has a person for each odd text."""
+def write_catalog(
+    root: Path, *, licences: Mapping[str, str | None] = LICENCES, odd: Sequence[str] = ODD, url: str | None = None
+) -> Catalog:
+    """`studio` and `odd` are whole files, `calls` are stretches of one; `odd` has a person for each odd text.
+
+    Its citation is the fourth of them; all corpora have the same URL.
+    """
     catalog, utterances = Catalog(root / "catalog"), []
-    for number, text in enumerate(ODD):
+    for number, text in enumerate(odd):
         for take in (1, 2):
             path = _file(root / "odd", f"{number}-{take}.flac", 2_000)
             row = _row("odd", f"{text}/{take}", text, path, root / "odd", 2_000)
@@ -52,7 +58,7 @@ def write_catalog(root: Path, *, licences: dict[str, str | None] = LICENCES) -> 
         utterances.append(row | {"start_s": place * 0.5, "language": "no"})
     for row in utterances:
         row["licence"] = licences[str(row["corpus"])]
-    _publish(catalog, utterances, root, licences)
+    _publish(catalog, utterances, _terms(root, licences, odd[3], url))
     return catalog
 
 
@@ -79,19 +85,22 @@ def _row(corpus: str, name: str, speaker: str, path: Path, root: Path, num_sampl
     }
 
 
-def _publish(catalog: Catalog, utterances: list[dict], root: Path, licences: dict[str, str | None]) -> None:
+def _terms(root: Path, licences: Mapping[str, str | None], citation: str, url: str | None) -> list[dict]:
+    """Rows of CORPORA."""
+    cited = {"studio": "Who & where {2020}", "calls": None, "odd": citation}
+    common = {"reader": "folder", "url": url}
+    return [
+        common | {"corpus": one, "root": str(root / one), "licence": licences[one], "citation": cited[one]}
+        for one in cited
+    ]
+
+
+def _publish(catalog: Catalog, utterances: list[dict], corpora: list[dict]) -> None:
     def put(table, rows, part="all"):
         catalog.publish(table, rows_of(table, rows), part=part, fingerprint="")
 
-    terms = {"studio": "Who & where {2020}", "calls": None, "odd": ODD[3]}
-    put(
-        CORPORA,
-        [
-            {"corpus": c, "reader": "folder", "root": str(root / c), "licence": licences[c], "citation": terms[c]}
-            for c in terms
-        ],
-    )
-    for corpus in terms:
+    put(CORPORA, corpora)
+    for corpus in (one["corpus"] for one in corpora):
         put(UTTERANCES, [row for row in utterances if row["corpus"] == corpus], corpus)
     dropped = "studio/bình/3"
     told = {"subject": "utterance", "decided_by": "a rule", "step": "clean", "run_id": "0", "score": 0.1}

@@ -114,7 +114,7 @@ def file_name(utterance: str) -> str:
         "%" + part.replace(".", "%2E") if re.fullmatch(r"\.*|%+(%2E)*", part) else part for part in utterance.split("/")
     ]
     if any(len(os.fsencode(part)) > 240 for part in parts):
-        raise ExportError(f"{utterance}: too long for the name of a file; expected at most 240 bytes")
+        raise ExportError(f"{utterance[:80]!r}...: too long for the name of a file; expected at most 240 bytes")
     return "/".join(parts)
 
 

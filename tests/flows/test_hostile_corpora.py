@@ -15,6 +15,7 @@ from curate.catalog import Catalog
 from curate.config import load_pipeline
 from curate.errors import ExportError
 from curate.export import FORMS
+from curate.export.sound import Conversion
 from curate.export.writing import export_benchmark
 from curate.schema import AGE_LABELS, CALIBRATIONS, CORPORA, DECISIONS, IDENTITIES, RESULTS, SPLITS, TRIALS, UTTERANCES
 from curate.verify import faults_of
@@ -154,14 +155,16 @@ def test_croissant_is_valid_and_gives_every_word_back(home, caplog):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_an_export_stays_in_its_folder_or_is_refused_in_one_line(home, tmp_path, name):
+    of_whole_files = name in ("wespeaker", "voxceleb")
+    sound = Conversion(format="wav") if of_whole_files else None
     try:
-        export_benchmark(Catalog(home / "catalog"), name, tmp_path / "out")
+        export_benchmark(Catalog(home / "catalog"), name, tmp_path / "out", conversion=sound, workers=1)
     except ExportError as error:
         told = str(error)
         assert len(told.splitlines()) == 1
         assert not set(told) & TURNING
-        assert len(told) < 2_000
-        assert [*tmp_path.iterdir()] == []
+        assert len(told) < 500
+        assert not (tmp_path / "out").exists()
     else:
         written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
         assert all(path.resolve().is_relative_to(tmp_path / "out") for path in written)

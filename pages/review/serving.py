@@ -5,6 +5,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from os import environ
 
 import uvicorn
@@ -54,10 +55,9 @@ def serve(
         tell(f"Reviewing {catalog.root} at {door.address} (Ctrl-C ends it)")
         if opens and _has_screen():
             threading.Thread(target=webbrowser.open, args=(door.address,), daemon=True).start()
-        try:
+        with suppress(KeyboardInterrupt):  # uvicorn ends in order, and then may say again what ended it
             uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn ends in order, and then says again what ended it
-            tell("Ended; what was said is kept.")
+        tell("Ended; what was said is kept.")
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.forked import OF_A_RUN, OF_TRAINING, SCRIPT, Forks, serving
+from tests.prefect_shared import shared_server
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums must not depend on who else is running
 
@@ -27,12 +28,6 @@ usual = settings.get_profile("default")  # not what is loaded: with CI in the en
 settings.register_profile("ci", usual, derandomize=True, database=None, deadline=None, max_examples=30)
 settings.register_profile("explore", usual, deadline=None, print_blob=True)
 settings.load_profile("ci")
-
-# What schedules, cleans up and records: nothing here asks for it, and it costs a third of the time of each run.
-SERVICES = (
-    *("CANCELLATION_CLEANUP", "EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS"),
-    *("SCHEDULER", "TASK_RUN_RECORDER", "TRIGGERS"),
-)
 
 CORPORA = Path(os.environ.get("VOXCURATE_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
 
@@ -80,18 +75,10 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Runs of this process and its children talk to one server: it takes seconds to start."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        for service in SERVICES:
-            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
-        with prefect_test_harness(server_startup_timeout=180):
-            patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-            yield
+def prefect_server(once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[None]:
+    """Runs of this process and its children talk to the one server that all tests share."""
+    with shared_server(once):
+        yield
 
 
 @pytest.fixture(scope="session")

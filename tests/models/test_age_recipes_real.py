@@ -1,7 +1,7 @@
 """The age systems learn on EmoDB, whose ten actors the design `examples/emodb/design.toml` puts into age groups.
 
-Networks are tiny and runs are of 60 steps: `tests.models.age_speech_made.small`. Sex is the easy task: each row of the
-mixup system tells that of five actors whom it has not heard, by the design's draws of two seeds, with ResNet of one. Of
+Networks are tiny and runs are of 36 steps, by two seeds: `tests.models.age_speech_made.small`. Sex is the easy task:
+each row of the mixup system tells that of five actors whom it has not heard, by the design's draws of these seeds. Of
 ages five to ten people teach nothing that holds for another: rows of the adversarial system hear all ten, and tell the
 group of other sentences of theirs, where who knows the voice knows the age. By the design's scheme in the place of
 their own, the rows of leq29 and of leq17 are the same: each is run once.
@@ -12,7 +12,7 @@ import os
 import pytest
 
 from models.training.systems import recipes
-from tests.models.age_speech_made import EMODB, Runs, actors_of, emodb, sentences_of, small
+from tests.models.age_speech_made import EMODB, Runs, actors_of, all_of, emodb, sentences_of, small
 from tests.models.labelled_runs_made import of_system
 
 pytestmark = pytest.mark.real
@@ -27,15 +27,19 @@ def catalog(corpora, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def on_actors(catalog, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("actors")
-    return Runs(EMODB, folder, {seed: actors_of(catalog, folder / "cache", seed) for seed in SEEDS})
+def everybody(catalog):
+    return all_of(catalog)
 
 
 @pytest.fixture(scope="module")
-def on_sentences(catalog, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sentences")
-    return Runs(EMODB, folder, {FIRST: sentences_of(catalog, folder / "cache")})
+def on_actors(catalog, everybody, tmp_path_factory):
+    spoken = {seed: actors_of(catalog, everybody, seed) for seed in SEEDS}
+    return Runs(EMODB, tmp_path_factory.mktemp("actors"), spoken)
+
+
+@pytest.fixture(scope="module")
+def on_sentences(everybody, tmp_path_factory):
+    return Runs(EMODB, tmp_path_factory.mktemp("sentences"), dict.fromkeys(SEEDS, sentences_of(everybody)))
 
 
 @pytest.mark.parametrize("name", of_system("mixup_distillation"))

@@ -17,14 +17,13 @@ SEED = 3
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(once):
     """Holds nothing but the demo."""
-    return tmp_path_factory.mktemp("demo")
+    return once("demo-corpora-3", lambda folder: write_demo(folder / "corpora", seed=SEED))
 
 
 @pytest.fixture(scope="module")
 def demo(folder):
-    write_demo(folder / "corpora", seed=SEED)
     return folder / "corpora"
 
 

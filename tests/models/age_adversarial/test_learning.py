@@ -1,10 +1,11 @@
-"""Every recipe tells the age group of people of the made crowd whom it has not heard better than chance.
+"""Every recipe tells the age group of people of the demo whom it has not heard better than chance.
 
-Networks are tiny and runs are of 30 and 36 steps: what differs from the paper's settings stands in
-`tests.models.age_speech_made.small`. The voices are synthetic, and follow their years by a law
-(`tests.models.crowd_made`): that a system finds it shows that features, networks, losses, labels and the loop work
-together, and nothing of how well ages of people can be told. Each seed has other weights, and another half of the crowd
-is heard. That a discriminator hides subgroups is not asserted: at the paper's alpha and in so few steps it hides none.
+Networks are tiny and runs are of 24 steps: what differs from the paper's settings stands in
+`tests.models.age_speech_made.small`. The 31 voices are synthetic, and their ages follow them
+(`benchmarks.demo.people`): that a system finds it shows that features, networks, losses, labels and the loop work
+together, and nothing of how well ages of people can be told. Each of three seeds has other weights and does not hear
+another third, so that everybody is told once. That a discriminator hides subgroups is not asserted: at the paper's
+alpha and in so few steps it hides none.
 """
 
 import os
@@ -13,42 +14,42 @@ import numpy as np
 import pytest
 
 from models.data.labels import classes_of, codes
-from models.training.systems import recipes
-from tests.models import crowd_made
-from tests.models.age_speech_made import CROWD, Runs, crowd_of, network_of
+from tests.models import demo_people_made
+from tests.models.age_speech_made import DEMO, Runs, demo_of, pooled, require_beyond_chance
 from tests.models.labelled_runs_made import of_system
 
 SYSTEM = "age_adversarial"
 FIRST = int(os.environ.get("VOXCURATE_SEED", "1"))
-SEEDS = (FIRST, FIRST + 1)
 
 
 @pytest.fixture(scope="module")
 def runs(once, tmp_path_factory):
-    crowd, folder = once("crowd", crowd_made.write), tmp_path_factory.mktemp("runs")
-    return Runs(CROWD, folder, {seed: crowd_of(crowd, folder / "cache", SYSTEM, seed) for seed in SEEDS})
+    everybody = demo_people_made.people(once("demo-corpora-3", demo_people_made.write))
+    spoken = {seed: demo_of(everybody, seed) for seed in range(FIRST, FIRST + 3)}
+    return Runs(DEMO, tmp_path_factory.mktemp("runs"), spoken)
+
+
+def test_nobody_is_heard_and_told_and_everybody_is_told_once(runs):
+    told = [who for spoken in runs.spoken.values() for who in spoken.unheard.speech.people]
+    assert len(told) == len({*told}) == 31
+    for spoken in runs.spoken.values():
+        assert {*spoken.heard.speech.people} == {*told} - {*spoken.unheard.speech.people}
 
 
 @pytest.mark.parametrize("scheme", ["leq29", "leq17"])
-def test_as_many_are_heard_as_are_not_and_both_are_of_both_sexes_and_all_groups(runs, scheme):
+def test_all_groups_and_both_sexes_are_heard_and_told(runs, scheme):
     for spoken in runs.spoken.values():
-        heard, unheard = (reader.speech for reader in spoken)
-        assert not {*heard.people} & {*unheard.people}
-        assert len(heard.people) == len(unheard.people) == 36
-        groups = [codes(speech, classes_of(scheme), scheme)["age_group"] for speech in (heard, unheard)]
-        assert np.array_equal(*(np.bincount(some) for some in groups)), "as many of each group"
-        for speech, group in zip((heard, unheard), groups, strict=True):
-            of_sex = [np.bincount(group[np.array(speech.sex) == sex]) for sex in ("female", "male")]
-            assert np.array_equal(*of_sex)
-            assert len(of_sex[0]) == 3
-    assert len({tuple(spoken.heard.speech.people) for spoken in runs.spoken.values()}) == len(SEEDS)
-
-
-# Above chance, which is 1/3: at most half of what the worst of these recipes comes to with the worst of several seeds.
-MARGINS = {"ecapa": 0.12, "joined": 0.08}
+        for speech in (spoken.heard.speech, spoken.unheard.speech):
+            group = codes(speech, classes_of(scheme), scheme)["age_group"]
+            assert {*group.tolist()} >= {0, 1, 2}
+            assert {*speech.sex} == {"female", "male"}
+            of_person = {(person, code) for person, code in zip(speech.person, group, strict=True) if code >= 0}
+            assert len(of_person) == len({person for person, _ in of_person}), "one group each"
+            assert np.bincount(np.array([code for _, code in of_person])).min() >= 2
 
 
 @pytest.mark.parametrize("name", of_system(SYSTEM))
 def test_a_recipe_tells_the_age_group_of_people_whom_it_has_not_heard(name, runs):
     runs.require_less_loss(name)
-    runs.require_told(name, "age_group", margin=MARGINS[network_of(recipes()[name])])
+    runs.require_told(name, "age_group", margin=0.05)
+    require_beyond_chance(pooled(runs.told(name, "age_group")))

@@ -73,8 +73,7 @@ def create_app(catalog: Catalog, door: Door, *, reviewer: str = "") -> Guard:
     @app.get("/look")
     def look(request: Request) -> Response:
         asked, name = Asked.of(request.query_params), who(request)
-        done = request.query_params.get("done", "")
-        return _looked(shown.now(), pages, name, asked, dict(request.query_params), done=done)
+        return _looked(shown.now(), pages, name, asked, dict(request.query_params))
 
     @app.post("/decide")
     def say(request: Request, form: Form) -> Response:
@@ -133,7 +132,7 @@ def create_app(catalog: Catalog, door: Door, *, reviewer: str = "") -> Guard:
         these = chosen(moment.tables, item.speakers, item.marked)
         return Response(packed(these, moment.tables.closeness), media_type="application/octet-stream")
 
-    for file, kind in (("review.css", "text/css"), ("review.js", "text/javascript")):
+    for file, kind in (("review.css", "text/css"), ("review.js", "text/javascript"), ("matrix.js", "text/javascript")):
         app.add_api_route(f"/{file}", _answering(asset(file), kind))
 
     _tell_faults(app, pages)
@@ -190,7 +189,6 @@ def _looked(
     query: Mapping[str, str],
     *,
     fault: str = "",
-    done: str = "",
     status: int = 200,
 ) -> Response:
     item = _item(moment, query, name, asked)
@@ -214,7 +212,6 @@ def _looked(
         if fault
         else dict.fromkeys(("note", "to", "near"), ""),
         fault=fault,
-        done=done,
     )
 
 

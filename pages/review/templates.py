@@ -72,7 +72,6 @@ class Pages:
             "link": link,
             "here": "",
             "fault": "",
-            "done": "",
         }
         template = self._environment.get_template(f"{name}.html.jinja")
         return HTMLResponse(template.render(usual | values), status)

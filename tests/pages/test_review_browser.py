@@ -269,7 +269,7 @@ def test_no_name_of_a_hostile_corpus_runs_or_widens_the_page(tmp_path, browser):
             page.goto(address + view)
             page.wait_for_load_state("networkidle")
             assert page.evaluate("window.evil") is None
-            assert page.locator("script").count() == 1
+            assert page.locator("script").count() == 2
             assert page.locator("main img").count() == 0
             assert beyond(page) <= 0, view[:60]
         page.goto(address + views[2])

@@ -275,7 +275,7 @@ def test_a_name_that_is_none_is_refused_and_shown_again(name, app):
     answer = Visitor(app, None).post("/who", data={"reviewer": name, "back": "/"})
     assert answer.status_code == 422
     assert "expected at most 64 letters" in answer.text
-    assert "<script>" not in answer.text.replace('<script src="/review.js" defer></script>', "")
+    assert "<script>" not in re.sub(r'<script src="/\w+\.js" defer></script>', "", answer.text)
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def test_names_of_a_hostile_corpus_are_text_on_every_page(hostile):
     for address in addresses:
         page = hostile.get(address)
         assert page.status_code == 200
-        assert page.text.count("<script") == 1
+        assert page.text.count("<script") == 2
         assert "<img" not in page.text
         assert "\u202e" not in re.sub(r"<bdi>[^<]*</bdi>", "", html_values_removed(page.text))
         assert "49\u202e" not in page.text

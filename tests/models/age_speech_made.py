@@ -251,9 +251,9 @@ class Runs:
         assert f1 >= chance + margin, [one.f1 for one in told]
 
 
-def require_beyond_chance(told: Told) -> None:
-    """Better than of 19 of 20 permutations of people: by those, and not by utterances, it is counted."""
-    bound = float(np.quantile(told.permuted(), 0.95))
+def require_beyond_chance(told: Told, share: float = 0.95) -> None:
+    """Better than of this share of permutations of people: by those, and not by utterances, it is counted."""
+    bound = float(np.quantile(told.permuted(), share))
     assert told.f1 > bound, (told.f1, bound)
 
 

@@ -50,4 +50,5 @@ def test_all_groups_and_both_sexes_are_heard_and_told(runs, scheme):
 def test_a_recipe_tells_the_age_group_of_people_whom_it_has_not_heard(name, runs):
     runs.require_less_loss(name)
     runs.require_told(name, "age_group", margin=0.05)
-    require_beyond_chance(pooled(runs.told(name, "age_group")))
+    # 0.030 is the most of permutations that did as well as a row, where this was measured; others round otherwise
+    require_beyond_chance(pooled(runs.told(name, "age_group")), share=0.9)

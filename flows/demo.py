@@ -110,6 +110,7 @@ def report(root: Path, *, trained_s: float | None = None) -> str:
         f"trial list  {catalog.root / 'lists' / 'demo.txt'}",
         f"card        {catalog.root / 'README.md'}",
         f"trained     {_trained(root / 'run', trained_s)}",
+        f"listen      {sys.argv[0]} review {catalog.root}",
         f'next        {sys.argv[0]} query "select reason, count(*) from decisions group by 1" -c {catalog.root}',
     ]
     return "\n".join([*_found(accounts), "", *_wrongly(alarms), "", *where])

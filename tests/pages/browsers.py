@@ -20,10 +20,10 @@ ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Skips where there is none, unless VOXCURATE_BROWSER is `required`."""
+    """Skips where there is none, unless VOXCURATE_DEBIAN is `required`."""
     path = shutil.which("chromium")
     if path is None:
-        assert os.environ.get("VOXCURATE_BROWSER") != "required", "no chromium on the PATH"
+        assert os.environ.get("VOXCURATE_DEBIAN") != "required", "no chromium on the PATH"
         pytest.skip("no chromium on the PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)

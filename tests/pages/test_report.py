@@ -247,7 +247,7 @@ def test_trials_of_one_kind_and_trials_without_vectors_say_what_they_lack(tmp_pa
 
 
 def test_a_browser_shows_it_whole_on_a_telephone_and_a_screen_and_asks_for_nothing(reported):
-    if CHROMIUM is None and os.environ.get("VOXCURATE_BROWSER") != "required":
+    if CHROMIUM is None and os.environ.get("VOXCURATE_DEBIAN") != "required":
         pytest.skip("no chromium on the PATH")
     from playwright.sync_api import sync_playwright
 

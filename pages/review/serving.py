@@ -43,6 +43,7 @@ def serve(
         app = create_app(catalog, door, reviewer=reviewer)
         config = uvicorn.Config(
             app,
+            log_config=None,  # else it shuts all loggers of the process down, whoever they are
             log_level="warning",
             access_log=False,
             server_header=False,

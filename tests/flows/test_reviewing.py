@@ -1,5 +1,6 @@
 """The command that serves the review page: what it refuses, in one line. That it serves is told by tests/pages."""
 
+import logging
 import socket
 
 import pytest
@@ -65,3 +66,12 @@ def test_what_others_can_reach_is_given_a_token_that_is_printed(asked, monkeypat
     assert address.startswith("http://lab7:")
     assert len(address.partition("?token=")[2]) == 32
     assert opened == []
+
+
+def test_handlers_of_others_are_not_closed(asked, monkeypatch):
+    """As they would be by uvicorn's own settings of logging."""
+    monkeypatch.setattr(serving.uvicorn.Server, "run", lambda self, sockets: None)
+    closed, handler = [], logging.StreamHandler()
+    monkeypatch.setattr(handler, "close", lambda: closed.append(handler))
+    CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert closed == []

@@ -38,7 +38,7 @@ def served(catalog: Catalog) -> Iterator[str]:
         door = Door(host="127.0.0.1", port=listener.getsockname()[1])
         app = create_app(catalog, door, reviewer="ann")
         config = uvicorn.Config(
-            app, log_level="warning", lifespan="off", ws="none", http="h11", h11_max_incomplete_event_size=1 << 20
+            app, log_config=None, lifespan="off", ws="none", http="h11", h11_max_incomplete_event_size=1 << 20
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

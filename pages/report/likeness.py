@@ -152,9 +152,11 @@ def _picture(name: str, heading: str, found: list[Matrix], material: Material) -
         what = (
             f"No label is dropped, and none that was judged has {CLEAR_FROM} utterances"
             if name == "labels"
-            else "No two labels are similar"
+            else "No two labels that are left are similar, or merged,"
         )
         why = f"{what} with vectors to look at." if len(material.ids) else "The catalog holds no vectors."
+        if name == "pairs" and len(material.ids) and not len(material.identities):
+            why = "Nobody looked which labels are alike."
         return LeftOut(name=name, heading=heading, why=why)
     title = title_of(found)
     rows = [

@@ -110,7 +110,7 @@ def _by_group(material: Material) -> Picture:
         heading=OF_GROUPS,
         title=title,
         caption=caption,
-        head=("of", "group", "utterances", "dropped", "share", "most as"),
+        head=("of", "group", "utterances", "dropped", "share", "most often as"),
         rows=rows,
         draw=lambda: draw_groups(counts, title),
     )
@@ -124,7 +124,8 @@ def title_of_groups(counts: pa.Table) -> str:
         return f"None of {number_of(sum(row['num'] for row in corpora), 'utterance')} is dropped"
     told = "is" if worst["num_dropped"] == 1 else "are"
     of = f"{worst['num_dropped']:,} of {number_of(worst['num'], 'utterance')} of {_named(worst['value'])}"
-    return f"{of} {told} dropped, most as {worst['reason']}"
+    often = "" if worst["num_dropped"] == 1 else "most often "
+    return f"{of} {told} dropped, {often}as {worst['reason']}"
 
 
 @styled()
@@ -162,8 +163,9 @@ def _most(counts: pa.Table, attribute: str) -> list[dict[str, Any]]:
     if len(rows) > GROUPS_SHOWN:
         largest = sorted(rows, key=lambda row: (-row["num_dropped"], -row["num"], row["value"] or ""))
         shown_ones = [row for row in rows if row in largest[: GROUPS_SHOWN - 1]]
-    labels = drawn_apart(_named(row["value"]) for row in shown_ones)
-    found = [row | {"told": labels[_named(row["value"])]} for row in shown_ones]
+    names = [NOT_STATED if row["value"] is None else row["value"] for row in shown_ones]
+    labels = drawn_apart(names)
+    found = [row | {"told": labels[name]} for name, row in zip(names, shown_ones, strict=True)]
     if len(found) < len(rows):
         rest = [row for row in rows if row not in shown_ones]
         sums = {key: sum(row[key] for row in rest) for key in ("num", "num_dropped")}

@@ -42,7 +42,9 @@ def picture(material: Material) -> Picture | LeftOut:
     """The people with more than one label."""
     found = people(material)
     if not found:
-        return LeftOut(name="merges", heading=HEADING, why="No two labels were merged: each is a person of its own.")
+        looked = "No two labels were merged: each is a person of its own."
+        nobody = "Nobody looked which labels are one person."
+        return LeftOut(name="merges", heading=HEADING, why=looked if len(material.identities) else nobody)
     title = title_of(found)
     num = sum(len(one.labels) for one in found)
     caption = (

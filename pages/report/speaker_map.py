@@ -111,16 +111,19 @@ def _map(found: Speakers, at: NDArray[np.float64], name: str, material: Material
     if not stated:
         return LeftOut(name=f"map_{name}", heading=HEADINGS[name], why=f"The {name} of no label is stated.")
     same, num, chance = neighbours(found.vectors, groups)
-    title = f"The nearest of {same:,} of {number_of(num, 'label')} is of the same {name}"
-    title += f"; by chance it would be of {chance:,.0f}"
+    known = f" of known {name}" if num < len(groups) else ""
+    title = f"{same:,} of {number_of(num, 'label')}{known} {'is' if same == 1 else 'are'} nearest to one of the same"
+    title += f" {name}; by chance {chance:,.0f} would be"
     if len(stated) == 1:
-        title = f"All {number_of(num, 'label')} of known {name} are of one: {shown(next(iter(stated)), 30)}"
+        title = f"{number_of(num, 'label')}{known}, all of one {name}: {shown(next(iter(stated)), 30)}"
     caption = (
         f"n = {number_of(len(found.labels), 'label')}, each the mean of the vectors of "
         f"{shown(material.extractors[0])} of its utterances that are left, "
         "laid out by t-SNE: what is close is alike, and distances have no unit."
     )
-    if found.num_all > len(found.labels):
+    if num < len(groups):
+        caption += f" What is nearest is looked for among those of known {name} alone."
+    if found.num_all > MOST_LABELS:
         caption += f" Chance took them of {found.num_all:,}."
     in_turn = corpora_in_turn(material) if name == "corpus" else sorted({"female", "male", *stated})
     rows = sorted(Counter(groups).items(), key=lambda one: (-one[1], one[0]))

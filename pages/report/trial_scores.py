@@ -19,7 +19,7 @@ from benchmarks.scoring import Finder, Scorer, Side, averaged
 from pages.report.material import Material
 from pages.report.names import drawn_apart, shown
 from pages.report.palette import BLUE, INK, VERMILLION
-from pages.report.picture import USUAL, LeftOut, Picture, Row, listed, rounded, sheet, titled
+from pages.report.picture import USUAL, LeftOut, Picture, Row, listed, number_of, rounded, sheet, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def scored_lists(material: Material) -> tuple[list[Scored], str]:
     for name, trials in material.lists.items():
         num = _numbers(trials)
         if not all(num):
-            reasons.append(f"List {shown(name)} has {num[0]:,} targets and {num[1]:,} nontargets; both are needed.")
+            reasons.append(f"List {shown(name)} has {_kinds(*num)}; both are needed.")
         elif isinstance(scorer, str):
             reasons.append(scorer)
         else:
@@ -179,7 +179,7 @@ def _curves(found: list[Scored], material: Material, why: str) -> Picture:
     eers = {one.name: equal_error_rate(one.scores, one.is_target) for one in found}
     least, most = min(eers, key=lambda one: eers[one]), max(eers, key=lambda one: eers[one])
     title = f"At equal rates {100 * eers[least]:.2f} % of the trials of list {shown(least, 30)} are told wrongly"
-    if len(eers) > 1:
+    if eers[least] < eers[most]:
         title += f", and {100 * eers[most]:.2f} % of {shown(most, 30)}"
     caption = " ".join(filter(None, [*(_of(one) for one in found), _heard(material), why]))
     rows = [(one.name, *one.num_all, len(one.scores), f"{100 * eers[one.name]:.2f} %") for one in found]
@@ -195,9 +195,13 @@ def _curves(found: list[Scored], material: Material, why: str) -> Picture:
 
 
 def _of(one: Scored) -> str:
-    told = f"List {shown(one.name)}: n = {one.num_all[0]:,} targets and {one.num_all[1]:,} nontargets"
+    told = f"List {shown(one.name)}: n = {_kinds(*one.num_all)}"
     taken = f", of which chance took {MOST_TRIALS:,} of each kind that has more" if one.is_sampled else ""
     return f"{told}{taken}."
+
+
+def _kinds(num_targets: int, num_nontargets: int) -> str:
+    return f"{number_of(num_targets, 'target')} and {number_of(num_nontargets, 'nontarget')}"
 
 
 def _heard(material: Material) -> str:

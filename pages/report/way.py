@@ -14,6 +14,7 @@ from curate.decisions import REVIEW
 from curate.reasons import MEANING, Reason, Subject, Verdict
 from pages.report import way_drawn
 from pages.report.material import Material
+from pages.report.names import shown
 from pages.report.picture import LeftOut, Picture, Row, number_of, percent
 
 HEADING = "The way of the data"
@@ -208,16 +209,19 @@ def in_words(way: Way, material: Material) -> tuple[str, str]:
     """What is seen, and of what it is."""
     num, left = sum(number for _, number in way.corpora), len(material.left)
     title = f"{left:,} of {num:,} utterances ({percent(left, num)}) are left"
-    dropping = max(way.stages, key=lambda stage: stage.num_left, default=None)
+    rules = [stage for stage in way.stages if stage.name in material.steps]  # what is in no split is left all the same
+    dropping = max(rules, key=lambda stage: stage.num_left, default=None)
     if dropping is not None and dropping.num_left:
-        title += f"; most go at the step {dropping.name}, {dropping.num_left:,}"
+        title += f"; no step drops more than {dropping.name}, {dropping.num_left:,}"
+    if back := sum(number for stage in rules for _, number in stage.returns):
+        title += f"; {number_of(back, 'comes', 'come')} back"
     caption = (
         f"n = {number_of(num, 'utterance')} in {number_of(way.num_files, 'file')} of "
         f"{number_of(len(way.corpora), 'corpus', 'corpora')}. The band is as wide as what goes on; what leaves is "
         "counted at the first step that drops it, so that all counts add up."
     )
     if way.splits:
-        caption += f" Splits and trials are those of {material.benchmark}; people may be in several lists."
+        caption += f" Splits and trials are those of {shown(material.benchmark)}; people may be in several lists."
     return title, caption
 
 

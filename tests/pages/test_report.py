@@ -198,7 +198,7 @@ def test_one_label_without_anything_else_is_reported_on_with_sentences_for_the_r
         "ages": "No age is known of any utterance that is left.",
         "labels": "The catalog holds no vectors.",
         "pairs": "The catalog holds no vectors.",
-        "merges": "No two labels were merged: each is a person of its own.",
+        "merges": "Nobody looked which labels are one person.",
         "map_corpus": "0 labels with vectors are left; a map needs 5.",
         "map_sex": "0 labels with vectors are left; a map needs 5.",
         "scores": "There are no trials.",
@@ -224,7 +224,7 @@ def test_a_catalog_without_utterances_and_one_that_lost_all_are_no_traceback(tmp
     assert why["durations"] == "No utterance is left whose duration is known."
     found = [one for one in sheets.pictures(gone) if isinstance(one, Picture)]
     assert [one.name for one in found] == ["way", "groups", "reasons"]
-    assert found[0].title == "0 of 1 utterances (0.0 %) are left; most go at the step ingest, 1"
+    assert found[0].title == "0 of 1 utterances (0.0 %) are left; no step drops more than ingest, 1"
     assert [type(one.draw()).__name__ for one in found] == ["Figure"] * 3
 
 
@@ -234,7 +234,7 @@ def test_trials_of_one_kind_and_trials_without_vectors_say_what_they_lack(tmp_pa
     rows = [utterance("toy", "toy/an", number) for number in range(2)]
     vectors = {"toy/an/0": [1.0, 0], "toy/an/1": [0.0, 1]}
     one_kind = left_out(material_of(tmp_path / "one", utterances=rows, trials=trials, vectors=vectors))
-    assert one_kind["det"] == "List test has 1 targets and 0 nontargets; both are needed."
+    assert one_kind["det"] == "List test has 1 target and 0 nontargets; both are needed."
     both = [*trials, about | {"enrol_id": "toy/an/1", "test_id": "toy/an/9", "is_target": False}]
     lacking = left_out(material_of(tmp_path / "two", utterances=rows, trials=both, vectors=vectors))
     assert lacking["scores"].startswith("List test is left out: toy/an/9: 1 utterances or models of the trials have no")

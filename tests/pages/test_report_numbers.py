@@ -95,8 +95,24 @@ def test_the_way_worked_by_hand(tmp_path):
     )
     assert found.lists == (TrialList(name="l", num_targets=2, num_nontargets=1, num_utterances=2),)
     title, _ = way.in_words(found, material)
-    assert title == "3 of 6 utterances (50.0 %) are left; most go at the step ingest, 1"
+    assert title == "3 of 6 utterances (50.0 %) are left; no step drops more than ingest, 1; 1 comes back"
     assert ("clean", "leaves: wrong_speaker", -1) in [row[:3] for row in way.as_rows(found)]
+
+
+def test_what_no_split_took_is_not_told_as_dropped(tmp_path):
+    """One of six is dropped and one is in a split: five are left."""
+    material = material_of(
+        tmp_path / "catalog",
+        utterances=toy(6),
+        decisions=[decision("toy/a/0", "drop", "too_short", step="ingest")],
+        splits=[{"benchmark": "x\u202e" * 50, "utterance_id": "toy/b/1", "identity_id": "toy/b", "split": "test"}],
+    )
+    found = way.way_of(material)
+    assert found.stages[-1].leaves == ((way.NO_SPLIT, 4),)
+    title, caption = way.in_words(found, material)
+    assert title == "5 of 6 utterances (83.3 %) are left; no step drops more than ingest, 1"
+    assert "\u202e" not in caption
+    assert losses.title_of_groups(losses.group_counts(material)) == "1 of 6 utterances of toy is dropped, as too_short"
 
 
 ids_of_toy = st.sampled_from([row["utterance_id"] for row in toy(12)] + ["toy/gone"])
@@ -178,7 +194,7 @@ def test_groups_worked_by_hand(tmp_path):
         ("age_group", "young", 2, 0, None),
         ("age_group", "old", 4, 3, "wrong_speaker"),
     ]
-    assert losses.title_of_groups(counts) == "3 of 4 utterances of toy are dropped, most as wrong_speaker"
+    assert losses.title_of_groups(counts) == "3 of 4 utterances of toy are dropped, most often as wrong_speaker"
     figure = losses.draw_groups(counts, "toy")
     assert [bar.get_width() for bar in figure.axes[0].patches][:4] == [2, 0, 1, 3]
     assert [text.get_text() for text in figure.axes[0].texts] == [" 0 of 2 (0.0 %)", " 3 of 4 (75.0 %)"]
@@ -199,6 +215,19 @@ def test_many_corpora_are_drawn_as_twelve_bars_that_hold_all(base):
     assert len(labels) == losses.GROUPS_SHOWN
     assert labels[-1] == "29 others"
     assert axes.texts[-1].get_text() == " 56 of 290 (19.3 %)"  # of 115: five 6, five 5 and a 4 are drawn
+
+
+def test_groups_whose_names_begin_and_end_alike_have_bars_of_other_names():
+    values = [f"{'x' * 90}{place}{'y' * 90}" for place in "ab"]
+    counts = {
+        "attribute": ["corpus"] * 2,
+        "value": values,
+        "num": [2, 2],
+        "num_dropped": [0, 1],
+        "reason": [None, "listed"],
+    }
+    told = [row["told"] for row in losses._most(pa.table(counts), "corpus")]
+    assert told[1] == f"{told[0]} (2)"
 
 
 # ----------------------------------------------------------------------------------------------------- ages, durations

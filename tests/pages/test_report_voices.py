@@ -149,6 +149,19 @@ def test_neighbours_worked_by_hand_and_who_is_not_known_is_left_out():
     assert speaker_map.neighbours(vectors[:1], ("a",)) == (0, 1, 0.0)
 
 
+def test_a_map_of_which_some_are_not_known_says_among_whom_it_looked(of_odd):
+    """Of seven labels that are left sex is known of five: three women in two corpora, and two men."""
+    _, by_sex = speaker_map.pictures(of_odd)
+    found = speaker_map.speakers(of_odd)
+    known = [sex for sex in found.groups["sex"] if sex != speaker_map.NOT_STATED]
+    assert (len(known), len(found.labels)) == (5, 7)
+    same, _, chance = speaker_map.neighbours(found.vectors, found.groups["sex"])
+    assert chance == pytest.approx((3 * 2 + 2 * 1) / 4)
+    told = f"{same} of 5 labels of known sex {'is' if same == 1 else 'are'} nearest to one of the same sex"
+    assert by_sex.title == f"{told}; by chance 2 would be"
+    assert "among those of known sex alone" in by_sex.caption
+
+
 def test_the_map_is_of_the_means_of_what_is_left_and_thins_many_the_same_way_each_time(of_odd):
     found = speaker_map.speakers(of_odd)
     assert found.labels == tuple(sorted(set(LABELS) - {DROPPED_LABEL}))
@@ -206,6 +219,19 @@ def test_a_curve_is_drawn_only_where_it_can_be_seen(targets, nontargets, is_seen
     path = [np.linspace(ends[:-1], ends[1:], 50) for ends in (x, y)]
     inside = [(some > low + 1e-9) & (some < high - 1e-9) for some in path]
     assert (inside[0] & inside[1]).any() == is_seen
+
+
+def test_the_curves_title_names_a_second_list_only_where_it_differs(of_odd):
+    """Errors of a quarter, of a quarter, and of a half."""
+    is_target = np.arange(8) < 4
+    scores = {"a": [4, 3, 2, 0.5, 1, 0, -1, -2], "b": [4, 3, 2, 0.5, 1, 0, -1, -2], "c": [4, 3, 0, -1, 2, 1, -2, -3]}
+    made = [
+        trial_scores.Scored(name=name, scores=np.array(some, float), is_target=is_target, num_all=(4, 4))
+        for name, some in scores.items()
+    ]
+    begins = "At equal rates 25.00 % of the trials of list a are told wrongly"
+    assert trial_scores._curves(made[:2], of_odd, "").title == begins
+    assert trial_scores._curves(made, of_odd, "").title == f"{begins}, and 50.00 % of c"
 
 
 def test_dotted_lines_stand_at_the_means():

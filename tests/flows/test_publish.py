@@ -322,8 +322,13 @@ def test_one_licence_of_all_is_that_of_the_whole(tmp_path, licence, told):
     said = front(tmp_path / "out")
     assert said["license"] == told
     assert "license_name" not in said
-    told_so = "No split mixes licences" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
-    assert told_so == (licence is not None)
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    for words, is_of_known in (
+        ("No split mixes licences", True),
+        ("they go with it. All have the same.\n\n|", True),
+        ("\n\nThe licence of no row is stated.\n\n|", False),
+    ):
+        assert (words in card) == (is_of_known == (licence is not None)), words
 
 
 # ------------------------------------------------------------------------------------------------------------ checking

@@ -7,14 +7,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests.forked import OF_A_RUN, OF_TRAINING, SCRIPT, Forks, serving
+from tests.forked import OF_A_RUN, OF_TRAINING, SCRIPT, Forks, shared_forks
 from tests.prefect_shared import shared_server
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums must not depend on who else is running
@@ -113,20 +112,8 @@ def demo_made(once, script, prefect_server) -> Path:
 @pytest.fixture(scope="session")
 def loaded(once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[Forks]:
     """Forks of one process, for all of this run of tests, that has torch and what runs and training import."""
-    started = []
-    for number in count():
-        folder = once(
-            f"forks-{number}", lambda folder: started.append(serving(folder / "socket", *OF_A_RUN, *OF_TRAINING))
-        )
-        try:
-            forked = Forks(folder / "socket")
-        except ConnectionError:  # whoever used it has done with it
-            continue
-        break
-    yield forked
-    forked.end()
-    for server in started:
-        server.wait()
+    with shared_forks(once, *OF_A_RUN, *OF_TRAINING) as forked:
+        yield forked
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,30 @@ def forks(*modules: str) -> Iterator[Forks]:
             started.end()
 
 
+@contextmanager
+def shared_forks(once: Callable[[str, Callable[[Path], object]], Path], *modules: str) -> Iterator[Forks]:
+    """The same of one process for all of a run of tests: who needs it first starts it, and it ends with the last.
+
+    RuntimeError where the one that was started here has failed: to start others would end the same way.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+    for number in count():
+        folder = once(f"forks-{number}", lambda folder: started.append(serving(folder / "socket", *modules)))
+        try:
+            forked = Forks(folder / "socket")
+        except ConnectionError as error:  # whoever used it has done with it
+            if any(server.wait() for server in started):
+                raise RuntimeError("the process that forks has failed: what it wrote says why") from error
+            continue
+        break
+    try:
+        yield forked
+    finally:
+        forked.end()
+        for server in started:
+            server.wait()
+
+
 # ---------------------------------------------------------------------------------------------- the process that forks
 
 
@@ -121,7 +146,8 @@ def serve(number: int) -> None:
             for key, _ in asked.select():
                 if key.fileobj is listening:
                     connection, _ = listening.accept()
-                    connection.sendall(b"ready\n")
+                    with suppress(ConnectionError):  # who asked may be gone: `begin` finds that out
+                        connection.sendall(b"ready\n")
                     asked.register(connection, selectors.EVENT_READ)
                     was_connected = True
                 elif key.data is None:
@@ -131,12 +157,12 @@ def serve(number: int) -> None:
 
 
 def begin(asked: selectors.BaseSelector, connection: Any) -> None:
-    """Fork for the request of a connection, or leave one that was closed."""
+    """Fork for the request of a connection, or leave one that was closed, be it in the middle of a word."""
     asked.unregister(connection)
     try:
         with connection.makefile("rb") as requests:
             request = pickle.load(requests)
-    except EOFError:
+    except (EOFError, ConnectionError, pickle.UnpicklingError):
         connection.close()
         return
     if not (child := os.fork()):

@@ -1,8 +1,9 @@
 """How alike utterances are: the cosines of all utterances of some labels, and of some pairs of labels.
 
 As figures 6 to 8 of VietSV (Amp-Dat, 2022): a valid speaker, invalid ones, and pairs that may be one person. Which
-labels are shown is not a matter of taste: the label whose kept utterances are most alike, every dropped label, the
-merged pairs that are least alike, and the most similar pairs that were not merged, so many of each.
+labels are shown is not a matter of taste: the label of the greatest self_similarity (speaker_scores: of all that it was
+judged by), dropped labels, the merged pairs that are least alike, and the most similar pairs that were not merged, so
+many of each.
 """
 
 from collections.abc import Sequence
@@ -170,8 +171,8 @@ def _picture(name: str, heading: str, found: list[Matrix], material: Material) -
         for one in found
     ]
     chosen = (
-        f"Shown are the label whose utterances are most alike of those with {CLEAR_FROM} or more that are left, and "
-        f"the dropped labels, the least coherent first, up to {INVALID_SHOWN}."
+        f"Shown are, of the labels of which {CLEAR_FROM} or more utterances are left, the one that cleaning measured "
+        f"to be most alike in itself, and the dropped labels, the least coherent first, up to {INVALID_SHOWN}."
         if name == "labels"
         else f"Shown are the merged pairs that are least alike, up to {MERGED_SHOWN}, and the most similar pairs that "
         f"were not merged, up to {NEAR_SHOWN}; white lines part the labels, and the mean is of one utterance of each."

@@ -1,6 +1,5 @@
 """What `curate report` promises: a page that stands alone, whole or not at all, and the same bytes each time."""
 
-import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -16,6 +15,7 @@ from flows.reporting import write_report
 from pages.report import sheets
 from pages.report.material import gathered
 from pages.report.picture import LeftOut, Picture
+from tests.pages.browsers import chromium
 from tests.pages.report_made import (
     BENCHMARK,
     LABELS,
@@ -31,7 +31,6 @@ from tests.pages.report_made import (
 MAY_STAND = {"html", "head", "meta", "title", "style", "body", "header", "main", "footer", "nav", "section"}
 MAY_STAND |= {"h1", "h2", "p", "a", "ul", "li", "dl", "dt", "dd", "div", "bdi", "figure", "img", "figcaption"}
 MAY_STAND |= {"details", "summary", "table", "thead", "tbody", "tr", "th", "td"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -247,13 +246,7 @@ def test_trials_of_one_kind_and_trials_without_vectors_say_what_they_lack(tmp_pa
 
 
 def test_a_browser_shows_it_whole_on_a_telephone_and_a_screen_and_asks_for_nothing(reported):
-    if CHROMIUM is None and os.environ.get("VOXCURATE_DEBIAN") != "required":
-        pytest.skip("no chromium on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as browser:
         page = browser.new_page(color_scheme="dark")
         asked, said = [], []
         page.on("request", lambda request: asked.append(request.url))
@@ -267,7 +260,6 @@ def test_a_browser_shows_it_whole_on_a_telephone_and_a_screen_and_asks_for_nothi
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("[...document.images].every(image => image.naturalWidth > 300)")
         paper, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
-        browser.close()
     assert {one for one in asked if not one.startswith("data:")} == {f"file://{reported}/out/report.html"}
     assert said == []
     dark, light = (sum(map(int, re.findall(r"\d+", one)[:3])) for one in (paper, ink))

@@ -122,10 +122,11 @@ def title_of_groups(counts: pa.Table) -> str:
     worst = max(corpora, key=lambda row: row["num_dropped"] / row["num"])
     if not worst["num_dropped"]:
         return f"None of {number_of(sum(row['num'] for row in corpora), 'utterance')} is dropped"
-    told = "is" if worst["num_dropped"] == 1 else "are"
-    of = f"{worst['num_dropped']:,} of {number_of(worst['num'], 'utterance')} of {_named(worst['value'])}"
-    often = "" if worst["num_dropped"] == 1 else "most often "
-    return f"{of} {told} dropped, {often}as {worst['reason']}"
+    of, name = f"{worst['num_dropped']:,} of {number_of(worst['num'], 'utterance')}", _named(worst["value"])
+    reason = f"as {worst['reason']}" if worst["num_dropped"] == 1 else f"most often as {worst['reason']}"
+    if len(corpora) > 1:
+        return f"No corpus loses a greater share than {name}: {of}, {reason}"
+    return f"{of} of {name} {'is' if worst['num_dropped'] == 1 else 'are'} dropped, {reason}"
 
 
 @styled()

@@ -178,9 +178,11 @@ def _curves(found: list[Scored], material: Material, why: str) -> Picture:
     systems = {names[one.name]: (one.scores, one.is_target) for one in found}
     eers = {one.name: equal_error_rate(one.scores, one.is_target) for one in found}
     least, most = min(eers, key=lambda one: eers[one]), max(eers, key=lambda one: eers[one])
-    title = f"At equal rates {100 * eers[least]:.2f} % of the trials of list {shown(least, 30)} are told wrongly"
+    rates = f"{100 * eers[least]:.2f} % of the trials of {'each list' if len(eers) > 1 else f'list {shown(least, 30)}'}"
     if eers[least] < eers[most]:
-        title += f", and {100 * eers[most]:.2f} % of {shown(most, 30)}"
+        low, high = (f"{100 * eers[one]:.2f} % (list {shown(one, 30)})" for one in (least, most))
+        rates = f"from {low} to {high} of the trials"
+    title = f"At equal rates {rates} are told wrongly"
     caption = " ".join(filter(None, [*(_of(one) for one in found), _heard(material), why]))
     rows = [(one.name, *one.num_all, len(one.scores), f"{100 * eers[one.name]:.2f} %") for one in found]
     return Picture(

@@ -194,7 +194,8 @@ def test_groups_worked_by_hand(tmp_path):
         ("age_group", "young", 2, 0, None),
         ("age_group", "old", 4, 3, "wrong_speaker"),
     ]
-    assert losses.title_of_groups(counts) == "3 of 4 utterances of toy are dropped, most often as wrong_speaker"
+    told = "3 of 4 utterances, most often as wrong_speaker"
+    assert losses.title_of_groups(counts) == f"No corpus loses a greater share than toy: {told}"
     figure = losses.draw_groups(counts, "toy")
     assert [bar.get_width() for bar in figure.axes[0].patches][:4] == [2, 0, 1, 3]
     assert [text.get_text() for text in figure.axes[0].texts] == [" 0 of 2 (0.0 %)", " 3 of 4 (75.0 %)"]

@@ -221,7 +221,7 @@ def test_a_curve_is_drawn_only_where_it_can_be_seen(targets, nontargets, is_seen
     assert (inside[0] & inside[1]).any() == is_seen
 
 
-def test_the_curves_title_names_a_second_list_only_where_it_differs(of_odd):
+def test_the_title_of_curves_says_of_which_lists_it_is(of_odd):
     """Errors of a quarter, of a quarter, and of a half."""
     is_target = np.arange(8) < 4
     scores = {"a": [4, 3, 2, 0.5, 1, 0, -1, -2], "b": [4, 3, 2, 0.5, 1, 0, -1, -2], "c": [4, 3, 0, -1, 2, 1, -2, -3]}
@@ -229,9 +229,12 @@ def test_the_curves_title_names_a_second_list_only_where_it_differs(of_odd):
         trial_scores.Scored(name=name, scores=np.array(some, float), is_target=is_target, num_all=(4, 4))
         for name, some in scores.items()
     ]
-    begins = "At equal rates 25.00 % of the trials of list a are told wrongly"
-    assert trial_scores._curves(made[:2], of_odd, "").title == begins
-    assert trial_scores._curves(made, of_odd, "").title == f"{begins}, and 50.00 % of c"
+    titles = [trial_scores._curves(made[:num], of_odd, "").title for num in (1, 2, 3)]
+    assert titles == [
+        "At equal rates 25.00 % of the trials of list a are told wrongly",
+        "At equal rates 25.00 % of the trials of each list are told wrongly",
+        "At equal rates from 25.00 % (list a) to 50.00 % (list c) of the trials are told wrongly",
+    ]
 
 
 def test_dotted_lines_stand_at_the_means():

@@ -1,5 +1,6 @@
 """One of two processes that train together; see `test_processes`."""
 
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,8 @@ from tests.forked import Forks
 from tests.models.training.runs_made import ALONE, recipe, spoken, training
 from tests.models.training.test_engine import stopped_after
 
+LONGEST_S = 300
+
 
 def train_together(forked: Forks, call: Callable[[Path], None], folder: Path) -> None:
     """Call it with the folder in two processes that find each other as torchrun's do, and end well."""
@@ -24,10 +27,17 @@ def train_together(forked: Forks, call: Callable[[Path], None], folder: Path) ->
         free.bind(("127.0.0.1", 0))
         told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
     ends = [
-        forked.start(call, folder, environment=told | {"RANK": number, "LOCAL_RANK": number}) for number in ("0", "1")
+        forked.start(in_time, call, folder, environment=told | {"RANK": number, "LOCAL_RANK": number})
+        for number in ("0", "1")
     ]
     done = [end() for end in ends]
     assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+
+
+def in_time(call: Callable[[Path], None], folder: Path) -> None:
+    """An alarm ends the process that waits for one that died: by itself it would for days."""
+    signal.alarm(LONGEST_S)
+    call(folder)
 
 
 class TwoHeads(System):

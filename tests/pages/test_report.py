@@ -234,6 +234,7 @@ def test_trials_of_one_kind_and_trials_without_vectors_say_what_they_lack(tmp_pa
     vectors = {"toy/an/0": [1.0, 0], "toy/an/1": [0.0, 1]}
     one_kind = left_out(material_of(tmp_path / "one", utterances=rows, trials=trials, vectors=vectors))
     assert one_kind["det"] == "List test has 1 target and 0 nontargets; both are needed."
+    assert one_kind["pairs"] == "Nobody looked which labels are alike."
     both = [*trials, about | {"enrol_id": "toy/an/1", "test_id": "toy/an/9", "is_target": False}]
     lacking = left_out(material_of(tmp_path / "two", utterances=rows, trials=both, vectors=vectors))
     assert lacking["scores"].startswith("List test is left out: toy/an/9: 1 utterances or models of the trials have no")

@@ -19,6 +19,7 @@ CARDS = ROOT / "data_cards"
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w-])")
 SIZES = re.compile(r"^ +(?:num_bytes|download_size|dataset_size): \d+$", flags=re.MULTILINE)  # of Parquet, by version
 FIGURES = 0.02  # by which another processor may round a figure otherwise, in what it is printed in; counts are equal
+OF_TRIALS = 0.25  # the same where a trial may go before another one: of 419 targets one is 0.24 %
 
 
 def as_told(options: str, pipeline: Path) -> Asked:
@@ -42,8 +43,9 @@ def differences(one: str, other: str) -> list[tuple[str, str]]:
 
 def says_the_same(one: str, other: str) -> bool:
     numbers = [NUMBER.findall(line) for line in (one, other)]
+    may_differ = OF_TRIALS if "| eer |" in one or "| min_dcf |" in one else FIGURES
     return NUMBER.sub("#", one) == NUMBER.sub("#", other) and all(
-        abs(float(a) - float(b)) <= FIGURES + 1e-9 if "." in a and "." in b else a == b
+        abs(float(a) - float(b)) <= may_differ + 1e-9 if "." in a and "." in b else a == b
         for a, b in zip(*numbers, strict=True)
     )
 
@@ -51,8 +53,10 @@ def says_the_same(one: str, other: str) -> bool:
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("| eer | 3.20 % | 419 |", "| eer | 3.21 % | 419 |", True),
-        ("| eer | 3.20 % | 419 |", "| eer | 3.25 % | 419 |", False),
+        ("| eer | 3.20 % | 419 |", "| eer | 3.41 % | 419 |", True),
+        ("| eer | 3.20 % | 419 |", "| eer | 3.50 % | 419 |", False),
+        ("| hue | 0.08 | 12 |", "| hue | 0.09 | 12 |", True),
+        ("| hue | 0.08 | 12 |", "| hue | 0.12 | 12 |", False),
         ("| eer | 3.20 % | 419 |", "| eer | 3.20 % | 420 |", False),
         ("| eer | 3.20 % | 419 |", "| eer | 3 % | 419 |", False),
         ("version 1.0.0", "version 1.0.1", False),

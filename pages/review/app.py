@@ -4,6 +4,7 @@ They are plain functions, which FastAPI calls in threads. Pages work without Jav
 waveforms and the matrix.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -56,6 +57,7 @@ class NobodyError(Exception):
 def create_app(catalog: Catalog, door: Door, *, reviewer: str = "") -> Guard:
     """The page of a catalog; `reviewer` is the name that is proposed. Raises CatalogError where there is no catalog."""
     shown, sounds, pages = Shown(catalog), Sounds(), Pages(catalog)
+    undoing = threading.Lock()  # two at once would take back one word twice, and with it what others said
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     def who(request: Request) -> str:
@@ -89,9 +91,10 @@ def create_app(catalog: Catalog, door: Door, *, reviewer: str = "") -> Guard:
 
     @app.post("/undo")
     def undo(request: Request, form: Form) -> Response:
-        asked, name, moment = _view(form), who(request), shown.now()
-        things = last_undone(moment, name)
-        decide(catalog, name, things)
+        asked, name = _view(form), who(request)
+        with undoing:
+            things = last_undone(shown.now(), name)
+            decide(catalog, name, things)
         return RedirectResponse(_address(asked, things[0]), 303)
 
     @app.get("/who")

@@ -133,6 +133,7 @@ function startPlayers() {
 const typed = (where) => where.matches("textarea, select, input:not([type=radio]):not([type=checkbox])");
 
 function press(event) {
+  if (event.repeat && !["n", "p", " "].includes(event.key)) return;  // what is held down would decide on the next item
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || find("dialog[open]")) return;
   if (typed(event.target)) return;
   if (event.key === " ") {
@@ -170,20 +171,26 @@ function take(key) {
   return true;
 }
 
+/* One page says one thing, and takes back one thing: a second press comes before the answer to the first is there. */
+function sendOnce(forms) {
+  let isSent = false;
+  for (const form of forms) {
+    form.addEventListener("submit", (event) => {
+      if (isSent) event.preventDefault();
+      isSent = true;
+    });
+  }
+  window.addEventListener("pageshow", () => { isSent = false; });
+}
+
 function startKeys() {
   document.addEventListener("keydown", press);
   for (const opener of all("[data-opens]")) {
     opener.addEventListener("click", () => document.getElementById(opener.dataset.opens).showModal());
   }
+  sendOnce(all("form[method=post]"));
   const form = document.getElementById("say");
-  if (!form) return;
-  let isSent = false;
-  form.addEventListener("submit", (event) => {
-    if (isSent) event.preventDefault();
-    isSent = true;
-  });
-  window.addEventListener("pageshow", () => { isSent = false; });
-  if (!form.elements.to) return;
+  if (!form || !form.elements.to) return;
   form.elements.to.addEventListener("input", () => all("input[type=radio]", form).forEach((one) => { one.checked = false; }));
   form.elements.to.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;

@@ -247,6 +247,19 @@ def test_undo_leaves_alone_what_was_said_since_another_took_ones_word_back(visit
     assert stands(catalog) == {("utterance", KEPT): ("keep", None, "carl")}
 
 
+def test_undo_twice_at_once_takes_back_two_words_and_none_of_others(visit, catalog):
+    visit("bob").say("utterance", KEPT, "drop")
+    ann = [visit("ann") for _ in range(2)]
+    for one, verdict in ((DROPPED, "keep"), (KEPT, "keep")):
+        ann[0].say("utterance", one, verdict)
+    threads = [threading.Thread(target=one.post, args=("/undo",), kwargs={"data": {"view": ""}}) for one in ann]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stands(catalog) == {("utterance", KEPT): ("drop", None, "bob")}
+
+
 def test_words_of_the_command_line_are_undone_as_well(visit, catalog):
     decide(catalog, "ann", [Review(subject=Subject.SPEAKER, subject_id="one/bob", verdict=Verdict.DROP)])
     visit().say("speaker", "one/bob", "keep")

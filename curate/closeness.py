@@ -93,6 +93,9 @@ def _heard(catalog: Catalog) -> _Heard:
     if len(parts) > 1:
         raise CatalogError(f"{catalog.root}: embeddings of {' and '.join(parts)}; expected those of one extractor")
     rows = catalog.read(EMBEDDINGS) if parts else rows_of(EMBEDDINGS, [])
+    is_known = pc.is_in(rows["utterance_id"], value_set=utterances["utterance_id"].combine_chunks())
+    if not pc.all(is_known).as_py():  # while a run publishes, tables are of before and after it
+        rows = rows.filter(is_known)
     came = _looked_up(rows["utterance_id"], utterances["utterance_id"], utterances["speaker_id"])
     ids, unit_ND = rows["utterance_id"], unit(matrix(rows["vector"]))
     decisions = settled(catalog.read(DECISIONS) if catalog.parts(DECISIONS) else rows_of(DECISIONS, []))

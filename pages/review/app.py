@@ -19,6 +19,7 @@ from curate.errors import CatalogError, VoxcurateError
 from curate.named import Review
 from curate.reasons import Subject
 from curate.reviews import composed, decide
+from curate.storage import why
 from pages.review.agreement import agreement
 from pages.review.asked import Asked
 from pages.review.guard import Door, Guard
@@ -159,6 +160,10 @@ def _tell_faults(app: FastAPI, pages: Pages) -> None:
         status = 404 if isinstance(error, UnknownError) else 503 if isinstance(error, CatalogError) else 400
         return pages.fault(status, str(error))
 
+    def by_system(request: Request, error: Exception) -> Response:
+        place = getattr(error, "filename", None) or "the system"
+        return pages.fault(503, f"{place}: {why(error)}; expected a catalog that can be read and written")
+
     def by_http(request: Request, error: Exception) -> Response:
         told = {404: "there is no such page", 405: "this address does not take that"}
         status = getattr(error, "status_code", 400)
@@ -166,6 +171,7 @@ def _tell_faults(app: FastAPI, pages: Pages) -> None:
 
     app.add_exception_handler(NobodyError, nobody)
     app.add_exception_handler(VoxcurateError, known)
+    app.add_exception_handler(OSError, by_system)
     app.add_exception_handler(HTTPException, by_http)
 
 

@@ -66,7 +66,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host.strip("[]"), port), family=family)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last for a name that cannot be one of a machine
         words = why(error).partition(" (")[0]  # Python says the address in brackets
         raise VoxcurateError(f"{host}:{port}: {words}; expected a free port of this machine (--port)") from error
 

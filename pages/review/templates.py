@@ -78,5 +78,5 @@ class Pages:
 
     def fault(self, status: int, why: str) -> Response:
         """What cannot be done, in one line."""
-        heading = "Not found" if status == 404 else "This cannot be shown"
+        heading = "Not found" if status == 404 else "This cannot be done"
         return self.page("fault", "", Asked(), status=status, heading=heading, why=" ".join(why.split()))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,15 @@ def catalog(tmp_path):
 
 def near(found):
     return [(one, pytest.approx(cosine, abs=1e-6)) for one, cosine in found]
+
+
+def test_a_vector_of_an_utterance_that_the_corpus_has_no_more_is_nobodys(catalog):
+    rows = catalog.read(UTTERANCES, "d")
+    catalog.publish(UTTERANCES, rows.filter(pc.not_equal(rows["utterance_id"], "b/1")), part="d", fingerprint="g")
+    closeness = Closeness(catalog)
+    assert np.isnan(closeness.matrix(["b/1"])).all()
+    assert closeness.nearest_speakers(UTTERANCE, "b/1") == []
+    assert [one for one, _ in closeness.nearest_speakers(SPEAKER, "c/a")] == ["c/d"]
 
 
 def test_a_matrix_by_hand_is_in_the_order_that_was_asked_and_nan_where_nothing_was_heard(catalog):

@@ -23,6 +23,7 @@ def asked(tmp_path):
     [
         (("--token", "short"), "--token: expected 16 to 128 letters, digits, `-` and `_`"),
         (("--host", "no.such.host.invalid"), r"no\.such\.host\.invalid:0: .*; expected a free port of this machine"),
+        (("--host", "lab..7"), r"lab\.\.7:0: .*; expected a free port of this machine"),
         (("--reviewer", "a/b"), "reviewer 'a/b': expected at most 64 letters"),
     ],
 )

@@ -192,6 +192,14 @@ def test_what_cannot_be_said_is_told_in_one_line_and_what_was_typed_is_still_the
     assert len(catalog.read(REVIEWS)) == 2
 
 
+def test_what_a_disk_refuses_is_told_in_one_line(visit, catalog):
+    visitor = visit()
+    (catalog.root / "reviews").write_bytes(b"")
+    answer = visitor.say("utterance", KEPT, "drop")
+    assert answer.status_code == 503
+    assert "reviews/ann.lock: Not a directory; expected" in html.unescape(answer.text)
+
+
 def test_a_pair_that_only_a_reviewer_spoke_of_is_listed_as_decided(visit):
     visitor = visit()
     assert visitor.get(look("pair", "two/cem", "one/bob")).status_code == 200

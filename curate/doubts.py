@@ -181,7 +181,7 @@ def _thresholds(catalog: Catalog, pairs: pa.Table, corpus_of: pa.Table) -> pa.Ar
 
 
 def _given(catalog: Catalog) -> pa.Scalar:
-    """The threshold of the last run that did not calibrate; null where nobody has compared."""
+    """The threshold that the last comparison was given, or fell back on; null where nobody has compared."""
     runs = _read(catalog, RUNS, ["step", "finished_at", "settings"])
     last = runs.filter(pc.equal(runs["step"], COMPARING)).sort_by("finished_at")["settings"].to_pylist()[-1:]
     settings = json.loads(last[0]) if last else {}

@@ -15,6 +15,7 @@ from curate.reasons import Subject, Verdict
 from pages.review.shown import Flags, Moment
 
 UNDECIDED = "undecided"  # as a reason: of what no rule decided on
+MAX_TEXT = 1 << 16  # what Arrow can search for whatever the case
 DOUBTFUL = 0.5  # the least doubt of what is counted as doubtful
 
 
@@ -49,6 +50,8 @@ class Asked:
     def __post_init__(self) -> None:
         _require_one_of("kind", self.kind, Subject)
         _require_one_of("verdict", self.verdict, Verdict)
+        if len(self.text) > MAX_TEXT:
+            raise AskedError(f"text of {len(self.text)} characters: expected at most {MAX_TEXT}")
         object.__setattr__(self, "state", _require_one_of("state", self.state, State))
 
     @classmethod

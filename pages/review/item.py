@@ -19,6 +19,7 @@ from pages.review.saying import ACCEPT_RELABEL, OPPOSITE, key_of
 from pages.review.shown import Moment
 from pages.review.strip import Strip, strip
 
+REPEATS = (Reason.DUPLICATE, Reason.NEAR_DUPLICATE)  # whose other_id is an utterance; of others it is a speaker
 NUM_NEAREST = 5
 NUM_EXAMPLES = 4  # to listen to, of a speaker who is one of several
 NUM_OF_SPEAKER = 24
@@ -146,9 +147,8 @@ def _words(row: dict[str, Any] | None) -> str:
         return "No rule decided on it."
     if row["reason"] is None:
         return "Kept apart: they sound less alike than the threshold asks."
-    text = (
-        MEANING[Reason(row["reason"])].replace("other_id", str(row["other_id"])).replace("score", _brief(row["score"]))
-    )
+    meaning = MEANING[Reason(row["reason"])].replace("score", _brief(row["score"]))
+    text = meaning.replace("other_id", str(row["other_id"]))  # last: an id may have the word `score` in it
     return text[0].upper() + text[1:] + "."
 
 
@@ -190,7 +190,7 @@ def _heard(
             raise UnknownError(f"{one!r}: no utterance of {tables.catalog.root}")
         speaker, likelier = utterance["speaker_id"], row["other_id"] if row else None
         groups = [Group(heading="This utterance", speaker=speaker, sounds=_sounds(moment, [utterance]), num_all=1)]
-        of_original = tables.utterance(likelier) if likelier else None
+        of_original = tables.utterance(likelier) if likelier and row["reason"] in REPEATS else None
         if of_original:
             repeats = _sounds(moment, [of_original])
             groups.append(

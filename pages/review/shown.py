@@ -77,6 +77,10 @@ class Tables:
         at = pc.index(self.utterances["utterance_id"], utterance_id).as_py()
         return None if at < 0 else self.utterances.slice(at, 1).to_pylist()[0]
 
+    def told(self, asked: pa.ChunkedArray, key: str, column: str) -> pa.ChunkedArray:
+        """Of each id that is asked for the value of a column of its first utterance; null for an unknown one."""
+        return self.utterances[column].take(pc.index_in(asked, value_set=self.utterances[key].combine_chunks()))
+
     def utterances_of(self, speaker_id: str) -> pa.Table:
         """The rows under this label, as they came."""
         return self.utterances.take(self._rows_of.get(speaker_id, NO_ROWS))
@@ -113,7 +117,7 @@ class Moment:
         stands = standing(self.reviews)
         known = tables.place_of
         unknown = stands.filter(pa.array([key not in known for key in stands["about"].to_pylist()], pa.bool_()))
-        self.items = tables.doubts if not len(unknown) else _with(tables.doubts, unknown)
+        self.items = tables.doubts if not len(unknown) else _with(tables, unknown)
         places = range(len(tables.doubts), len(self.items))
         self._place_of_unknown = dict(zip(unknown["about"].to_pylist(), places, strict=True))
         self._decided: dict[str | None, Flags] = {None: self._flags(stands)}
@@ -121,7 +125,8 @@ class Moment:
     def _go_on(self, before: "Moment", keys: list[str]) -> None:
         """Of very many words a few are new: only what they are about is looked at again."""
         self.items, self._place_of_unknown = before.items, before._place_of_unknown
-        self._decided = {name: flags.copy() for name, flags in before._decided.items()}
+        known = dict(before._decided)  # in one go: who asks of `before` still may add to it
+        self._decided = {name: flags.copy() for name, flags in known.items()}
         places = [self.tables.place_of[key] for key in keys]
         for reviewer, flags in self._decided.items():
             rows = self.stands_on(keys) if reviewer is None else [self.word_on(key, reviewer) for key in keys]
@@ -173,19 +178,23 @@ def _added(before: pa.Table, now: pa.Table) -> list[str] | None:
     return pc.unique(new["about"]).to_pylist() if len(before) + len(new) == len(now) else None
 
 
-def _with(known: pa.Table, new: pa.Table) -> pa.Table:
+def _with(tables: Tables, new: pa.Table) -> pa.Table:
     """The doubts, and after them subjects that only reviewers spoke of: without a verdict, and in no doubt."""
-    is_pair = pc.equal(new["subject"], Subject.PAIR)
+    is_utterance, is_pair = (pc.equal(new["subject"], kind) for kind in (Subject.UTTERANCE, Subject.PAIR))
+    speaker = pc.if_else(is_utterance, tables.told(new["subject_id"], "utterance_id", "speaker_id"), new["subject_id"])
+    other = pc.if_else(is_pair, new["other_id"], pa.scalar(None, pa.string()))
     columns = {name: pa.nulls(len(new), DOUBTS.field(name).type) for name in DOUBTS.names} | {
         "subject": new["subject"],
         "subject_id": new["subject_id"],
-        "other_id": pc.if_else(is_pair, new["other_id"], pa.scalar(None, pa.string())),
-        "speaker_id": new["subject_id"],
+        "other_id": other,
+        "speaker_id": speaker,
+        "corpus": tables.told(speaker, "speaker_id", "corpus"),
+        "other_corpus": tables.told(other, "speaker_id", "corpus"),
         "doubt": pa.array(np.zeros(len(new))),
         "about": new["about"],
     }
     loose = pa.schema([field.with_nullable(True) for field in DOUBTS])
-    return pa.concat_tables([known.cast(loose), pa.table(columns).cast(loose)]).combine_chunks()
+    return pa.concat_tables([tables.doubts.cast(loose), pa.table(columns).cast(loose)]).combine_chunks()
 
 
 class Shown:

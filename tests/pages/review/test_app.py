@@ -82,6 +82,10 @@ def test_a_filter_that_is_none_is_told(filters, reader):
     assert "expected" in answer.text
 
 
+def test_a_bound_is_shown_as_it_was_typed(reader):
+    assert 'name="min_score" inputmode="decimal" value="0.1234567"' in reader.get("/?min_score=0.1234567").text
+
+
 def test_a_page_of_the_queue_that_there_is_none_of_is_the_nearest(reader):
     whole = listed(reader.get("/"))
     for page in ("0", "99", "-1", "x", "²", "9" * 50):
@@ -204,7 +208,8 @@ def test_a_pair_that_only_a_reviewer_spoke_of_is_listed_as_decided(visit):
     visitor = visit()
     assert visitor.get(look("pair", "two/cem", "one/bob")).status_code == 200
     visitor.say("pair", "two/cem", "keep", "one/bob")
-    assert listed(visitor.get("/?state=decided")) == [("pair", "one/bob", "two/cem")]
+    for filters in ("", "&corpus=one", "&corpus=two"):
+        assert listed(visitor.get(f"/?state=decided{filters}")) == [("pair", "one/bob", "two/cem")]
     assert "No rule decided on it." in visitor.get(look("pair", "one/bob", "two/cem", state="decided")).text
 
 
@@ -497,6 +502,16 @@ def hostile(tmp_path_factory):
         tmp_path_factory.mktemp("hostile"), speakers=EVIL, transcript="</bdi><script>alert(2)</script>" * 300
     )
     return Visitor(create_app(catalog, Door(host="127.0.0.1", port=8765)))
+
+
+def test_a_likelier_speaker_is_one_also_where_an_utterance_has_his_name_or_it_looks_like_a_word_of_ours(tmp_path):
+    speakers, names = ("one/ann", "one/score", "two/cem"), {"one/score/0": "one/score"}
+    catalog = review_catalog(tmp_path, speakers=speakers, names=names, with_sound=False)
+    visitor = Visitor(create_app(catalog, Door(host="127.0.0.1", port=8765)))
+    text = visitor.get(look("utterance", RELABELLED)).text
+    assert "Likelier an utterance of one/score than of its own speaker." in text
+    assert "Of the likelier speaker" in text
+    assert "What it repeats" not in text
 
 
 def test_names_of_a_hostile_corpus_are_text_on_every_page(hostile):

@@ -22,7 +22,7 @@ from curate.reviews import composed, decide
 from curate.storage import why
 from pages.review.agreement import agreement
 from pages.review.asked import Asked
-from pages.review.guard import Door, Guard
+from pages.review.guard import SAME_SITE, Door, Guard
 from pages.review.item import Item, UnknownError, item_of
 from pages.review.listed import listed
 from pages.review.matrix import chosen, packed
@@ -112,7 +112,7 @@ def create_app(catalog: Catalog, door: Door, *, reviewer: str = "") -> Guard:
             said = {"proposed": form.get("reviewer", ""), "back": back, "fault": str(error)}
             return pages.page("who", "", Asked(), status=422, **said)
         answer = RedirectResponse(back, 303)
-        answer.set_cookie(REVIEWER, quote(name), max_age=365 * 86_400, httponly=True, samesite="strict")
+        answer.set_cookie(REVIEWER, quote(name), max_age=365 * 86_400, httponly=True, samesite=SAME_SITE)
         return answer
 
     @app.get("/agreement")

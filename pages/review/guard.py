@@ -12,6 +12,7 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,6 +24,9 @@ from curate.errors import VoxcurateError
 
 OF_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+# By `strict`, who follows a link from another site, such as a mail, would come without the cookies that he has. What is
+# shown changes nothing, and forms of other sites are refused by their origin.
+SAME_SITE: Literal["lax"] = "lax"
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -132,15 +136,17 @@ class Guard:
 
     def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
         token = self._door.token
-        if token is None or _same(cookie_parser(headers.get("cookie", "")).get(self._door.cookie, ""), token):
+        if token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if scope["method"] != "GET" or not _same(dict(query).get("token", ""), token):
-            return _refusal("no token, or not the right one; expected the address that `curate review` printed")
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
-        answer = RedirectResponse(f"/{f'?{rest}' if rest else ''}", status_code=303)
-        answer.set_cookie(self._door.cookie, token, httponly=True, samesite="strict")
-        return answer
+        if scope["method"] == "GET" and _same(dict(query).get("token", ""), token):
+            rest = urlencode([(name, value) for name, value in query if name != "token"])
+            answer = RedirectResponse(f"/{f'?{rest}' if rest else ''}", status_code=303)
+            answer.set_cookie(self._door.cookie, token, httponly=True, samesite=SAME_SITE)
+            return answer
+        if _same(cookie_parser(headers.get("cookie", "")).get(self._door.cookie, ""), token):
+            return None
+        return _refusal("no token, or not the right one; expected the address that `curate review` printed")
 
 
 def _same(one: str, other: str) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.decisions import about
 from curate.named import Review, ReviewError
@@ -74,9 +73,8 @@ def last_undone(moment: Moment, reviewer: str) -> list[Review]:
     for number, key in reversed(list(enumerate(rows["about"].to_pylist()))):
         if left and left[-1]["num_before"] > number:
             break
-        if key not in seen and _has_word(moment, reviewer, key):
-            of_it = _not_taken_back(rows.filter(pc.equal(rows["about"], key)).to_pylist())
-            left = max(left, of_it, key=lambda said: said[-1]["num_before"] if said else -1)
+        if key not in seen:
+            left = max(left, _not_taken_back(moment, reviewer, key), key=_number_of_last)
         seen.add(key)
     if not left:
         raise ReviewError("nothing to undo; expected something that you said and did not take back")
@@ -84,36 +82,35 @@ def last_undone(moment: Moment, reviewer: str) -> list[Review]:
     return [_review(left[-1], None, None), *again]
 
 
-def _not_taken_back(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What one reviewer said of one subject, without what was taken back and the word that was said again for it."""
+def _number_of_last(said: list[dict[str, Any]]) -> int:
+    return int(said[-1]["num_before"]) if said else -1
+
+
+def _not_taken_back(moment: Moment, reviewer: str, key: str) -> list[dict[str, Any]]:
+    """What one reviewer said of one subject, by the rule of `curate.reviews`; without a word that was said again.
+
+    Empty where another took it back: to do so again would take back what others said since.
+    """
     said: list[dict[str, Any]] = []
     before: list[dict[str, Any]] = []
     taken_back_at = None
-    for row in rows:
-        if row["verdict"] is None:
-            said, before, taken_back_at = [], said[:-1], row["said_at"]
-        elif before and row["said_at"] == taken_back_at:
-            said, before = before, []
+    words: set[str] = set()  # whose are left
+    rows = moment.said_of(key).sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")])
+    for row in rows.to_pylist():
+        who, is_own = row["reviewer"], row["reviewer"] == reviewer
+        if row["verdict"] is None and who not in words:
+            words, said, before = set(), [], []
+        elif row["verdict"] is None:
+            words.remove(who)
+            if is_own:
+                said, before, taken_back_at = [], said[:-1], row["said_at"]
         else:
-            said.append(row)
+            words.add(who)
+            if is_own and before and row["said_at"] == taken_back_at:
+                said, before = before, []
+            elif is_own:
+                said.append(row)
     return said
-
-
-def _has_word(moment: Moment, reviewer: str, key: str) -> bool:
-    """Whether anything that this reviewer said of it is left, by the rule of `curate.reviews`.
-
-    Where another took it back, to do so again would take back what others said since.
-    """
-    rows = moment.said_of(key)
-    words: set[str] = set()
-    for row in rows.sort_by([(name, "ascending") for name in ("said_at", "reviewer", "num_before")]).to_pylist():
-        if row["verdict"] is not None:
-            words.add(row["reviewer"])
-        elif row["reviewer"] in words:
-            words.remove(row["reviewer"])
-        else:
-            words.clear()
-    return reviewer in words
 
 
 def _review(row: dict[str, Any], verdict: str | None, note: str | None) -> Review:

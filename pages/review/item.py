@@ -190,7 +190,8 @@ def _heard(
             raise UnknownError(f"{one!r}: no utterance of {tables.catalog.root}")
         speaker, likelier = utterance["speaker_id"], row["other_id"] if row else None
         groups = [Group(heading="This utterance", speaker=speaker, sounds=_sounds(moment, [utterance]), num_all=1)]
-        of_original = tables.utterance(likelier) if likelier and row["reason"] in REPEATS else None
+        repeats_it = row is not None and row["reason"] in REPEATS
+        of_original = tables.utterance(likelier) if likelier and repeats_it else None
         if of_original:
             repeats = _sounds(moment, [of_original])
             groups.append(

@@ -34,6 +34,7 @@ class Player {
     this.figure = figure;
     this.audio = find("audio", figure);
     this.outline = null;
+    this.frame = 0;  // that is waited for while it plays
     this.audio.removeAttribute("controls");
     this.button = make("button", { type: "button", className: "play" });
     this.button.setAttribute("aria-label", `Play ${figure.dataset.utterance.slice(0, 100)}`);
@@ -74,7 +75,9 @@ class Player {
     for (const other of players) if (other !== this) other.audio.pause();
     matrixAudio.pause();
     current = this;
-    return this.audio.play().catch(() => this.fail("cannot be played"));
+    return this.audio.play().catch((error) => {
+      if (error.name !== "AbortError") this.fail("cannot be played");  // it was stopped before it began
+    });
   }
 
   seek(share) {
@@ -91,7 +94,8 @@ class Player {
     this.button.setAttribute("aria-pressed", String(plays));
     this.figure.classList.toggle("plays", plays);
     this.draw();
-    if (plays) requestAnimationFrame(() => this.show());
+    cancelAnimationFrame(this.frame);
+    if (plays) this.frame = requestAnimationFrame(() => this.show());
   }
 
   draw() {

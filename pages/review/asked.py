@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import VoxcurateError
-from curate.reasons import Subject, Verdict
+from curate.reasons import Reason, Subject, Verdict
 from pages.review.shown import Flags, Moment
 
 UNDECIDED = "undecided"  # as a reason: of what no rule decided on
@@ -93,12 +93,15 @@ class Asked:
 
     def _matching(self, items: pa.Table) -> Flags:
         found = np.ones(len(items), np.bool_)
-        for name, asked in (("subject", self.kind), ("verdict", self.verdict)):
+        verdict, reason = items["verdict"], items["reason"]
+        if self.is_blind:  # what others said is not to be found out by filters either
+            is_of_others = pc.fill_null(pc.equal(reason, Reason.REVIEWED), False)
+            verdict, reason = (pc.if_else(is_of_others, None, values) for values in (verdict, reason))
+        for values, asked in ((items["subject"], self.kind), (verdict, self.verdict)):
             if asked:
-                found &= _flags(pc.equal(items[name], asked))
+                found &= _flags(pc.equal(values, asked))
         if self.reason:
-            is_it = pc.is_null(items["reason"]) if self.reason == UNDECIDED else pc.equal(items["reason"], self.reason)
-            found &= _flags(is_it)
+            found &= _flags(pc.is_null(reason) if self.reason == UNDECIDED else pc.equal(reason, self.reason))
         if self.corpus:
             found &= _flags(pc.equal(items["corpus"], self.corpus)) | _flags(
                 pc.equal(items["other_corpus"], self.corpus)

@@ -348,6 +348,9 @@ def test_what_a_run_made_of_others_words_is_hidden_as_well(visit, catalog):
     assert "reviewed" not in blind
     assert "bob" not in blind.replace("one/bob", "").replace("one%2Fbob", "")
     assert "keep apart</span>" not in blind
+    for filters, there in (("reason=reviewed", False), ("verdict=keep", False), ("reason=undecided", True)):
+        found = listed(visit("ann").get(f"/?state=mine_open&kind=pair&{filters}"))
+        assert (("pair", "one/ann", "one/bob") in found) == there, filters
 
 
 def test_agreement_tells_kappa_and_contradictions(visit):

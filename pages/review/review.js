@@ -24,6 +24,12 @@ function sized(canvas) {
   return [pen, width, height];
 }
 
+/* The one line of a page that says what cannot be done. */
+async function faultOf(answer) {
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  return (find(".why", page) || page.body).textContent.trim();
+}
+
 /* ------------------------------------------------------------------------------------------------- players */
 
 const players = [];
@@ -45,25 +51,26 @@ class Player {
     this.button.addEventListener("click", () => this.turn());
     this.canvas.addEventListener("click", (event) => this.seek(event.offsetX / this.canvas.clientWidth));
     for (const name of ["play", "pause", "ended", "seeked"]) this.audio.addEventListener(name, () => this.show());
-    this.audio.addEventListener("error", () => this.fail("cannot be played"));
+    this.audio.addEventListener("error", () => this.fail());
     this.show();
   }
 
   async load() {
     try {
       const answer = await fetch(this.figure.dataset.outline);
-      if (!answer.ok) throw new Error(answer.statusText);
+      if (!answer.ok) throw new Error(await faultOf(answer));
       this.outline = await answer.json();
       this.draw();
-    } catch {
-      this.fail("cannot be played");
+    } catch (error) {
+      this.fail(error.message);
     }
   }
 
   fail(why) {
     this.figure.classList.add("silent");
     this.button.disabled = true;
-    this.time.textContent = why;
+    this.time.textContent = "cannot be played";
+    if (why) this.figure.title = why;
   }
 
   turn() {
@@ -76,7 +83,7 @@ class Player {
     matrixAudio.pause();
     current = this;
     return this.audio.play().catch((error) => {
-      if (error.name !== "AbortError") this.fail("cannot be played");  // it was stopped before it began
+      if (error.name !== "AbortError") this.fail();  // it was stopped before it began
     });
   }
 

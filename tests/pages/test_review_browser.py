@@ -220,6 +220,12 @@ def test_space_plays_and_stops_and_a_label_is_typed_and_entered(small):
     page.get_by_label("Another label").fill("two/cem")
     press(page, "Enter")
     assert stands(catalog) == {("utterance", "one/ann/2", "relabel", "ann")}
+    (catalog.root.parent / "audio" / "s2-0.wav").unlink()
+    page.goto(address + look("utterance", "two/cem/0"))
+    silent = page.locator(".silent")
+    silent.wait_for()
+    assert silent.inner_text().startswith("cannot be played")
+    assert "s2-0.wav: No such file or directory; expected a readable file" in silent.get_attribute("title")
 
 
 def test_the_matrix_names_two_utterances_and_plays_one_after_the_other(small):

@@ -49,16 +49,16 @@ def doubts(catalog: Catalog) -> pa.Table:
 
     Of an utterance that several speak of, the one that settled it: the first step that dropped it or gave it another
     label, else the last that kept it. Pairs of `speaker_pairs` that no rule decided on are there as kept, without a
-    reason. What the step `review` says is no rule's; a pair that a reviewer spoke of has the reason `reviewed`, with
-    what the rule measured. Of equal doubt the order is that of subjects and ids. Tables that a catalog lacks yet are
-    taken for empty. Raises CatalogError where there is no catalog.
+    reason. What the step `review` says is no rule's; of a pair that a reviewer spoke of stands what the rule would say
+    by what it measured (`as_measured`). Of equal doubt the order is that of subjects and ids. Tables that a catalog
+    lacks yet are taken for empty. Raises CatalogError where there is no catalog.
     """
     utterances = catalog.read(UTTERANCES, columns=["utterance_id", "speaker_id", "corpus"])
     ruled = settling(_read(catalog, DECISIONS, [name for name in DECISIONS.arrow().names if name != "run_id"]))
     corpus_of = (
         utterances.group_by("speaker_id").aggregate([("corpus", "min")]).rename_columns(["speaker_id", "corpus"])
     )
-    rows = pa.concat_tables([ruled, _near_misses(catalog, ruled, corpus_of)], promote_options="default")
+    rows = pa.concat_tables([as_measured(ruled), _near_misses(catalog, ruled, corpus_of)], promote_options="default")
     return most_doubtful_first(rows, utterances, corpus_of, _nearest_to_own_person(catalog))
 
 
@@ -95,6 +95,28 @@ def settling(decisions: pa.Table) -> pa.Table:
     order = np.lexsort((np.where(is_kept, -turn, turn), is_kept, subject))
     first = np.diff(subject[order], prepend=-1) != 0
     return rules.take(pa.array(order[first]))
+
+
+def as_measured(ruled: pa.Table) -> pa.Table:
+    """The rows, and of pairs that a reviewer decided on what the rule would have said in his place.
+
+    The step `identities` carries his word out and writes its own score beside it: from the bound on it would have
+    merged, where no guard forbade it, and below it would not have spoken. Where it measured nothing there is no row.
+    """
+    is_reviewed = pc.equal(ruled["reason"], Reason.REVIEWED)
+    rows = ruled.filter(pc.invert(pc.and_(is_reviewed, pc.is_null(ruled["score"]))))
+    is_reviewed = pc.equal(rows["reason"], Reason.REVIEWED)
+    reaches = pc.fill_null(pc.greater_equal(rows["score"], rows["lower_bound"]), False)
+    nothing = pa.scalar(None, pa.string())
+    would = {
+        "verdict": pc.if_else(reaches, Verdict.MERGE, Verdict.KEEP),
+        "reason": pc.if_else(reaches, Reason.SAME_PERSON, nothing),
+        "decided_by": pc.if_else(reaches, rows["decided_by"], nothing),
+    }
+    for name, values in would.items():
+        column = rows.column_names.index(name)
+        rows = rows.set_column(column, name, pc.if_else(is_reviewed, values, rows[name]))
+    return rows
 
 
 def doubt(score: Scores, lower: Scores, upper: Scores) -> Scores:

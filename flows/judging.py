@@ -184,7 +184,8 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
         found = same.unified
         people = len(found.identities["identity_id"].unique())
         merged = pc.sum(pc.equal(found.decisions["verdict"], Verdict.MERGE)).as_py() or 0
-        apart = len(found.decisions) - merged
+        is_ruled = pc.not_equal(found.decisions["reason"], Reason.REVIEWED)
+        apart = pc.sum(pc.and_(is_ruled, pc.equal(found.decisions["verdict"], Verdict.KEEP))).as_py() or 0
         summary = (
             f"{counted(len(speakers), 'label')} of {counted(people, 'person', 'people')}; "
             f"{counted(merged, 'pair')} merged, {counted(apart, 'similar one')} kept apart; {same.threshold}"

@@ -95,5 +95,5 @@ def _of_demo(catalog: Catalog, path: Path) -> list[tuple[str, int, int]]:
     keys = ("fault", "subject", "subject_id", "other_id")
     with path.open(encoding="utf-8", newline="") as file:
         planted = [Planted(**{key: row[key] for key in keys}) for row in csv.DictReader(file)]
-    accounts = account(planted, catalog.read(DECISIONS), catalog.read(IDENTITIES))
+    accounts = account(planted, settled(catalog.read(DECISIONS)), catalog.read(IDENTITIES))
     return [(one.fault, len(one.found) + len(one.missed), len(one.found)) for one in accounts]

@@ -1,9 +1,10 @@
 """The commands of reviewers. Only what they say stands here: what they do is imported when they are called."""
 
 import getpass
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -82,13 +83,16 @@ def undo(
     """
     from curate.catalog import Catalog
     from curate.reviews import decide as say
-    from curate.reviews import undone
+    from curate.reviews import said as all_said
+    from curate.reviews import standing, undone
 
     opened = Catalog(catalog)
     said = [replace(one, note=note) for one in undone(opened, subject_id, other, asked=subject)]
     who = name_of(reviewer)
+    stood = standing(all_said(opened)).to_pylist()
     say(opened, who, said)
-    _tell(who, said)
+    stands = standing(all_said(opened)).to_pylist()
+    _tell(who, said, of_others=[row for row in stood if row["reviewer"] != who and row not in stands])
 
 
 def reviews(
@@ -126,11 +130,13 @@ def name_of(reviewer: str | None) -> str:
         raise VoxcurateError("reviewer: nobody is logged in; expected --reviewer, or VOXCURATE_REVIEWER") from None
 
 
-def _tell(reviewer: str, said: "list[Review]") -> None:
+def _tell(reviewer: str, said: "list[Review]", of_others: Sequence[dict[str, Any]] = ()) -> None:
+    """What was said, and the words of others that do not stand any more."""
     from curate.reviews import in_few_words
 
     told = "; ".join(in_few_words(asdict(one)) for one in said[:5])
     told += f"; and {len(said) - 5} more" if len(said) > 5 else ""
     again = any(one.verdict is None for one in said)
     then = "; where nothing else that was said stands, the rules decide again" if again else ""
-    typer.echo(f"{reviewer}: {told}. `curate run FILE` applies it{then}.")
+    gone = "".join(f" {row['reviewer']} had said: {in_few_words(row)}." for row in of_others)
+    typer.echo(f"{reviewer}: {told}. `curate run FILE` applies it{then}.{gone}")

@@ -105,7 +105,7 @@ def title_of(found: list[Person]) -> str:
     measured = [(cosine, one, other) for who in found for one, other, cosine in who.links if cosine is not None]
     if measured:
         cosine, one, other = min(measured)
-        title += f"; the weakest merge is of {shown(one, 30)} and {shown(other, 30)}, {rounded(cosine)} alike"
+        title += f"; the weakest merge by a rule is of {shown(one, 30)} and {shown(other, 30)}, {rounded(cosine)} alike"
     return title
 
 

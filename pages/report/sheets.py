@@ -96,7 +96,7 @@ def facts(material: Material) -> list[tuple[str, str]]:
     rows = [
         ("utterances left", f"{len(left):,} of {len(material.came):,}"),
         ("together", f"{hours:,.2f} h"),
-        ("labels", f"{len(labels):,}"),
+        ("labels left", f"{len(labels):,}"),
         ("people found", f"{len(mine['identity_id'].unique()):,}" if len(material.identities) else "nobody looked"),
         ("corpora", f"{len(material.came['corpus'].unique()):,}"),
     ]

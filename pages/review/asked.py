@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import VoxcurateError
-from curate.reasons import Reason, Subject, Verdict
+from curate.reasons import Subject, Verdict
 from pages.review.shown import Flags, Moment
 
 UNDECIDED = "undecided"  # as a reason: of what no rule decided on
@@ -94,9 +94,6 @@ class Asked:
     def _matching(self, items: pa.Table) -> Flags:
         found = np.ones(len(items), np.bool_)
         verdict, reason = items["verdict"], items["reason"]
-        if self.is_blind:  # what others said is not to be found out by filters either
-            is_of_others = pc.fill_null(pc.equal(reason, Reason.REVIEWED), False)
-            verdict, reason = (pc.if_else(is_of_others, None, values) for values in (verdict, reason))
         for values, asked in ((items["subject"], self.kind), (verdict, self.verdict)):
             if asked:
                 found &= _flags(pc.equal(values, asked))

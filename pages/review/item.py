@@ -102,7 +102,7 @@ def item_of(
     mine, (stands,) = moment.word_on(key, reviewer), moment.stands_on([key])
     is_hidden = is_blind and mine is None
     place = moment.place(key)
-    row = None if place is None else as_seen(moment.items.slice(place, 1).to_pylist()[0], is_hidden)
+    row = None if place is None else moment.items.slice(place, 1).to_pylist()[0]
     speakers, marked, groups = _heard(moment, subject, one, other, row)
     near, without_vectors = _nearest(moment, subject, one)
     told = _told(moment, subject, one, other, reviewer if is_hidden else None)
@@ -130,16 +130,6 @@ def item_of(
         actions=_actions(subject, row),
         takes_to={Subject.UTTERANCE: Verdict.RELABEL, Subject.SPEAKER: Verdict.MERGE}.get(subject, ""),
     )
-
-
-def as_seen(row: dict[str, Any], is_hidden: bool) -> dict[str, Any]:
-    """A row of `items` for who may not see what others said.
-
-    What rules measured of a pair that others spoke of stays; what was made of their words is hidden with them.
-    """
-    if not is_hidden or row["reason"] != Reason.REVIEWED:
-        return row
-    return row | {"verdict": None, "reason": None}
 
 
 def _words(row: dict[str, Any] | None) -> str:
@@ -216,9 +206,12 @@ def _heard(
 
 
 def _examples(moment: Moment, heading: str, speaker: str, without: str | None = None) -> Group:
-    """A few, evenly, of those that have sound."""
+    """A few, evenly, of those that have sound; of those that rules keep, where there are any."""
     rows = moment.tables.utterances_of(speaker)
     fit = rows.filter(pc.and_(pc.is_null(rows["damage"]), pc.not_equal(rows["utterance_id"], without or "")))
+    ruled = [moment.place(key_of(Subject.UTTERANCE, one, None)) for one in fit["utterance_id"].to_pylist()]
+    is_kept = pc.fill_null(pc.equal(moment.items["verdict"].take(pa.array(ruled, pa.int64())), Verdict.KEEP), False)
+    fit = fit.filter(is_kept) if pc.any(is_kept).as_py() else fit
     places = np.arange(min(NUM_EXAMPLES, len(fit))) * len(fit) // max(min(NUM_EXAMPLES, len(fit)), 1)
     sounds = _sounds(moment, fit.take(pa.array(places, pa.int64())).to_pylist())
     return Group(heading=heading, speaker=speaker, sounds=sounds, num_all=len(rows))

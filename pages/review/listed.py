@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from curate.reasons import Reason, Subject, Verdict
 from pages.review.asked import DOUBTFUL, UNDECIDED, Asked, State
-from pages.review.item import as_seen
 from pages.review.shown import Moment
 from pages.review.strip import strip
 
@@ -35,10 +34,9 @@ def listed(moment: Moment, asked: Asked, reviewer: str, page: str) -> dict[str, 
     start = (at - 1) * PER_PAGE
     some = moment.items.take(pa.array(rows[start : start + PER_PAGE]))
     said = [None] * len(some) if asked.is_blind else moment.stands_on(some["about"].to_pylist())
-    seen = [as_seen(row, asked.is_blind) for row in some.to_pylist()]
     entries = [
         {"row": row, "said": one, "strip": strip(row, moment.tables.scales)}
-        for row, one in zip(seen, said, strict=True)
+        for row, one in zip(some.to_pylist(), said, strict=True)
     ]
     return {
         "entries": entries,

@@ -68,7 +68,9 @@ def listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host.strip("[]"), port), family=family)
     except (OSError, OverflowError, UnicodeError) as error:  # the last for a name that cannot be one of a machine
         words = why(error).partition(" (")[0]  # Python says the address in brackets
-        raise VoxcurateError(f"{host}:{port}: {words}; expected a free port of this machine (--port)") from error
+        raise VoxcurateError(
+            f"{host}:{port}: {words}; expected a free port (--port) of a name or address of this machine (--host)"
+        ) from error
 
 
 def _has_screen() -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.catalog import Catalog, rows_of
-from curate.doubts import DOUBTS, doubt, doubts, most_doubtful_first, settling
+from curate.doubts import DOUBTS, as_measured, doubt, doubts, most_doubtful_first, settling
 from curate.errors import CatalogError
 from curate.schema import CALIBRATIONS, DECISIONS, IDENTITIES, RUNS, SPEAKER_PAIRS, UTTERANCE_SCORES, UTTERANCES
 
@@ -303,3 +303,21 @@ def test_every_subject_is_there_once_as_a_plain_loop_finds_it(made):
         assert row["doubt"] == pytest.approx(doubtful, abs=1e-12)
     order = [(-row["doubt"], key) for key, row in zip(keys, found, strict=True)]
     assert order == sorted(order)
+
+
+def test_of_a_pair_that_a_reviewer_decided_on_stands_what_the_rule_would_say():
+    """Below the bound it would not have spoken, from there on it would have merged; nothing measured is no row."""
+    said = [
+        ruled("pair", "c/a", "merge", "reviewed", 0.7, 0.75, step="identities", other="c/b"),
+        ruled("pair", "c/a", "keep", "reviewed", 0.75, 0.75, step="identities", other="d/f"),
+        ruled("pair", "c/b", "merge", "reviewed", None, 0.75, step="identities", other="d/f"),
+        ruled("pair", "d/f", "keep", "sex_conflict", 0.8, 0.75, step="identities", other="d/g"),
+    ]
+    found = as_measured(rows_of(DECISIONS, said)).to_pylist()
+    assert [
+        (row["subject_id"], row["other_id"], row["verdict"], row["reason"], row["decided_by"]) for row in found
+    ] == [
+        ("c/a", "c/b", "keep", None, None),
+        ("c/a", "d/f", "merge", "same_person", "a rule"),
+        ("d/f", "d/g", "keep", "sex_conflict", "a rule"),
+    ]

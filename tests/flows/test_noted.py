@@ -10,7 +10,7 @@ import pytest
 from benchmarks.planting.faults import TRUTH
 from benchmarks.protocol import load_protocol, names
 from curate.catalog import canonical_json, rows_of, write_parquet
-from curate.schema import RUNS
+from curate.schema import DECISIONS, RUNS
 from flows.noted import age_groups, drawn_with, planted_in, protocol_of
 from flows.publishing import Asked, publish_benchmark
 from tests.flows.published_made import write_catalog
@@ -98,3 +98,7 @@ def test_what_the_demo_planted_is_counted(catalog):
         rows.writerow(["silence", "utterance", "studio/bình/2", "", ""])
         rows.writerow(["same_person", "pair", "studio/an", "studio/bình", ""])
     assert planted_in(catalog) == [("silence", 2, 1), ("same_person", 1, 0)]
+    kept = {"subject": "utterance", "subject_id": "studio/bình/3", "verdict": "keep", "reason": "reviewed"}
+    kept |= {"decided_by": "ann", "step": "review", "run_id": "9"}
+    catalog.publish(DECISIONS, rows_of(DECISIONS, [kept]), part="review", fingerprint="")
+    assert planted_in(catalog) == [("silence", 2, 0), ("same_person", 1, 0)], "a reviewer kept what a rule had found"

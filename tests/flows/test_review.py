@@ -32,8 +32,8 @@ def pipeline(small_run, tmp_path):
 def say(pipeline):
     """A command on the catalog, by ann unless it says otherwise; what it printed."""
 
-    def command(*words):
-        by = [] if words[0] == "reviews" else ["--reviewer", "ann"]
+    def command(*words, who="ann"):
+        by = [] if words[0] == "reviews" else ["--reviewer", who]
         told = CliRunner().invoke(app, [*words, *by, "-c", str(pipeline.parent / "catalog")], catch_exceptions=False)
         assert told.exit_code == 0, told.output
         return told.output
@@ -187,6 +187,15 @@ def test_what_was_listed_can_be_said_at_once(pipeline, say, tmp_path):
     assert told.startswith(f"ann: keep one/1688 and two/3331 apart; drop utterance {one}. ")
     again = list(csv.DictReader(io.StringIO(say("reviews", "--csv"))))
     assert [row["note"] for row in again] == ['no, "not" he', ""]
+
+
+def test_whose_word_goes_is_told_where_it_is_not_ones_own(pipeline, say):
+    say("decide", "one/1688", "keep", "two/3331")
+    say("decide", "one/1688", "keep", "two/3331", who="bob")
+    assert "had said" not in say("undo", "one/1688", "two/3331", who="bob")
+    told = say("undo", "one/1688", "two/3331", who="bob")
+    assert told.endswith("the rules decide again. ann had said: keep one/1688 and two/3331 apart.\n")
+    assert catalog_of(pipeline).parts(REVIEWS) == ["ann", "bob"]
 
 
 @pytest.mark.parametrize(

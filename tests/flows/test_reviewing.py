@@ -22,8 +22,11 @@ def asked(tmp_path):
     ("words", "told"),
     [
         (("--token", "short"), "--token: expected 16 to 128 letters, digits, `-` and `_`"),
-        (("--host", "no.such.host.invalid"), r"no\.such\.host\.invalid:0: .*; expected a free port of this machine"),
-        (("--host", "lab..7"), r"lab\.\.7:0: .*; expected a free port of this machine"),
+        (
+            ("--host", "no.such.host.invalid"),
+            r"no\.such\.host\.invalid:0: .*; expected a free port \(--port\) of a name",
+        ),
+        (("--host", "lab..7"), r"lab\.\.7:0: .*; expected a free port \(--port\) of a name"),
         (("--reviewer", "a/b"), "reviewer 'a/b': expected at most 64 letters"),
     ],
 )
@@ -40,7 +43,8 @@ def test_a_port_in_use_is_told(asked):
         port = taken.getsockname()[1]
         result = CliRunner().invoke(app, [*asked[:-1], str(port)])
     assert str(result.exception) == (
-        f"127.0.0.1:{port}: Address already in use; expected a free port of this machine (--port)"
+        f"127.0.0.1:{port}: Address already in use; expected a free port (--port) of a name or address of this "
+        "machine (--host)"
     )
 
 

@@ -69,7 +69,7 @@ def test_people_of_several_labels_are_told_with_their_links(of_odd):
     assert [one.labels for one in found] == [tuple(sorted((LABELS[0], LABELS[1], LABELS[3]))), (LABELS[4], LABELS[6])]
     assert found[0].links == ((LABELS[0], LABELS[1], 0.9), (LABELS[0], LABELS[3], None))
     assert found[1].links == ((LABELS[4], LABELS[6], 0.8),)
-    assert merges.title_of(found).startswith("5 labels are 2 people; the weakest merge is of plain/")
+    assert merges.title_of(found).startswith("5 labels are 2 people; the weakest merge by a rule is of plain/")
 
 
 @pytest.mark.parametrize("num", [2, 3, 10, 40])
@@ -265,7 +265,7 @@ def test_of_many_trials_each_kind_is_thinned_by_itself_and_the_rates_stay():
 def test_the_facts_at_the_top_are_those_of_what_is_left(of_odd):
     facts = dict(sheets.facts(of_odd))
     assert facts["utterances left"] == "39 of 48"
-    assert facts["labels"] == "7"
+    assert facts["labels left"] == "7"
     assert facts["people found"] == "4"
     assert facts["benchmark"] == f"{BENCHMARK}: 251 trials"
     rows = sheets.corpora(of_odd)

@@ -206,15 +206,19 @@ def _heard(
 
 
 def _examples(moment: Moment, heading: str, speaker: str, without: str | None = None) -> Group:
-    """A few, evenly, of those that have sound; of those that rules keep, where there are any."""
+    """A few, evenly, of those that have sound; of those that rules keep, where some of thrice as many are."""
     rows = moment.tables.utterances_of(speaker)
     fit = rows.filter(pc.and_(pc.is_null(rows["damage"]), pc.not_equal(rows["utterance_id"], without or "")))
+    fit = _evenly(fit, 3 * NUM_EXAMPLES)
     ruled = [moment.place(key_of(Subject.UTTERANCE, one, None)) for one in fit["utterance_id"].to_pylist()]
     is_kept = pc.fill_null(pc.equal(moment.items["verdict"].take(pa.array(ruled, pa.int64())), Verdict.KEEP), False)
-    fit = fit.filter(is_kept) if pc.any(is_kept).as_py() else fit
-    places = np.arange(min(NUM_EXAMPLES, len(fit))) * len(fit) // max(min(NUM_EXAMPLES, len(fit)), 1)
-    sounds = _sounds(moment, fit.take(pa.array(places, pa.int64())).to_pylist())
-    return Group(heading=heading, speaker=speaker, sounds=sounds, num_all=len(rows))
+    fit = _evenly(fit.filter(is_kept) if pc.any(is_kept).as_py() else fit, NUM_EXAMPLES)
+    return Group(heading=heading, speaker=speaker, sounds=_sounds(moment, fit.to_pylist()), num_all=len(rows))
+
+
+def _evenly(rows: pa.Table, most: int) -> pa.Table:
+    num = min(most, len(rows))
+    return rows.take(pa.array(np.arange(num) * len(rows) // max(num, 1), pa.int64()))
 
 
 def _most_doubtful(moment: Moment, speaker: str) -> Group:

@@ -81,6 +81,9 @@ def undo(
 
     Example: curate undo one/1688 two/1688 -c catalogs/mine
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from curate.catalog import Catalog
     from curate.reviews import decide as say
     from curate.reviews import said as all_said
@@ -89,10 +92,17 @@ def undo(
     opened = Catalog(catalog)
     said = [replace(one, note=note) for one in undone(opened, subject_id, other, asked=subject)]
     who = name_of(reviewer)
-    stood = standing(all_said(opened)).to_pylist()
+    ids = pa.array(sorted({one.subject_id for one in said}), pa.string())
+
+    def stands() -> list[dict[str, Any]]:
+        rows = standing(all_said(opened))
+        words: list[dict[str, Any]] = rows.filter(pc.is_in(rows["subject_id"], value_set=ids)).to_pylist()
+        return words
+
+    stood = stands()
     say(opened, who, said)
-    stands = standing(all_said(opened)).to_pylist()
-    _tell(who, said, of_others=[row for row in stood if row["reviewer"] != who and row not in stands])
+    left = stands()
+    _tell(who, said, of_others=[row for row in stood if row["reviewer"] != who and row not in left])
 
 
 def reviews(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +14,7 @@ from curate.named import FITTING
 from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.reviews import in_few_words
 from curate.schema import DECISIONS, IDENTITIES, REVIEWS, SPLITS, Table
+from pages.review.matrix import evenly
 from pages.review.saying import ACCEPT_RELABEL, OPPOSITE, key_of
 from pages.review.shown import Moment
 from pages.review.strip import Strip, strip
@@ -217,8 +217,7 @@ def _examples(moment: Moment, heading: str, speaker: str, without: str | None = 
 
 
 def _evenly(rows: pa.Table, most: int) -> pa.Table:
-    num = min(most, len(rows))
-    return rows.take(pa.array(np.arange(num) * len(rows) // max(num, 1), pa.int64()))
+    return rows.take(pa.array(evenly(min(most, len(rows)), len(rows))))
 
 
 def _most_doubtful(moment: Moment, speaker: str) -> Group:

@@ -48,7 +48,7 @@ def chosen(tables: Tables, speakers: Sequence[str], always: Sequence[str] = (), 
 
 def _some(ids: pa.ChunkedArray, num: int, always: Sequence[str]) -> list[str]:
     """So many of them in their order, evenly, but those of `always` that are among them for certain."""
-    places = np.arange(num) * len(ids) // max(num, 1)
+    places = evenly(num, len(ids))
     asked = pc.indices_nonzero(pc.is_in(ids, value_set=pa.array(always, pa.string()))).to_numpy().astype(np.int64)
     missing = np.setdiff1d(asked, places)[:num]
     if len(missing):
@@ -56,6 +56,11 @@ def _some(ids: pa.ChunkedArray, num: int, always: Sequence[str]) -> list[str]:
         places[free[:: max(len(free) // len(missing), 1)][: len(missing)]] = missing
     found: list[str] = ids.take(pa.array(np.sort(places))).to_pylist()
     return found
+
+
+def evenly(num: int, num_all: int) -> NDArray[np.int64]:
+    """So many places among all, the first being 0."""
+    return np.arange(num) * num_all // max(num, 1)
 
 
 def packed(these: Chosen, closeness: Closeness) -> bytes:

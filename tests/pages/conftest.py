@@ -1,4 +1,4 @@
-"""A catalog that is everybody's, copies of it to speak of, and browsers without a window that have named themselves."""
+"""Catalogs that are everybody's, copies to speak of, and browsers without a window that have named themselves."""
 
 import shutil
 from collections.abc import Callable
@@ -8,9 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from curate.catalog import Catalog
+from pages.report.material import Material, gathered
 from pages.review.app import create_app
 from pages.review.guard import Door
 from tests.pages.catalogs_made import review_catalog
+from tests.pages.report_made import write_odd
 
 HERE = "http://127.0.0.1:8765"
 
@@ -55,3 +57,15 @@ def app(catalog):
 @pytest.fixture
 def visit(app) -> Callable[..., Visitor]:
     return lambda name="ann": Visitor(app, name)
+
+
+@pytest.fixture(scope="session")
+def odd(once) -> Catalog:
+    """A catalog with all that a report can show."""
+    return Catalog(once("report-odd-catalog", lambda folder: write_odd(folder / "catalog")) / "catalog")
+
+
+@pytest.fixture(scope="session")
+def of_odd(odd: Catalog) -> Material:
+    """What a report on it is made of."""
+    return gathered(odd)

@@ -8,25 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.catalog import Catalog, rows_of
+from curate.catalog import rows_of
 from curate.decisions import kept
 from curate.query import ask
 from curate.schema import DECISIONS
 from pages.report import losses, spread, way
-from pages.report.material import STEPS, gathered
+from pages.report.material import STEPS
 from pages.report.way import Split, Stage, TrialList
-from tests.pages.report_made import decision, material_of, utterance, write_odd
-
-
-@pytest.fixture(scope="module")
-def odd(once):
-    """A catalog with all that a report can show."""
-    return Catalog(once("report-odd-catalog", lambda folder: write_odd(folder / "catalog")) / "catalog")
-
-
-@pytest.fixture(scope="module")
-def of_odd(odd):
-    return gathered(odd)
+from tests.pages.report_made import decision, material_of, utterance
 
 
 def toy(num, **more):

@@ -7,23 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.metrics import equal_error_rate
-from curate.catalog import Catalog
 from pages.report import likeness, merges, sheets, speaker_map, trial_scores, way, way_drawn
-from pages.report.material import gathered
 from pages.report.way import Split, Stage, TrialList
-from tests.pages.report_made import BENCHMARK, DROPPED_LABEL, LABELS, write_odd
-
-
-@pytest.fixture(scope="module")
-def odd(once):
-    """A catalog with all that a report can show."""
-    return Catalog(once("report-odd-catalog", lambda folder: write_odd(folder / "catalog")) / "catalog")
-
-
-@pytest.fixture(scope="module")
-def of_odd(odd):
-    return gathered(odd)
-
+from tests.pages.report_made import BENCHMARK, DROPPED_LABEL, LABELS
 
 # ------------------------------------------------------------------------------------------------ matrices, merges, map
 

@@ -15,7 +15,6 @@ reviewers never write the same part.
 """
 
 import fcntl
-import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -39,6 +38,7 @@ from curate.schema import DECISIONS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.sides import Pair, Sides, ordered
 from curate.similarity import Flags, Indices
 from curate.storage import is_local
+from curate.whole import sync
 
 NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it, composed (NFC)
 MAX_NAME_BYTES = 200  # file systems take 255, and what is written beside the file has a longer name
@@ -175,19 +175,10 @@ def _alone(root: Path, reviewer: str) -> Iterator[None]:
         return
     if not folder.exists():
         folder.mkdir(exist_ok=True)
-        _sync(root)
+        sync(root)
     with (folder / f"{reviewer}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _sync(folder: Path) -> None:
-    """Have the disk remember what is in it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # ----------------------------------------------------------------------------------------------- what contradicts

@@ -184,11 +184,16 @@ def write_text(place: Path, text: str) -> None:
 def rename_durably(aside: Path, path: Path) -> None:
     """Make `aside`, a local file or folder, current as `path`, and have the folder remember it."""
     aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a local file as it is now, or remember what is in a folder."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def reader(place: Path) -> Any:

@@ -38,7 +38,7 @@ from curate.export.writing import (
     refuse_missing,
     refuse_taken,
     refuse_within,
-    sync,
+    sync_all,
     unfinished,
 )
 from curate.publish import cell, short
@@ -100,7 +100,7 @@ def publish_benchmark(catalog: Catalog, benchmark: str, out: Path, asked: Asked)
         written = huggingface.write_data(folder, export, ALL_COLUMNS, has_audio=asked.has_audio)
         describe(folder, tables, saying, written, has_models=bool(export.models), url=asked.url)
         checksum = manifest.seal(folder)
-        sync(folder)
+        sync_all(folder)
         if out.exists():
             out.rmdir()  # empty, or this fails
         rename_durably(folder, out)

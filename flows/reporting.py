@@ -4,7 +4,7 @@ from pathlib import Path
 
 from curate.catalog import Catalog, rename_durably
 from curate.explain import counted
-from curate.export.writing import here, refuse_taken, refuse_within, sync, unfinished
+from curate.export.writing import here, refuse_taken, refuse_within, sync_all, unfinished
 
 
 def write_report(catalog: Catalog, out: Path, benchmark: str | None = None) -> str:
@@ -23,7 +23,7 @@ def write_report(catalog: Catalog, out: Path, benchmark: str | None = None) -> s
     material = gathered(catalog, benchmark)
     with unfinished(out, "report") as folder:
         found = write(material, folder)
-        sync(folder)
+        sync_all(folder)
         if out.exists():
             out.rmdir()  # empty, or this fails
         rename_durably(folder, out)

@@ -22,6 +22,7 @@ from curate import audio
 from curate.errors import CorpusError, ExportError
 from curate.export.outgoing import Outgoing
 from curate.storage import BYTES_PER_BLOCK, UnreachableError, is_local, opened, reachable, why
+from curate.whole import sync
 
 FILES_AT_ONCE = 256
 BITS = (16, 24)
@@ -82,7 +83,7 @@ def _convert(conversion: Conversion, folder: Path, final: Path, one: Outgoing) -
                 _copy(one, aside)
             else:
                 _write(one, conversion, aside, suffix)
-            _sync(aside)  # else it could be empty after a power cut, and would be kept
+            sync(aside)  # else it could be empty after a power cut, and would be kept
             aside.replace(path)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise ExportError(
@@ -154,12 +155,6 @@ def _write(one: Outgoing, conversion: Conversion, path: Path, suffix: str) -> No
         told = f"{one.utterance}: {samples.shape[1]} channels at {rate} Hz cannot be written as {suffix[1:]}"
         raise ExportError(f"{told} ({error.error_string.rstrip('.')}); expected another `--format`") from error
     path.write_bytes(encoded.getbuffer())
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
 
 
 def quantised(samples: NDArray[np.float32], bits: int) -> tuple[NDArray[np.int16] | NDArray[np.int32], str]:

@@ -36,6 +36,7 @@ from curate.export.sound import Conversion, converted
 from curate.runs import code_fingerprint, content_fingerprint
 from curate.schema import CORPORA, SPLITS, TRIALS
 from curate.storage import is_local, location, renewed
+from curate.whole import sync
 
 
 def export_benchmark(
@@ -72,7 +73,7 @@ def export_benchmark(
         target.write(folder, as_export(name, rows, trials, models_among(catalog, name, rows), out))
         if conversion is not None and getattr(target, "HOLDS_AUDIO", False):
             shutil.rmtree(folder / AUDIO)
-        sync(folder)
+        sync_all(folder)
         if out.exists():
             out.rmdir()  # empty, or this fails
         rename_durably(folder, out)
@@ -131,12 +132,10 @@ def unfinished(out: Path, made_from: str) -> Iterator[Path]:
                 note.unlink()
 
 
-def sync(folder: Path) -> None:
+def sync_all(folder: Path) -> None:
     """Have the disk hold what was written, before the folder takes its name."""
     for path in (*sorted(folder.rglob("*")), folder):
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        sync(path)
 
 
 def here(out: Path) -> Path:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from curate.audio import sha256_of
 from curate.errors import CorpusError, TrainingError
 from curate.storage import is_local, why
-from curate.whole import rename_durably
+from curate.whole import rename_durably, sync
 from models.data.crops import FileReader, Integers, Reader, Samples, num_samples_at_16_khz
 from models.data.speech import Speech
 
@@ -153,11 +153,7 @@ def _fill(aside: Path, speech: Speech, num_threads: int) -> None:
         np.save(index, first.astype("<i8"))
         index.flush()
         os.fsync(index.fileno())
-    handle = os.open(aside, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(aside)
 
 
 def _hash_of(path: Path) -> str:

@@ -10,7 +10,6 @@ short may be taken for the best.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from curate.errors import TrainingError
+from curate.whole import sync
 
 SYSTEM, OPTIMIZER, STATE = "system.safetensors", "optimizer.safetensors", "state.json"
 UNFINISHED = ".unfinished"
@@ -54,9 +54,9 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         save_file(tensors, aside / OPTIMIZER)
         (aside / STATE).write_text(json.dumps({"optimizer": numbers, "state": checkpoint.state}, indent=1))
         for file in (*aside.iterdir(), aside):
-            _sync(file)
+            sync(file)
         aside.rename(place)
-        _sync(folder)
+        sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -72,9 +72,10 @@ def latest(folder: Path) -> Path | None:
 
 def keep_only(folder: Path, places: set[Path]) -> None:
     """Remove all others, and what runs that died began."""
-    for place in _ours(folder):
-        if place not in places:
-            shutil.rmtree(place)
+    for place in sorted(set(_ours(folder)) - places, reverse=True):  # what is unfinished, before what has its name
+        if not place.name.endswith(UNFINISHED):
+            place = place.rename(place.with_name(place.name + UNFINISHED))  # half of it shall not have its name
+        shutil.rmtree(place)
 
 
 def load(place: Path) -> Checkpoint:
@@ -104,14 +105,6 @@ def _ours(folder: Path) -> list[Path]:
 def _when(place: Path) -> tuple[int, int]:
     epoch, step = map(int, place.name.split("-"))
     return epoch, step
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _apart(optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

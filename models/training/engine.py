@@ -388,5 +388,6 @@ class Training:
                 epoch=at.epoch,
                 step=at.step,
             )
+            self._run.sync_tables()
             self._run.keep_best_and(checkpoints.save(self._run.checkpoints, kept), is_best=at.is_best)
         self._processes.wait()

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import TrainingError
 from curate.storage import is_local
-from curate.whole import write_text
+from curate.whole import sync, write_text
 from models.training import checkpoints
 
 if TYPE_CHECKING:
@@ -186,6 +186,12 @@ class RunFolder:
             self._lock = None
 
     # ---------------------------------------------------------------------------------------------- checkpoints
+
+    def sync_tables(self) -> None:
+        """Have the disk hold all rows, so that none is missing that came before a checkpoint."""
+        for path in (self.root / STEPS, self.root / VALIDATIONS):
+            if path.exists():
+                sync(path)
 
     def keep_best_and(self, last: Path, *, is_best: bool) -> None:
         """Of all checkpoints only the last and the best."""

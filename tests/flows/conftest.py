@@ -9,28 +9,8 @@ import pytest
 from curate.catalog import Catalog
 from curate.schema import TABLES
 from flows.cli import main
-from tests.flows.pipelines_made import ONE_AND_TWO
+from tests.flows.pipelines_made import SMALL
 from tests.forked import SCRIPT, Forks
-
-PIPELINE = f"""
-name = "small"
-catalog = "catalog"
-seed = {{seed}}
-{ONE_AND_TWO}
-[embedding]
-utterances_per_block = 4
-
-[cleaning]
-preset = "vietsv"
-iqr_factor = {{iqr_factor}}
-
-[splits]
-num_test_speakers = {{num_test}}
-
-[trials]
-cross_session_targets = false
-max_nontargets = 40
-"""
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +20,7 @@ def write_pipeline(corpora: Path):
     def write(folder: Path, *, seed: int = 1, iqr_factor: float = 1.5, num_test: int = 4) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"libri": corpora / "LibriSpeech", "seed": seed, "iqr_factor": iqr_factor, "num_test": num_test}
-        (folder / "small.toml").write_text(PIPELINE.format(**settings), encoding="utf-8")
+        (folder / "small.toml").write_text(SMALL.format(**settings), encoding="utf-8")
         return folder / "small.toml"
 
     return write

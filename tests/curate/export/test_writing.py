@@ -447,7 +447,7 @@ def test_all_is_on_the_disk_before_it_has_its_name(catalog, plain, out, monkeypa
 
     monkeypatch.setattr(os, "fsync", note)
     monkeypatch.setattr(Path, "replace", checked)
-    monkeypatch.setattr(sound, "_sync", lambda path: None)
+    monkeypatch.setattr(sound, "sync", lambda path: None)
     export_benchmark(catalog, "plain", out, conversion=TELEPHONE)
     assert len(contents(out)) == 7
     assert str(out.parent) in synced

@@ -24,6 +24,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from curate.errors import ExtractorError
+from curate.whole import rename_durably, sync
 from models.age_adversarial.joined import Joined, JoinedSettings
 from models.age_adversarial.rawnet2 import RawNet2, RawNet2Settings
 from models.angular_prototypical.model import HalfResNet, HalfResNetSettings
@@ -126,7 +127,8 @@ def save(
     aside.mkdir(parents=True)
     _write(aside / WEIGHTS, weights)
     _write(aside / DESCRIPTION, TypeAdapter(Description).dump_json(description, indent=2))
-    aside.rename(folder)
+    sync(aside)
+    rename_durably(aside, folder)
 
 
 def load(folder: Path) -> Loaded:

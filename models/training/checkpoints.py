@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from curate.errors import TrainingError
-from curate.whole import sync
+from curate.whole import rename_durably, sync
 
 SYSTEM, OPTIMIZER, STATE = "system.safetensors", "optimizer.safetensors", "state.json"
 UNFINISHED = ".unfinished"
@@ -55,8 +55,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         (aside / STATE).write_text(json.dumps({"optimizer": numbers, "state": checkpoint.state}, indent=1))
         for file in (*aside.iterdir(), aside):
             sync(file)
-        aside.rename(place)
-        sync(folder)
+        rename_durably(aside, place)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]

@@ -157,13 +157,16 @@ def write_database(catalog: Catalog) -> Path:
 
 def _make_database(file: Path, statements: list[str], store: Any) -> None:
     file.unlink(missing_ok=True)
-    with duckdb.connect(str(file)) as database:
-        if store is not None:
-            database.register_filesystem(store)
-        for statement in statements:
-            database.execute(statement)
-            quoted = statement.replace("'", "''")  # the comment is how a later run knows what the view is
-            database.execute(f"COMMENT ON VIEW {statement.split()[2]} IS '{quoted}'")
+    try:
+        with duckdb.connect(str(file)) as database:
+            if store is not None:
+                database.register_filesystem(store)
+            for statement in statements:
+                database.execute(statement)
+                quoted = statement.replace("'", "''")  # the comment is how a later run knows what the view is
+                database.execute(f"COMMENT ON VIEW {statement.split()[2]} IS '{quoted}'")
+    except duckdb.Error as error:
+        raise CatalogError(f"{file}: {' '.join(str(error).split())}; expected room on the disk for views") from error
 
 
 def _views(path: Path) -> list[str] | None:

@@ -8,7 +8,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,19 @@ def _versions() -> dict[str, str]:
 
 
 def take_note(catalog: Catalog, done: Done) -> None:
-    """Keep the row of a step that did something. A run in which no step did anything leaves `runs` as it is."""
+    """Keep the row of a step that did something. A run in which no step did anything leaves `runs` as it is.
+
+    What is done later is noted as later, also by a clock that was put back: the last row of a step is what holds.
+    """
     rows = catalog.read(RUNS) if catalog.parts(RUNS) else rows_of(RUNS, [])
     same = _same(rows, done.row["run_id"], done.part)
     if not done.changed and pc.any(same).as_py():
         return
-    rows = pa.concat_tables([rows.filter(pc.invert(same)), rows_of(RUNS, [done.row])])
+    last, finished_at = pc.max(rows["finished_at"]).as_py(), done.row["finished_at"]
+    if last is not None:
+        finished_at = max(finished_at, last + timedelta(microseconds=1))
+    row = done.row | {"finished_at": finished_at}
+    rows = pa.concat_tables([rows.filter(pc.invert(same)), rows_of(RUNS, [row])])
     catalog.publish(RUNS, rows, fingerprint=done.row["fingerprint"])
 
 

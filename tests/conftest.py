@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.flows.pipelines_made import SMALL
 from tests.forked import OF_A_RUN, OF_TRAINING, SCRIPT, Forks, shared_forks
 from tests.prefect_shared import shared_server
 
@@ -114,6 +115,27 @@ def loaded(once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[Fo
     """Forks of one process, for all of this run of tests, that has torch and what runs and training import."""
     with shared_forks(once, *OF_A_RUN, *OF_TRAINING) as forked:
         yield forked
+
+
+@pytest.fixture(scope="session")
+def write_pipeline(corpora: Path):
+    """Write the small pipeline into a folder, and return its file."""
+
+    def write(folder: Path, *, seed: int = 1, iqr_factor: float = 1.5, num_test: int = 4) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {"libri": corpora / "LibriSpeech", "seed": seed, "iqr_factor": iqr_factor, "num_test": num_test}
+        (folder / "small.toml").write_text(SMALL.format(**settings), encoding="utf-8")
+        return folder / "small.toml"
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small_run(once: Callable[[str, Callable[[Path], object]], Path], write_pipeline, prefect_server) -> Path:
+    """The small pipeline, run and undisturbed: its file, in a folder that is everybody's and never changed."""
+    from flows.pipeline import run
+
+    return once("small", lambda folder: run(write_pipeline(folder))) / "small.toml"
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def shared_server(once: Callable[[str, Callable[[Path], object]], Path]) -> Iter
     with ExitStack() as ours, pytest.MonkeyPatch.context() as patch:
         for number in count():
             folder = once(
-                f"prefect-{number}", lambda folder: (folder / "url").write_text(ours.enter_context(_serving()))
+                f"prefect-{number}", lambda folder: (folder / "url").write_text(ours.enter_context(serving()))
             )
             used = ours.enter_context((folder / "used").open("w"))
             is_ours = PREFECT_API_URL.value() == (url := (folder / "url").read_text())
@@ -41,7 +41,7 @@ def shared_server(once: Callable[[str, Callable[[Path], object]], Path]) -> Iter
 
 
 @contextmanager
-def _serving() -> Iterator[str]:
+def serving() -> Iterator[str]:
     """The address of a server of Prefect."""
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -159,7 +159,7 @@ def test_a_step_whose_run_died_before_it_took_note_is_noted_by_the_next(step):
 
 def test_of_each_step_and_part_the_last_is_told_in_the_order_of_finishing(step):
     first = step.carry_out()
-    steps = [("a", "all", "r1", 1), ("b", "all", "r2", 3), ("a", "all", "r3", 4), ("a", "x", "r4", 2)]
+    steps = [("a", "all", "r1", 1), ("a", "x", "r4", 2), ("b", "all", "r2", 3), ("a", "all", "r3", 4)]
     for name, part, run_id, second in steps:
         row = first.row | {"step": name, "part": part, "run_id": run_id, "fingerprint": run_id}
         row |= {"finished_at": datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)}
@@ -168,6 +168,17 @@ def test_of_each_step_and_part_the_last_is_told_in_the_order_of_finishing(step):
 
 
 # ------------------------------------------------------------------------------------------------------- fingerprint
+
+
+def test_what_is_done_later_is_noted_as_later_though_the_clock_was_put_back(step):
+    take_note(step.catalog, step.carry_out())
+    before = last_done(step.catalog)[-1]["finished_at"]
+    done = replace(step, settings={"threshold": 0.9}).carry_out()
+    put_back = replace(done, row=done.row | {"finished_at": before - timedelta(days=400)})
+    take_note(step.catalog, put_back)
+    (last,) = last_done(step.catalog)
+    assert json.loads(last["settings"]) == {"threshold": 0.9}
+    assert last["finished_at"] == before + timedelta(microseconds=1)
 
 
 def test_the_fingerprint_of_code_is_of_its_python_wherever_it_lies(tmp_path):

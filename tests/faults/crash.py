@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from curate.errors import VoxcurateError
 from tests.faults.account import Tried
+from tests.faults.clock import by_a_jumping_clock
 from tests.faults.jobs import Job, Left
 from tests.faults.layer import Change, Ended, Strike, watched
 from tests.forked import Forks
@@ -95,6 +96,22 @@ def struck(known: Undisturbed, forked: Forks, fault: str, number: int) -> Tried:
     )
 
 
+def by_a_clock_that_jumps(known: Undisturbed, forked: Forks) -> Tried:
+    """The job by a clock that jumps at each look, twice over: what it leaves is what it leaves by a good one."""
+    job = known.job
+    wrong: dict[str, list[str]] = {"lost": [], "doubled": [], "half_written": [], "untold": []}
+    with tempfile.TemporaryDirectory() as place:
+        folder = _begun(job, Path(place))
+        command = job.command(folder)
+        for _ in range(2):
+            ended = forked.run(by_a_jumping_clock, command.call, command.arguments, argv=command.argv)
+            if ended.returncode and not job.is_done(ended.stderr):
+                wrong["untold"].append(f"exit code {ended.returncode}: {_last_line(ended.stderr)}")
+        _hold(known, folder, wrong)
+    found = {kind: tuple(what) for kind, what in wrong.items()}
+    return Tried(suite="crash", during=job.name, fault="clock jumps", point="each look at it", **found)
+
+
 def _begun(job: Job, place: Path) -> Path:
     folder = place / "work"
     folder.mkdir()
@@ -142,7 +159,12 @@ def _hold(known: Undisturbed, folder: Path, wrong: dict[str, list[str]]) -> None
 def _told_badly(ended: Ended) -> list[str]:
     """A fault of the disk is one line that says which, and exit code 1."""
     words = [os.strerror(code) for code in (errno.ENOSPC, errno.EIO, errno.EROFS)]
-    words += ["disk I/O error", "disk is full", "readonly database"]  # as SQLite says it
+    words += [
+        "disk I/O error",
+        "disk is full",
+        "readonly database",
+        "unable to open database file",
+    ]  # as SQLite says it
     if "Traceback" in ended.err or ended.code != 1:
         return [f"exit code {ended.code}: {ended.err.strip()[-300:]}"]
     return [] if any(word in _last_line(ended.err) for word in words) else [f"unclear: {_last_line(ended.err)}"]

@@ -1,0 +1,89 @@
+"""Try every kind of fault, and print what came of it: `make faults`.
+
+    .venv/bin/python -m tests.faults [--points 60] [--suite crash] [--suite ...]
+
+Ends with exit code 1, and a line for each, where anything was lost, doubled, left half-written or told badly.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import CORPORA
+from tests.faults import crash
+from tests.faults.account import Tried, faults, table
+from tests.faults.jobs import Job, Publication, Reviews, Run, RunAgain, Training
+from tests.forked import OF_A_RUN, OF_TRAINING, Forks, forks
+from tests.models.training.tones_made import tones
+from tests.prefect_shared import serving
+
+SHARES = {"killed": 1.0, "power cut": 0.7, "disk fault": 0.35, "disk full": 0.2, "read-only": 0.1}
+OF_PREFECT = ("flows.pipeline", "prefect.flow_engine", "prefect.task_engine")
+
+
+def main() -> None:
+    """Print the table, and say what is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--points", type=int, default=80, help="moments of each job to kill it at; of a run, twice that"
+    )
+    parser.add_argument("--suite", action="append", choices=list(SUITES), help="only this one; may be given again")
+    asked = parser.parse_args()
+    found: list[Tried] = []
+    with loaded() as forked, tempfile.TemporaryDirectory() as place:
+        for name in asked.suite or SUITES:
+            folder = Path(place) / name
+            folder.mkdir()
+            for one in SUITES[name](folder, forked, asked.points):
+                found.append(one)
+                for line in faults([one]):
+                    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(table(found))  # noqa: T201
+    sys.exit(0 if all(one.survived for one in found) else 1)
+
+
+@contextmanager
+def loaded() -> Iterator[Forks]:
+    """Forks of a process that has all loaded, beside a server of Prefect."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
+    with serving() as url:
+        os.environ["PREFECT_API_URL"] = url
+        with forks(*OF_PREFECT, *OF_A_RUN, *OF_TRAINING) as forked:
+            yield forked
+
+
+def crashes(folder: Path, forked: Forks, num: int) -> Iterator[Tried]:
+    """Each job, struck by each fault at moments spread over all that it changes."""
+    for job in jobs(folder, forked):
+        known = crash.undisturbed(job, forked)
+        most = 2 * num if job.name == "run" else num
+        asked = [
+            (fault, at) for fault, share in SHARES.items() for at in crash.points(known, fault, round(share * most))
+        ]
+        yield from crash.tried(known, forked, asked, at_once=os.cpu_count() or 1)
+        yield crash.by_a_clock_that_jumps(known, forked)
+
+
+def jobs(folder: Path, forked: Forks) -> Iterator[Job]:
+    """What is struck; the second and those after it begin from what the first has published."""
+    run = Run(CORPORA / "LibriSpeech")
+    yield run
+    run.begin(folder)
+    command = run.command(folder)
+    forked.run(command.call, *command.arguments, argv=command.argv).check_returncode()
+    published = folder / "catalog"
+    yield RunAgain(CORPORA / "LibriSpeech", published)
+    yield Reviews(published)
+    yield Publication(published)
+    yield Training(tones(folder))
+
+
+SUITES = {"crash": crashes}
+
+if __name__ == "__main__":
+    main()

@@ -55,12 +55,21 @@ def points(known: Undisturbed, fault: str, num: int) -> list[int]:
 
     A power cut also strikes when all is done, after the last of them.
     """
-    only = FAULTS[fault].only
-    at = [number for number, change in enumerate(known.changes) if only is None or change.call in only]
-    if fault == "power cut":
-        at.append(len(known.changes))
+    at = _can_strike(known, fault)
     chosen = np.unique(np.linspace(0, len(at) - 1, min(num, len(at))).round().astype(int))
     return [at[place] for place in chosen]
+
+
+def point_at(known: Undisturbed, fault: str, share: float) -> int:
+    """The change when this share (0-1) of all is done that this fault can strike."""
+    at = _can_strike(known, fault)
+    return at[round(share * (len(at) - 1))]
+
+
+def _can_strike(known: Undisturbed, fault: str) -> list[int]:
+    only = FAULTS[fault].only
+    at = [number for number, change in enumerate(known.changes) if only is None or change.call in only]
+    return [*at, len(known.changes)] if fault == "power cut" else at
 
 
 def tried(known: Undisturbed, forked: Forks, asked: Iterable[tuple[str, int]], *, at_once: int = 1) -> Iterator[Tried]:

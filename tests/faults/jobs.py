@@ -8,11 +8,13 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+import flows.cli
 from curate.catalog import Catalog, read_parquet
 from curate.schema import RUNS, UTTERANCES
 from flows.cli import main
@@ -238,13 +240,14 @@ class Training(Job):
 
 
 def train(tones: Path, folder: Path) -> None:
-    """The run of `tests.models.training.test_run`, on one thread."""
+    """The run of `tests.models.training.test_run`, on one thread, with faults told as the command tells them."""
     import torch
 
     from tests.models.training.test_run import begun
 
     torch.set_num_threads(1)
-    begun(tones, folder)
+    flows.cli.app = partial(begun, tones, folder)
+    main()
 
 
 def _without_rates(table: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.account import faults
-from tests.faults.crash import by_a_clock_that_jumps, points, struck, undisturbed
+from tests.faults.crash import by_a_clock_that_jumps, point_at, struck, undisturbed
 from tests.faults.jobs import Run, RunAgain
 
 pytestmark = pytest.mark.real
@@ -28,7 +28,7 @@ def again(running, corpora, small_run):
     ],
 )
 def test_a_run_that_is_struck_and_begun_again_ends_as_if_nothing_had_been(first, running, fault, share):
-    assert faults([struck(first, running, fault, at(first, fault, share))]) == []
+    assert faults([struck(first, running, fault, point_at(first, fault, share))]) == []
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,8 @@ def test_a_run_that_is_struck_and_begun_again_ends_as_if_nothing_had_been(first,
     [("killed", 0.45), ("killed", 0.9), ("power cut", 0.8), ("power cut", 1.0), ("disk fault", 0.85)],
 )
 def test_what_is_published_stays_until_a_run_that_is_struck_has_replaced_it(again, running, fault, share):
-    assert faults([struck(again, running, fault, at(again, fault, share))]) == []
+    assert faults([struck(again, running, fault, point_at(again, fault, share))]) == []
 
 
 def test_a_run_by_a_clock_that_jumps_publishes_the_same(again, running):
     assert faults([by_a_clock_that_jumps(again, running)]) == []
-
-
-def at(known, fault, share):
-    """The change at this share of all that the fault can strike."""
-    every = points(known, fault, len(known.changes) + 1)
-    return every[round(share * (len(every) - 1))]

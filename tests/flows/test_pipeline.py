@@ -1,10 +1,8 @@
 """The whole path: what a run promises of its tables, whatever happens to it."""
 
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -20,8 +18,6 @@ from curate.runs import last_done
 from curate.schema import DECISIONS, EMBEDDINGS, RUNS, SPLITS, TRIALS, UTTERANCE_SCORES, UTTERANCES
 from flows.pipeline import curate_corpora, run
 from flows.runners import at_most
-from tests.flows.killed_run import run_until_killed
-from tests.forked import OF_A_RUN, Forks, forks
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
@@ -46,14 +42,6 @@ class Crowd:
     def __exit__(self, *error):
         with self.lock:
             self.inside -= 1
-
-
-@pytest.fixture(scope="module")
-def forked(prefect_server) -> Iterator[Forks]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        with forks("flows.pipeline", "prefect.flow_engine", "prefect.task_engine", *OF_A_RUN) as forked:
-            yield forked
 
 
 @pytest.fixture(scope="module")
@@ -119,29 +107,6 @@ def test_another_cleaning_threshold_recomputes_cleaning_and_what_follows_but_no_
     changed = [step.step for step in done if step.changed]
     assert changed == ["clean", "review", "identities", "ages", "split", "trials", "leakage", "score"]
     assert {file: file.stat().st_mtime_ns for file in blocks} == blocks
-
-
-@pytest.mark.parametrize(
-    ("number", "moment"),
-    [
-        (1, "before"),
-        (4, "after"),
-        (10, "after"),
-        (20, "before"),
-        (30, "before"),
-        (46, "after"),
-        (52, "before"),
-    ],
-)
-def test_after_a_kill_the_next_run_ends_in_the_same_tables(
-    number, moment, forked, undisturbed, tmp_path, write_pipeline, contents
-):
-    pipeline = write_pipeline(tmp_path)
-    assert forked.run(run_until_killed, pipeline, number, moment).returncode == -signal.SIGKILL
-    run(pipeline)
-    assert contents(tmp_path / "catalog", without=TIMED) == contents(undisturbed, without=TIMED)
-    assert not any(step.changed for step in run(pipeline))
-    assert not list((tmp_path / "catalog").glob("[a-z]*/*.new"))
 
 
 def test_no_more_jobs_are_under_way_than_there_are_workers_and_none_is_lost():

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -374,6 +375,7 @@ def end_at_once(_signal: int, _frame: object) -> None:
 def main() -> None:
     """Run the command; a fault in what we were given, or of the disk, is one line and exit code 1."""
     message = None
+    threading.excepthook = tell_but_of_the_disk
     try:
         app()
     except VoxcurateError as error:
@@ -382,6 +384,12 @@ def main() -> None:
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
     if message is not None:
         refuse(message)
+
+
+def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
+    """A disk that a thread could not write to is told by who waits for it: TensorBoard's writer raises it once more."""
+    if not issubclass(fault.exc_type, OSError):
+        threading.__excepthook__(fault)
 
 
 def refuse(message: str) -> None:

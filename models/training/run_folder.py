@@ -23,7 +23,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("voxcurate")  # the command line shows it
 
 DESCRIPTION, STEPS, VALIDATIONS, BEST = "run.json", "steps.csv", "validations.csv", "best.json"
+TENSORBOARD = "tensorboard"
 SECONDS_BETWEEN_LINES = 10.0
 MEASURES = {  # of a validation, in words
     "eer": "EER",
@@ -169,21 +171,35 @@ class RunFolder:
             raise TrainingError(f"{path}: cannot be written ({error.strerror}); expected room for a row") from error
 
     def _tell_tensorboard(self, step: int, values: Mapping[str, float]) -> None:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+        with self._telling():
+            if self._writer is None:
+                from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.root / "tensorboard"), purge_step=step)
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+                self._writer = SummaryWriter(str(self.root / TENSORBOARD), purge_step=step)
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """A thread writes for TensorBoard, and what it met is raised at the next call, without the file's name."""
+        try:
+            yield
+        except OSError as error:
+            self._writer = None  # it would raise the same when it is closed
+            place = self.root / TENSORBOARD
+            raise TrainingError(f"{place}: cannot be written ({error.strerror}); expected room for events") from error
 
     def close(self) -> None:
         """Write what is still held, and let others train here."""
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if self._writer is not None:
+                with self._telling():
+                    self._writer.close()
+        finally:
             self._writer = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
@@ -196,7 +212,8 @@ class RunFolder:
     def keep_best_and(self, last: Path, *, is_best: bool) -> None:
         """Of all checkpoints only the last and the best."""
         if self._writer is not None:
-            self._writer.flush()  # else what came before a checkpoint would never be told
+            with self._telling():
+                self._writer.flush()  # else what came before a checkpoint would never be told
         if is_best:
             write_text(self.root / BEST, json.dumps({"checkpoint": last.name}) + "\n")
         checkpoints.keep_only(self.checkpoints, {last, *filter(None, [self.best()])})

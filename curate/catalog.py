@@ -9,19 +9,19 @@ A part is published whole: written aside, synced to the disk, and made current b
 fingerprint of what it was made from, so that the files themselves say what need not be computed again.
 
 A run works on drafts, which it alone sees, and publishes them all when its last step is done: a run that fails leaves
-the tables as they were, and the next one goes on from its drafts.
+the tables as they were, and the next one goes on from its drafts. `curate.turns` says when several tables are of one
+run.
 
 The root is a folder, or a place in a store (`s3://bucket/catalog`, as `curate.storage.location` gives it) with the same
 layout. There an upload is whole or absent by itself, so that no `.new` is needed (`curate.whole`), and a lease stands
 for the lock (`curate.lease`).
 """
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate import lease, whole
+from curate import lease, turns, whole
 from curate.errors import CatalogError
 from curate.schema import TABLES, Table
 from curate.storage import is_local
@@ -40,6 +40,8 @@ from curate.whole import write_text as write_text
 FINGERPRINT = b"voxcurate.fingerprint"
 ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold, and a writer
 BYTES_PER_GROUP = 1 << 23  # of vectors
+A_RUN = "curate run"  # who replaces many tables at once
+BESIDE = ("cache", "benchmarks", "lists", "README.md", "catalog.duckdb")  # what we write there beside tables
 AS_WRITTEN = {"compression": "zstd", "write_page_index": True, "write_page_checksum": True}
 
 
@@ -138,36 +140,42 @@ class Catalog:
         """Make every draft current. A crash between two of the renames is mended by the next run, which starts here."""
         lease.require_held(self.root)
         drafted = whole.names(self.root / "cache" / "draft")
-        for table in (table for table in TABLES.values() if table.name in drafted):
-            folder = self._draft(table, "all").parent
-            for part in sorted(whole.stems(folder, "gone")):
-                whole.remove(self._published(table, part))
-                whole.remove(self._draft(table, part, "gone"))
-            for part in sorted(whole.stems(folder, "parquet")):
-                whole.move(self._draft(table, part), self._published(table, part))
+        with self.publishing(A_RUN):
+            for table in (table for table in TABLES.values() if table.name in drafted):
+                folder = self._draft(table, "all").parent
+                for part in sorted(whole.stems(folder, "gone")):
+                    whole.remove(self._published(table, part))
+                    whole.remove(self._draft(table, part, "gone"))
+                for part in sorted(whole.stems(folder, "parquet")):
+                    whole.move(self._draft(table, part), self._published(table, part))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, who: str = "") -> Iterator[None]:
         """Be the only writer. Raises CatalogError that names the other one; a dead writer holds nothing.
 
-        In a store, what a dead writer holds ends with its lease.
+        Raises it, too, where a link leads out of the catalog, and where another one than `who` was killed while it
+        replaced several tables. In a store, what a dead writer holds ends with its lease.
         """
-        if not is_local(self.root):
-            with lease.held(self.root):
-                yield
-            return
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "writer.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise CatalogError(
-                    f"{self.root}: process {file.read().strip() or '?'} is writing it; expected to be the only one"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        if is_local(self.root):
+            whole.require_no_way_out(self.root, (*TABLES, *BESIDE))
+        with turns.writing(self.root, who) if is_local(self.root) else lease.held(self.root):
+            yield
+
+    @contextmanager
+    def publishing(self, who: str) -> Iterator[None]:
+        """Replace several tables: who reads them `as_one` reads them before or after. In a store, nothing waits."""
+        with turns.publishing(self.root, who) if is_local(self.root) else nullcontext():
+            yield
+
+    @contextmanager
+    def as_one(self) -> Iterator[None]:
+        """Read several tables as one run left them. It waits for that: read, and do the rest afterwards.
+
+        Raises CatalogError where a writer was killed while it replaced them, and where a link leads out of the catalog.
+        """
+        if is_local(self.root):
+            whole.require_no_way_out(self.root, TABLES)
+        with turns.reading(self.root) if is_local(self.root) else nullcontext():
             yield
 
 

@@ -141,8 +141,11 @@ class Pipeline:
                 raise ValueError(f"{key}: no corpus {min(unknown)!r}; expected any of {', '.join(names)}")
 
     def corpus(self, name: str) -> CorpusSettings:
-        """The section of this name."""
-        return next(corpus for corpus in self.corpora if corpus.name == name)
+        """The section of this name. Raises PipelineError where there is none."""
+        for corpus in self.corpora:
+            if corpus.name == name:
+                return corpus
+        raise PipelineError(f"{self.name}: no corpus {name!r}; expected a section `[[corpora]]` for all of its catalog")
 
 
 def load_pipeline(path: Path) -> Pipeline:

@@ -44,7 +44,7 @@ Found = TypeVar("Found")
 
 def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one query that reads. Raises QueryError for any other, or one that DuckDB refuses."""
-    with duckdb.connect(":memory:") as connection:
+    with duckdb.connect(":memory:") as connection, catalog.as_one():
         published = _published(catalog)
         for name, rows in _each(catalog, lambda table: (table.name, _rows_on_disk(catalog, table)), published):
             connection.register(name, rows)

@@ -7,6 +7,7 @@ carry it in their footers. A step whose parts all carry the fingerprint that it 
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -98,10 +99,12 @@ class Step:
             row = self._row(num_rows, "finished by a run that died before it took note", None)
             return Done(step=self.name, part=self.part, changed=False, row=row)
         tables, summary = self.compute(self)
-        num_rows = sum(
-            self.catalog.publish(table, rows, part=part, fingerprint=self.fingerprint)
-            for (table, part), rows in zip(self.publishes, tables, strict=True)
-        )
+        are_seen_together = len(self.publishes) > 1 and not self.catalog.drafts
+        with self.catalog.publishing(f"curate {self.name} {self.part}") if are_seen_together else nullcontext():
+            num_rows = sum(
+                self.catalog.publish(table, rows, part=part, fingerprint=self.fingerprint)
+                for (table, part), rows in zip(self.publishes, tables, strict=True)
+            )
         row = self._row(num_rows, summary, started_at)
         return Done(step=self.name, part=self.part, changed=True, row=row)
 

@@ -88,7 +88,7 @@ def _of_croissant(folder: Path, files: dict[str, dict[str, Any]], tables: list[s
         return
     try:
         told = json.loads((folder / CROISSANT).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         yield f"{CROISSANT}: {error}; expected JSON"
         return
     yield from (f"{CROISSANT}: no {name}, which Croissant requires" for name in lacking(told))

@@ -14,7 +14,7 @@ import io
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -130,7 +130,8 @@ def written(place: Path, *, alone: bool = True) -> Iterator[IO[bytes]]:
     if is_local(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         aside = place.with_name(place.name + (".new" if alone else f".{uuid.uuid4().hex}.new"))
-        with aside.open("wb") as file:
+        aside.unlink(missing_ok=True)  # of one that died
+        with aside.open("xb") as file:  # never through a link
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -179,6 +180,27 @@ def write_text(place: Path, text: str) -> None:
         return
     with written(place) as file:
         file.write(text.encode())
+
+
+def opened_here(place: Path, mode: str = "r") -> IO[str]:
+    """A text file that is read and written where it lies, such as a lock. A link in its place is an OSError."""
+    return open(place, mode, encoding="utf-8", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+
+
+def require_no_way_out(root: Path, names: Iterable[str]) -> None:
+    """Raises CatalogError where one of these files and folders of `root`, or anything below, is a link that leads out.
+
+    What is written there would be written elsewhere, and what is read would be somebody else's.
+    """
+    home = os.path.realpath(root)
+    waiting = [os.path.join(root, name) for name in names]
+    while waiting:
+        path = waiting.pop()
+        if os.path.islink(path) and not os.path.realpath(path).startswith(f"{home}/"):
+            raise CatalogError(f"{path} leads out of {root} by a link; expected what lies in it")
+        if os.path.isdir(path) and not os.path.islink(path):
+            with os.scandir(path) as found:
+                waiting += [one.path for one in found if one.is_symlink() or one.is_dir(follow_symlinks=False)]
 
 
 def rename_durably(aside: Path, path: Path) -> None:

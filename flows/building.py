@@ -66,7 +66,7 @@ def build_benchmark(protocol: Protocol, catalog: Catalog, files: Mapping[str, Pa
     """
     require_sources(protocol, catalog)
     lists = lists_of(protocol, catalog, files)
-    with catalog.locked():
+    with catalog.locked(f"curate {STEP} {protocol.name}"):
         require_free_name(protocol, catalog)
         utterances = left(catalog, protocol)
         done = step(protocol, catalog, utterances, lists).carry_out()

@@ -119,7 +119,8 @@ def why(
     from curate.catalog import Catalog
     from curate.explain import explain
 
-    typer.echo("\n".join(explain(Catalog(catalog), subject)))
+    with Catalog(catalog).as_one():
+        typer.echo("\n".join(explain(Catalog(catalog), subject)))
 
 
 @app.command()
@@ -133,6 +134,8 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
     from curate.runs import last_done
     from flows.building import told_stale
 
+    with Catalog(catalog).as_one():
+        done, stale = last_done(Catalog(catalog)), told_stale(Catalog(catalog))
     rows = [
         (
             row["step"],
@@ -142,10 +145,10 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
             row["run_id"],
             row["summary"],
         )
-        for row in last_done(Catalog(catalog))
+        for row in done
     ]
     table = as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows)
-    typer.echo("\n".join([table, *told_stale(Catalog(catalog))]))
+    typer.echo("\n".join([table, *stale]))
 
 
 @app.command()
@@ -176,7 +179,8 @@ def corpora(
     if catalog is None:
         typer.echo(as_table(*overview.what_readers_fill()))
         return
-    filled, remarks = overview.what_was_filled(Catalog(catalog))
+    with Catalog(catalog).as_one():
+        filled, remarks = overview.what_was_filled(Catalog(catalog))
     typer.echo("\n".join([as_table(*filled), *([""] if remarks else []), *remarks]))
 
 
@@ -247,7 +251,8 @@ app.add_typer(audit, name="audit")
 
 def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     """Run a pipeline file to its end, and say so in one line."""
-    from curate.catalog import Catalog
+    from curate import turns
+    from curate.catalog import A_RUN, Catalog
     from curate.config import load_pipeline
     from flows import runners
 
@@ -262,9 +267,9 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
 
     embedding.require_thresholds(pipeline)
     catalog = Catalog(pipeline.catalog)
-    with catalog.locked():
+    with catalog.locked(A_RUN):
         try:
-            complete = steps.is_complete(pipeline, catalog)
+            complete = not turns.broke_off(catalog.root) and steps.is_complete(pipeline, catalog)
         except CorpusError:
             complete = False  # it stops at the first fault; the flow tells all
         if complete:  # Prefect takes seconds to start: not to find that there is nothing to do

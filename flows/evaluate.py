@@ -1,5 +1,6 @@
 """The commands `curate evaluate` and `compare`; what they do is imported when they are called."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,12 +56,15 @@ def evaluate(
     from curate.query import as_table
     from flows import evaluating
 
-    listed, metrics = _asked(trials, catalog, benchmark, name, people, metric, p_target)
-    if listed.catalog is not None and Path(trials).is_file() and not (benchmark and name):
-        raise typer.BadParameter("a list from a file and a catalog: expected --benchmark and --list, to publish under")
-    system = system or scores.stem
-    found_scores = listed.scores(scores, form)
-    found = evaluating.evaluated(listed, found_scores, system=system, metrics=metrics, by=by or [], seed=seed)
+    with _as_one(catalog):
+        listed, metrics = _asked(trials, catalog, benchmark, name, people, metric, p_target)
+        if listed.catalog is not None and Path(trials).is_file() and not (benchmark and name):
+            raise typer.BadParameter(
+                "a list from a file and a catalog: expected --benchmark and --list to publish under"
+            )
+        system = system or scores.stem
+        found_scores = listed.scores(scores, form)
+        found = evaluating.evaluated(listed, found_scores, system=system, metrics=metrics, by=by or [], seed=seed)
     if listed.catalog is not None:
         settings = {"metrics": [asdict(one) for one in metrics], "by": by or [], "seed": seed, "file": scores.name}
         evaluating.publish(listed.catalog, listed, found, found_scores, settings)
@@ -139,6 +143,12 @@ def compare(
         head = ["published by", "metric", "value", "where"]
         lines += [as_table(head, [(one.system, one.metric, one.value, one.where) for one in papers]), ""]
     typer.echo("\n".join([*lines, *evaluating.conventions(rows), *apart, *remarks]))
+
+
+def _as_one(catalog: Path | None) -> AbstractContextManager[None]:
+    from curate.catalog import Catalog
+
+    return nullcontext() if catalog is None else Catalog(catalog).as_one()
 
 
 def _asked(

@@ -14,7 +14,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from curate.blocks import Stretch
-from curate.catalog import Catalog
+from curate.catalog import A_RUN, Catalog
 from curate.config import Pipeline, load_pipeline
 from curate.embed import Embedded, embed_block
 from curate.errors import CorpusError, VoxcurateError
@@ -91,7 +91,7 @@ def curate_corpora(pipeline_file: str, runner: str | None = None) -> list[Done]:
         take_note(catalog, done[-1])
         log.info(in_words(done[-1]))
 
-    with catalog.locked():
+    with catalog.locked(A_RUN):
         with runners.started(pipeline.runner) as workers:
             scan_all(pipeline, workers)
             steps.forget_others(pipeline, catalog)

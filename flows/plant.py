@@ -40,6 +40,7 @@ def plant(
     Example: curate plant examples/real.toml --to build/planted --wrong-speaker 0.1 --evaluate
     """
     from benchmarks.planting.faults import Planting
+    from curate.catalog import Catalog
     from curate.config import load_pipeline
     from flows import planting
     from flows.cli import show_progress
@@ -67,7 +68,8 @@ def plant(
         duplicate_under=duplicate_under,
     )
     read = load_pipeline(pipeline)
-    given = planting.source(pipeline, read)
+    with Catalog(read.catalog).as_one():
+        given = planting.source(pipeline, read)
     told = planting.plant_and_tell(
         given,
         asked,

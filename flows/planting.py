@@ -8,11 +8,14 @@ beside it; what is known is not heard again. The folder appears whole or not at 
 into is only read. Tables are held in memory, utterances as plain rows: some 4 kB each.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,20 +113,36 @@ def plant(given: Source, planting: Planting, to: Path) -> str:
     if not planting.faults:
         raise PlantingError(f"nothing to plant; expected a share of any of {', '.join(Fault)}")
     aside = to.with_name(f".{to.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)  # of one that died
-    told = _write(given, planting, aside, to)
-    write_text(aside / SETTINGS_FILE, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
-    if to.exists():
-        to.rmdir()  # it is empty
-    rename_durably(aside, to)
+    with _alone(aside):
+        told = _write(given, planting, aside, to)
+        write_text(aside / SETTINGS_FILE, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+        if to.exists():
+            to.rmdir()  # it is empty
+        rename_durably(aside, to)
     return told
+
+
+@contextmanager
+def _alone(aside: Path) -> Iterator[None]:
+    """Be the only process that writes into the folder, which is empty then. Raises PlantingError where another is."""
+    aside.mkdir(parents=True, exist_ok=True)
+    handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for entry in aside.iterdir():  # of one that died
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        yield
+    except BlockingIOError as error:
+        raise PlantingError(f"{aside}: another process plants there; expected to be the only one") from error
+    finally:
+        os.close(handle)
 
 
 def _settings(folder: Path) -> dict[str, Any] | None:
     file = folder / SETTINGS_FILE
     try:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlantingError(f"{file}: no JSON; expected what `curate plant` wrote there") from error
 
 

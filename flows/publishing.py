@@ -86,14 +86,15 @@ def publish_benchmark(catalog: Catalog, benchmark: str, out: Path, asked: Asked)
     out = here(out)
     refuse_taken(out)
     refuse_within(out, catalog)
-    name = benchmark_of(catalog, benchmark)
-    rows = with_terms(catalog, outgoing_rows(catalog, name))
-    withheld = withheld_licences(rows)
-    if asked.has_audio:
-        if withheld and not asked.insists:
+    with catalog.as_one():
+        name = benchmark_of(catalog, benchmark)
+        rows = with_terms(catalog, outgoing_rows(catalog, name))
+        withheld = withheld_licences(rows)
+        if asked.has_audio and withheld and not asked.insists:
             raise ExportError(refusal(rows, withheld))
+        saying, tables = gathered(catalog, name, rows, asked, withheld)
+    if asked.has_audio:
         refuse_missing(rows)
-    saying, tables = gathered(catalog, name, rows, asked, withheld)
     export = as_export(name, rows, tables.trials, tables.models, out)
     export = export if len(tables.trials) else replace(export, lists=())
     with unfinished(out, made_from(rows, None)) as folder:

@@ -20,7 +20,8 @@ def write_report(catalog: Catalog, out: Path, benchmark: str | None = None) -> s
     from pages.report.picture import Picture
     from pages.report.sheets import PAGE, write
 
-    material = gathered(catalog, benchmark)
+    with catalog.as_one():
+        material = gathered(catalog, benchmark)
     with unfinished(out, "report") as folder:
         found = write(material, folder)
         sync_all(folder)

@@ -75,11 +75,12 @@ def measure(
     name = _name(system or recipe.name)
     if with_layers and not trained.has_layers:
         raise TrainingError(f"--layers: {run}: {recipe.system} tells none; expected a run of disjoint_mtl")
-    benchmark = benchmark_of(catalog, benchmark)
-    split = _split(catalog, benchmark, split)
-    speech = of_split(catalog, benchmark, split)
-    chosen, remarks = _lists(catalog, benchmark, lists)
-    whole = _union(catalog, benchmark, speech, chosen)
+    with catalog.as_one():
+        benchmark = benchmark_of(catalog, benchmark)
+        split = _split(catalog, benchmark, split)
+        speech = of_split(catalog, benchmark, split)
+        chosen, remarks = _lists(catalog, benchmark, lists)
+        whole = _union(catalog, benchmark, speech, chosen)
     folder = run / "tests" / f"{plain(benchmark)}-{plain(split)}"
     with together(device) as processes:
         trained.to(processes.device)

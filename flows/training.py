@@ -61,7 +61,32 @@ def train_on_split(
 ) -> str:
     """Train on a split of a benchmark; what came of it, in words. Raises as `models.training.run.train` does."""
     recipe = recipe_of(name, settings)
-    benchmark = benchmark_of(catalog, benchmark)
+    with catalog.as_one():
+        benchmark = benchmark_of(catalog, benchmark)
+        speech, read, held_out = _who_is_heard(
+            recipe, catalog, benchmark, split, also=also, trials=trials, dev=dev, hold_out=hold_out
+        )
+    folder = out or Path("runs") / recipe.name
+    of = f"{benchmark}, split {split}" + ("" if also is None else f" and {also}")
+    read = _without_people_of(held_out, read)
+    found = train(
+        recipe, speech, folder, of=of, also=read, held_out=held_out, initial=initial, cache=cache, device=device
+    )
+    return in_words(found, folder)
+
+
+def _who_is_heard(
+    recipe: Recipe,
+    catalog: Catalog,
+    benchmark: str,
+    split: str,
+    *,
+    also: str | None,
+    trials: str | None,
+    dev: str | None,
+    hold_out: int | None,
+) -> tuple[Speech, Speech | None, HeldOut | None]:
+    """What is trained on, what is only read, and who is held out."""
     speech = of_split(catalog, benchmark, split)
     read = None if also is None else _also(recipe, catalog, benchmark, also)
     held_out: HeldOut | None
@@ -91,13 +116,7 @@ def train_on_split(
         speech, held_out = without_held_out(
             speech, rows, hold_out, benchmark=benchmark, seed=recipe.seed, age_scheme=scheme
         )
-    folder = out or Path("runs") / recipe.name
-    of = f"{benchmark}, split {split}" + ("" if also is None else f" and {also}")
-    read = _without_people_of(held_out, read)
-    found = train(
-        recipe, speech, folder, of=of, also=read, held_out=held_out, initial=initial, cache=cache, device=device
-    )
-    return in_words(found, folder)
+    return speech, read, held_out
 
 
 def train_on_manifest(

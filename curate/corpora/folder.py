@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from curate.audio import SUFFIXES
 from curate.corpora.described import STRICT, CorpusSettings, Described, age_of, sex_of
-from curate.corpora.places import files_below
+from curate.corpora.places import files_below, require_inside
 from curate.corpora.tabular import read_rows
 from curate.errors import CorpusError
 
@@ -35,6 +35,8 @@ class Settings(CorpusSettings):
 def rows(root: Path, settings: Settings) -> Iterator[Described]:
     """Every audio file two or three levels down. Raises CorpusError for one that lies elsewhere."""
     table = root / "speakers.csv"
+    if settings.links == "inside":
+        require_inside(root, table.name)
     speakers = _speakers(table) if table.exists() else {}
     for path in files_below(root, SUFFIXES, links=settings.links):
         inner = path.split("/")

@@ -36,7 +36,7 @@ from curate.export.sound import Conversion, converted
 from curate.runs import code_fingerprint, content_fingerprint
 from curate.schema import CORPORA, SPLITS, TRIALS
 from curate.storage import is_local, location, renewed
-from curate.whole import sync
+from curate.whole import opened_here, sync
 
 
 def export_benchmark(
@@ -59,18 +59,19 @@ def export_benchmark(
     refuse_within(out, catalog)
     if not 0 <= min_duration_s <= max_duration_s:
         raise ExportError(f"lengths from {min_duration_s} to {max_duration_s} s; expected the least first, from 0 on")
-    name = benchmark_of(catalog, benchmark)
-    rows = outgoing_rows(catalog, name, min_duration_s=min_duration_s, max_duration_s=max_duration_s)
+    with catalog.as_one():
+        name = benchmark_of(catalog, benchmark)
+        rows = outgoing_rows(catalog, name, min_duration_s=min_duration_s, max_duration_s=max_duration_s)
+        trials, models = trials_among(catalog, name, rows), models_among(catalog, name, rows)
+        num_all, num_trials = len(catalog.read(SPLITS, name)), len(catalog.read(TRIALS, name))
     if conversion is None:
         refuse_unopened(rows, target, to)
     refuse_missing(rows)
-    trials = trials_among(catalog, name, rows)
-    num_all, num_trials = len(catalog.read(SPLITS, name)), len(catalog.read(TRIALS, name))
     with unfinished(out, made_from(rows, conversion)) as folder:
         if conversion is not None:
             sounds = converted(in_order(rows), conversion, folder / AUDIO, final=out / AUDIO, workers=workers)
             rows = with_audio(rows, sounds)
-        target.write(folder, as_export(name, rows, trials, models_among(catalog, name, rows), out))
+        target.write(folder, as_export(name, rows, trials, models, out))
         if conversion is not None and getattr(target, "HOLDS_AUDIO", False):
             shutil.rmtree(folder / AUDIO)
         sync_all(folder)
@@ -104,9 +105,15 @@ def unfinished(out: Path, made_from: str) -> Iterator[Path]:
     folder = out.with_name(out.name + ".unfinished")
     folder.parent.mkdir(parents=True, exist_ok=True)
     note = folder.with_name(folder.name + ".json")
-    with note.open("a+", encoding="utf-8") as file:
+    if folder.is_symlink():
+        raise ExportError(f"{folder}: a link; expected it to be taken away")
+    with opened_here(note, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not note.exists() or not os.path.samestat(
+                note.stat(), os.fstat(file.fileno())
+            ):  # its holder took it away
+                raise BlockingIOError
         except BlockingIOError:
             raise ExportError(f"{folder}: another process is writing it; expected to be the only one") from None
         file.seek(0)

@@ -157,7 +157,7 @@ def _begun(asked: Asked) -> dict[int, str]:
         first, *others = map(json.loads, lines)
         if first == _about(asked):
             return {int(at): str(text) for at, text in others}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise CorpusError(
         f"{asked.part}: was begun with another manifest or in other words; expected the same ones, or no such file"

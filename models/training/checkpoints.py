@@ -89,7 +89,7 @@ def load(place: Path) -> Checkpoint:
             epoch=epoch,
             step=step,
         )
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise TrainingError(f"{place}: cannot be read ({reason}); expected a checkpoint of a run") from error
 

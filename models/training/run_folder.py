@@ -104,7 +104,7 @@ class RunFolder:
         path = self.root / DESCRIPTION
         try:
             before = {key: _compared(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise TrainingError(f"{path}: cannot be read ({error}); expected what a run wrote there") from error
         now = {key: _compared(value) for key, value in json.loads(json.dumps(description)).items()}
         if now.get("weights") is None and checkpoints.latest(self.checkpoints) is not None:
@@ -224,7 +224,7 @@ class RunFolder:
             name = json.loads((self.root / BEST).read_text())["checkpoint"]
         except FileNotFoundError:
             return checkpoints.latest(self.checkpoints)
-        return self.checkpoints / str(name)
+        return self.checkpoints / Path(str(name)).name  # never elsewhere
 
 
 def duration(seconds: float) -> str:

@@ -91,7 +91,7 @@ def description_of(folder: Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or error
         raise TrainingError(f"{folder}: no run ({reason}); expected a folder that `curate train` made") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{path}: cannot be read ({error}); expected what a run wrote there") from error
     if not isinstance(told, dict):
         raise TrainingError(f"{path}: holds {type(told).__name__}; expected what a run wrote there")

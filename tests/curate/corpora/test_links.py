@@ -5,6 +5,7 @@ import pytest
 from curate.audio import SUFFIXES
 from curate.corpora import READERS
 from curate.errors import CorpusError
+from tests.faults.watched import opened_below
 
 UNREAD = {"common_voice": {"reported.tsv"}, "sitw": {"dev/keys/aux/assist-multi.10s.lst"}}  # and not walked past
 
@@ -12,7 +13,8 @@ UNREAD = {"common_voice": {"reported.tsv"}, "sitw": {"dev/keys/aux/assist-multi.
 @pytest.fixture
 def linked(name, corpus_of, tmp_path):
     """The small corpus of a reader, and its files but for audio, each in turn outside of it and linked to."""
-    root, outside = corpus_of(name), tmp_path / "outside"
+    root, outside = corpus_of(name), tmp_path / "elsewhere" / "outside"
+    outside.parent.mkdir()
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.lower().endswith(SUFFIXES)]
 
     def each(secret=None):
@@ -33,15 +35,17 @@ def rows(root, settings, function="rows"):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_no_reader_reads_metadata_through_a_link_that_leads_out(name, linked, section):
+def test_no_reader_reads_metadata_through_a_link_that_leads_out(name, linked, section, tmp_path):
     root, each = linked
     before = rows(root, section(name, root))
     for file in each(secret=b"root:x:0:0\n\xff"):
         if file in UNREAD.get(name, ()):
             assert rows(root, section(name, root)) == before
             continue
-        with pytest.raises(CorpusError, match=r"^[^\n]* leads out of [^\n]*; expected [^\n]*$"):
+        refused = pytest.raises(CorpusError, match=r"^[^\n]* leads out of [^\n]*; expected [^\n]*$")
+        with opened_below(tmp_path / "elsewhere") as opened, refused:
             rows(root, section(name, root))
+        assert opened == []
 
 
 @pytest.mark.parametrize("function", ["remarks", "published_trials", "enrolments", "aliases"])

@@ -1,0 +1,167 @@
+"""Whatever goes on at once, nothing is lost, doubled or mixed; and what would be is found."""
+
+import fcntl
+import queue
+import threading
+from contextlib import nullcontext
+
+import pytest
+
+from curate import turns
+from curate.catalog import A_RUN, Catalog, rows_of
+from curate.errors import CatalogError
+from curate.named import Review
+from curate.reasons import Subject, Verdict
+from curate.reviews import decide, said
+from curate.runs import Step
+from curate.schema import LEAKS, REVIEWS, RUNS, UTTERANCES
+from tests.faults import concurrency, reading, reviewing, tiny
+from tests.faults.account import faults
+from tests.faults.commands import Done, contents, told_badly
+
+
+def test_two_at_once_never_mix_and_what_is_acknowledged_is_kept(tmp_path, loaded):
+    found = list(concurrency.tried(tmp_path, loaded, full=False))
+    assert faults(found) == []
+    assert len(found) >= 14
+
+
+# ------------------------------------------------------------------------------------------- what checks, finds faults
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    tiny.write_tiny(tmp_path)
+    return Catalog(tmp_path / "catalog")
+
+
+def test_a_table_that_another_has_written_is_found(catalog):
+    before = contents(catalog.root)
+    catalog.publish(LEAKS, catalog.read(LEAKS).slice(0, 0), part="toy", fingerprint="another")
+    assert concurrency.differing(contents(catalog.root), before) == ("leaks/toy.parquet",)
+
+
+def test_a_refusal_without_a_line_with_a_wrong_code_or_with_a_traceback_is_found():
+    good = Done(("curate", "score"), 1, "", "scoring\ncurate: process 7 is writing it\n")
+    assert told_badly(good, refused=True, says=("process 7",)) == ()
+    assert len(told_badly(good, refused=True, says=("process 8",))) == 1
+    assert len(told_badly(good, refused=False)) == 1
+    assert len(told_badly(Done(("curate",), 1, "", "Traceback (most recent call last)"), refused=True)) == 2
+
+
+def test_readers_that_look_without_asking_see_tables_of_two_runs(catalog, monkeypatch):
+    """In the middle of publishing: the moment that `as_one` keeps from them."""
+    reading.publish(catalog.root, reading.OLD)
+    seen = []
+    monkeypatch.setattr("curate.whole.move", half(catalog, seen, monkeypatch))
+    reading.publish(catalog.root, reading.NEW)
+    assert {reading.OLD, reading.NEW} in seen
+
+
+def half(catalog, seen, monkeypatch):
+    from curate import whole
+
+    real = whole.move
+
+    def move(place, to):
+        real(place, to)
+        with monkeypatch.context() as patch:
+            patch.setattr(Catalog, "as_one", lambda _: nullcontext())
+            seen.append(reading.by_query(catalog.root)["all tables"])
+
+    return move
+
+
+def test_a_word_that_is_not_there_or_twice_is_found(catalog):
+    drop = Review(subject=Subject.UTTERANCE, subject_id="studio/an/1", verdict=Verdict.DROP, note="0-0")
+    decide(catalog, "ann", [drop])
+    word = ("ann", "studio/an/1", "0-0")
+    assert reviewing.missing(catalog.root, [word]) == ((), ())
+    assert reviewing.missing(catalog.root, [word, ("ann", "studio/an/2", "0-1")])[0] == ("ann studio/an/2 0-1",)
+    (once,) = said(catalog).to_pylist()
+    rows = rows_of(REVIEWS, [once, once | {"num_before": 1}])
+    catalog.publish(REVIEWS, rows, part="ann", fingerprint="f")
+    assert reviewing.missing(catalog.root, [word])[1] == ("ann studio/an/1 0-0",)
+
+
+# ------------------------------------------------------------------------------------------------ several tables as one
+
+
+def test_who_publishes_waits_for_who_reads_and_who_reads_waits_for_who_publishes(catalog):
+    reading.publish(catalog.root, reading.OLD)
+    with catalog.as_one(), (catalog.root / turns.READING).open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with catalog.publishing(A_RUN), (catalog.root / turns.PUBLISHING).open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with catalog.as_one():
+        pass
+
+
+def test_a_writer_that_broke_off_between_tables_is_named_until_it_was_run_again(catalog, monkeypatch):
+    reading.publish(catalog.root, reading.OLD)
+    calls = []
+
+    def breaks(place, to):
+        calls.append(to)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.whole.move", breaks)
+        with pytest.raises(OSError, match="No space left"):
+            reading.publish(catalog.root, reading.NEW)
+    assert len(calls) == 1
+    told = "`curate run` broke off while it replaced tables"
+    with pytest.raises(CatalogError, match=told), catalog.as_one():
+        pass
+    with pytest.raises(CatalogError, match=told), catalog.locked():
+        pass
+    reading.publish(catalog.root, reading.NEW)
+    assert reading.by_query(catalog.root) == {"all tables": {reading.NEW}}
+
+
+def test_a_step_that_publishes_several_parts_is_seen_whole_and_one_of_one_part_keeps_nobody_waiting(catalog):
+    def made_of(*publishes):
+        seen = []
+
+        def compute(step):
+            return [catalog.read(table, part) for table, part in publishes], "done"
+
+        step = Step(
+            catalog=catalog, name="build", part="toy", settings={}, code="c", publishes=publishes, compute=compute
+        )
+        real = Catalog.publish
+
+        def publish(self, *arguments, **named):
+            seen.append(turns.broke_off(catalog.root))
+            return real(self, *arguments, **named)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Catalog, "publish", publish)
+            step.carry_out()
+        return seen
+
+    assert made_of((LEAKS, "toy"), (RUNS, "all")) == ["curate build toy"] * 2
+    assert turns.broke_off(catalog.root) == ""
+    assert made_of((UTTERANCES, "studio")) == [""]
+
+
+def test_readers_who_come_all_the_time_do_not_keep_a_writer_waiting(catalog):
+    """One who comes while a writer waits for another waits behind it."""
+    with catalog.locked():
+        pass
+    said = queue.Queue()
+    with pytest.MonkeyPatch.context() as patch, catalog.as_one():
+        patch.setattr(turns.log, "info", said.put)
+        writer = threading.Thread(target=publish_and_say, args=(catalog, said))
+        writer.start()
+        assert said.get(timeout=60).endswith("waiting for who reads it")
+        with (catalog.root / turns.PUBLISHING).open() as late, pytest.raises(BlockingIOError):
+            fcntl.flock(late, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert said.empty()
+    assert said.get(timeout=60) == "published"
+    writer.join()
+
+
+def publish_and_say(catalog, said):
+    with catalog.publishing("me"):
+        said.put("published")

@@ -16,7 +16,7 @@ tried_one = partial(Tried, suite="concurrency")
 
 PUBLISHED = "curate.catalog:Catalog.publish"  # what a writer comes to when it holds the lock
 HELD_AT = {"score": PUBLISHED, "build": "flows.building:build", "evaluate": PUBLISHED, "run": "flows.steps:is_complete"}
-PAIRS = [("score", "score"), ("score", "run"), ("build", "evaluate"), ("evaluate", "build")]  # of the short form
+PAIRS = [("score", "run"), ("build", "evaluate"), ("evaluate", "score")]  # of the short form
 INTO = {  # commands that write a folder, and where each is when it does
     "publish": "curate.export.huggingface:write_data",
     "export": "curate.export.writing:sync",
@@ -37,7 +37,7 @@ def tried(folder: Path, forks: Forks, *, full: bool) -> Iterator[Tried]:
     for first in undisturbed if full else ("score",):
         yield after_a_kill(folder, made, forks, first, undisturbed)
         yield others_beside(folder, made, forks, first, undisturbed)
-    for name in INTO if full else ("publish", "plant"):
+    for name in INTO if full else ("plant",):
         yield into_one_folder(folder, made, forks, name)
     for suite in SUITES:
         yield from suite.tried(folder, made, forks, full=full)

@@ -136,12 +136,13 @@ def by_views(root: Path) -> dict[str, set[str]]:
 
 
 def by_files(root: Path) -> dict[str, set[str]]:
-    """Plain pyarrow, file by file."""
-    return {
+    """Plain pyarrow, file by file, of those that have rows."""
+    found = {
         str(file): set(pq.read_table(file, columns=[column], partitioning=None)[column].to_pylist())
         for table, column in SAYS.items()
         for file in sorted((root / table.name).glob("*.parquet"))
     }
+    return {file: said for file, said in found.items() if said}
 
 
 def by_catalog(root: Path) -> dict[str, set[str]]:

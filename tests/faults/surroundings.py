@@ -20,7 +20,7 @@ from tests.faults.names import controls
 from tests.faults.watched import changed, opened_below, tree
 from tests.forked import Forks
 
-SPEAKERS = ("'; DROP TABLE utterances; --", "<b>&", "\u202eolleh", "new\nline", "Tha\u0309o", "x" * 200)
+SPEAKERS = ("'; DROP TABLE utterances; --", "<b>&", "\u202eolleh", "new line", "Tha\u0309o", "x" * 200)
 TEXTS = ("một hai ba bốn năm sáu bảy tám chín mười", "hôm nay trời đẹp lắm", "chúng tôi đi chợ mua cá và rau")
 SYSTEM = ("/dev/", "/proc/", "/sys/")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -33,7 +33,8 @@ def tried(folder: Path, forks: Forks) -> Iterator[Tried]:
     (folder / "mine.toml").write_text(tiny.PROTOCOL.replace('"studio", "calls", "odd"', '"toy"'), encoding="utf-8")
     (folder / "p.toml").write_text(
         'name = "toy"\ncatalog = "catalog"\n[[corpora]]\nname = "toy"\nreader = "folder"\nroot = "corpus"\n'
-        'licence = "CC0-1.0"\n[splits]\nnum_test_speakers = 3\n[identities]\nmin_similarity = 0.95\n'
+        'licence = "CC0-1.0"\n[splits]\nnum_test_speakers = 3\nsex_balanced = false\n'
+        "[identities]\nmin_similarity = 0.95\n"
         "[trials]\ncross_session_targets = false\n",
         encoding="utf-8",
     )

@@ -1,5 +1,6 @@
 """Every decision on an utterance or a speaker, in words: what reviewers said first, then what it stands in place of."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from curate.reasons import Reason, Subject, Verdict
 from curate.reviews import in_few_words, last_said, pairs_in_order
 from curate.schema import AGE_LABELS, DECISIONS, IDENTITIES, REVIEWS, RUNS, SPEAKER_PAIRS, SPLITS, UTTERANCES, Table
 
+TURNING = frozenset("\u2028\u2029\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 Read = Callable[[Table], pa.Table]  # all rows of a table; none where it was not made yet
 
 
@@ -37,6 +39,11 @@ def explain(catalog: Catalog, subject_id: str) -> list[str]:
     ids = utterances["utterance_id"].to_pylist()
     hint = did_you_mean(subject_id, ids)
     raise CatalogError(f"{subject_id!r}: neither an utterance nor a speaker of {catalog.root}; {hint}")
+
+
+def for_a_terminal(text: str) -> str:
+    """The text, with signs spelt out that would move, hide or turn what a terminal shows."""
+    return "".join(repr(sign)[1:-1] if sign in TURNING or unicodedata.category(sign) == "Cc" else sign for sign in text)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

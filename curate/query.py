@@ -26,6 +26,7 @@ from curate import whole
 from curate.catalog import Catalog, parquet_schema, rename_durably
 from curate.decisions import REVIEW
 from curate.errors import CatalogError, QueryError
+from curate.explain import for_a_terminal
 from curate.schema import DECISIONS, EMBEDDINGS, TABLES, Table
 from curate.storage import is_local
 
@@ -226,4 +227,4 @@ def _short(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list | tuple) and len(value) > 4:
         return f"[{', '.join(_short(v) for v in value[:3])}, ... {len(value)} in all]"
-    return " ".join(str(value).split())
+    return for_a_terminal(" ".join(str(value).split()))

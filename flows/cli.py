@@ -117,10 +117,10 @@ def why(
     Example: curate why ha-noi/lan -c build/demo/catalog
     """
     from curate.catalog import Catalog
-    from curate.explain import explain
+    from curate.explain import explain, for_a_terminal
 
     with Catalog(catalog).as_one():
-        typer.echo("\n".join(explain(Catalog(catalog), subject)))
+        typer.echo("\n".join(map(for_a_terminal, explain(Catalog(catalog), subject))))
 
 
 @app.command()

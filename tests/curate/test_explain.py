@@ -8,7 +8,7 @@ import pytest
 from curate.catalog import Catalog, rows_of
 from curate.decisions import Author, verdicts
 from curate.errors import CatalogError
-from curate.explain import counted, explain
+from curate.explain import counted, explain, for_a_terminal
 from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.reviewed import reviewed
 from curate.reviews import said, standing
@@ -314,3 +314,8 @@ def test_an_utterance_that_shares_its_speakers_verdict_is_no_open_question(catal
     story = explain(catalog, "toy/a1")
     assert story[1] == f"What stands: The utterance was dropped, {BY_ANN}"
     assert not any("take back" in line for line in story)
+
+
+def test_what_turns_or_moves_the_text_of_a_terminal_is_spelt_out_and_nothing_else_is():
+    assert for_a_terminal("Thảo \u202eolleh\x1b[2J a\nb\u2028") == "Thảo \\u202eolleh\\x1b[2J a\\nb\\u2028"
+    assert for_a_terminal("ใช่ \u200d 中文 🙂\u00a0!") == "ใช่ \u200d 中文 🙂\u00a0!"

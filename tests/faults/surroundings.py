@@ -22,6 +22,7 @@ from tests.forked import Forks
 
 SPEAKERS = ("'; DROP TABLE utterances; --", "<b>&", "\u202eolleh", "new line", "Tha\u0309o", "x" * 200)
 TEXTS = ("một hai ba bốn năm sáu bảy tám chín mười", "hôm nay trời đẹp lắm", "chúng tôi đi chợ mua cá và rau")
+LIBRARIES = ("/.config/matplotlib", "/.cache/matplotlib")  # which keep their settings and lists of fonts at home
 SYSTEM = ("/dev/", "/proc/", "/sys/")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -35,7 +36,7 @@ def tried(folder: Path, forks: Forks) -> Iterator[Tried]:
         'name = "toy"\ncatalog = "catalog"\n[[corpora]]\nname = "toy"\nreader = "folder"\nroot = "corpus"\n'
         'licence = "CC0-1.0"\n[splits]\nnum_test_speakers = 3\nsex_balanced = false\n'
         "[identities]\nmin_similarity = 0.95\n"
-        "[trials]\ncross_session_targets = false\n",
+        "[trials]\ncross_session_targets = false\nsame_sex_nontargets = false\n",
         encoding="utf-8",
     )
     commands: tuple[tuple[object, ...], ...] = (
@@ -100,8 +101,8 @@ def noting_writes(folder: Path, aside: Path) -> None:
         noting = True
         for place in map(os.path.realpath, places):
             is_scratch = place.startswith(temporary) and not place.startswith(str(folder))
-            is_compiled = "/__pycache__" in place or "numba" in place
-            if not (place.startswith((*ours, *SYSTEM)) or is_scratch or is_compiled):
+            is_of_a_library = "/__pycache__" in place or "numba" in place or any(one in place for one in LIBRARIES)
+            if not (place.startswith((*ours, *SYSTEM)) or is_scratch or is_of_a_library):
                 with aside.open("a", encoding="utf-8") as file:
                     file.write(f"{event} {place!r}\n")
         noting = False

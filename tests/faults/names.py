@@ -65,7 +65,7 @@ def through(folder: Path, catalog: Path, forks: Forks, command: str, words: tupl
     done = curate(forks, *words)
     after = contents(catalog)
     lost = [name for name, content in before.items() if after.get(name) != content]
-    may_refuse = command.startswith("export")
+    may_refuse = command == "build" or command.startswith("export")  # of forms, and lists, that hold words alone
     untold = told_badly(done, refused=may_refuse and bool(done.returncode))
     came = {path.name for path in folder.iterdir()} - beside - {str(Path(str(word)).name) for word in words}
     scripts = [fault for page in (folder / "report").rglob("*.html") for fault in would_run(page.read_text("utf-8"))]

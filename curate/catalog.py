@@ -92,7 +92,12 @@ class Catalog:
         return sorted(parts)
 
     def read(self, table: Table, part: str | None = None, *, columns: list[str] | None = None) -> pa.Table:
-        """One part, or all parts one after the other; of all `columns` or these. Raises CatalogError where none is."""
+        """One part, or all parts one after the other; of all `columns` or these.
+
+        Raises CatalogError where none is, and where the table, or a part of it, is a link out of the catalog.
+        """
+        if is_local(self.root):
+            whole.require_no_way_out(self.root, [table.name])
         parts = self.parts(table) if part is None else [part]
         paths = [self.path(table, p) for p in parts]
         if not paths or not all(map(whole.exists, paths)):

@@ -18,7 +18,7 @@ IN_THE_CATALOG = (  # where a link is put, and whether it leads to a folder
     *(("catalog.duckdb", False), ("catalog.duckdb.new", False), ("results/toy--test--scores.parquet.new", False)),
     *(("utterances/studio.parquet", False), ("README.md", False), ("reviews/ann.lock", False)),
 )
-SHORT = ("results", "cache", "writer.lock", "runs/all.parquet.new", "reviews")
+SHORT = ("cache", "writer.lock", "runs/all.parquet.new", "reviews", "utterances/studio.parquet")
 BESIDE = (("out", True), ("out.unfinished", True), ("out.unfinished.json", False), (".out.new", True))
 
 

@@ -2,6 +2,7 @@
 
     <root>/<table>/<part>.parquet      what is current
     <root>/<table>/<part>.parquet.new  being written; never read, replaced by the next attempt
+    <root>/schema.json                 the version of the schema that all tables have (curate.versions)
     <root>/cache/draft/...             what a run has made and not yet published, in the same layout
     <root>/cache/                      what was computed on the way; may be deleted, costs time only
 
@@ -30,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate import lease, turns, whole
+from curate import lease, turns, versions, whole
 from curate.errors import CatalogError
 from curate.schema import TABLES, Table
 from curate.storage import is_local
@@ -107,8 +108,10 @@ class Catalog:
     def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:
         """Make `rows` the current part, whole or not at all; says how many they are.
 
-        Raises ValueError where they break the schema or key.
+        Raises ValueError where they break the schema or key, CatalogError for a catalog of another version.
         """
+        if not self.drafts:
+            versions.say_current(self.root)
         path = self._draft(table, part) if self.drafts else self._published(table, part)
         if isinstance(rows, Sorted):
             schema, batches = _conforming(table, rows.batches())
@@ -144,6 +147,7 @@ class Catalog:
     def publish_drafts(self) -> None:
         """Make every draft current. A crash between two of the renames is mended by the next run, which starts here."""
         lease.require_held(self.root)
+        versions.say_current(self.root)
         drafted = whole.names(self.root / "cache" / "draft")
         with self.publishing(A_RUN):
             for table in (table for table in TABLES.values() if table.name in drafted):
@@ -156,6 +160,13 @@ class Catalog:
 
     @contextmanager
     def locked(self, who: str = "") -> Iterator[None]:
+        """Be the only writer, as `locked_of_any_version`. Raises CatalogError for a catalog of another version, too."""
+        with self.locked_of_any_version(who):
+            versions.require_current(self.root)
+            yield
+
+    @contextmanager
+    def locked_of_any_version(self, who: str = "") -> Iterator[None]:
         """Be the only writer. Raises CatalogError that names the other one; a dead writer holds nothing.
 
         Raises it, too, where a link leads out of the catalog, and where another one than `who` was killed while it
@@ -182,6 +193,12 @@ class Catalog:
             whole.require_no_way_out(self.root, TABLES)
         with turns.reading(self.root) if is_local(self.root) else nullcontext():
             yield
+
+
+def open_catalog(root: Path) -> Catalog:
+    """The catalog there, to be read or written. Raises CatalogError where it is of another version than ours."""
+    versions.require_current(root)
+    return Catalog(root)
 
 
 def fingerprint_of(path: Path) -> str | None:

@@ -38,7 +38,7 @@ from curate.schema import DECISIONS, IDENTITIES, REVIEWS, UTTERANCES
 from curate.sides import Pair, Sides, ordered
 from curate.similarity import Flags, Indices
 from curate.storage import is_local
-from curate.whole import opened_here, require_no_way_out, sync
+from curate.whole import make_folder, opened_here, require_no_way_out
 
 NAME = re.compile(r"[^\W_][\w.-]{0,63}")  # a file is named by it, composed (NFC)
 MAX_NAME_BYTES = 200  # file systems take 255, and what is written beside the file has a longer name
@@ -174,9 +174,7 @@ def _alone(root: Path, reviewer: str) -> Iterator[None]:
             yield
         return
     require_no_way_out(root, [REVIEWS.name])
-    if not folder.exists():
-        folder.mkdir(exist_ok=True)
-        sync(root)
+    make_folder(folder)
     with opened_here(folder / f"{reviewer}.lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

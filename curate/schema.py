@@ -2,6 +2,9 @@
 
 Types are spelt only here; the Arrow schema, the checks before publishing and `docs/tables.md` derive from it. Numeric
 columns carry their unit in their name (`duration_s`, `sample_rate_hz`); a cosine, a count and a rate have none.
+
+Who changes a table raises VERSION, says in HISTORY what changed, tells `curate.migration` what older rows have in its
+place, and adds a golden catalog (`tests/golden`).
 """
 
 from collections.abc import Mapping
@@ -46,6 +49,14 @@ class Table:
         given = {c.name: columns.get(c.name, pa.nulls(num, c.type)) for c in self.columns}
         return pa.table(given).cast(self.arrow())
 
+
+VERSION = 2  # of all tables together; a catalog says it in its `schema.json` (curate.versions)
+HISTORY = {
+    1: "Does not say its version: all catalogs before there were versions. `utterances` may lack `work_id`, `trials` "
+    "`list`, `results` `list` and `subset`; of the earliest, other columns that may be null are missing, too.",
+    2: "`utterances.work_id`, `trials.list`, `results.list` and `results.subset`; the tables `models`, `removals`, "
+    "`leaks` and `class_results`.",
+}
 
 _text, _bool = pa.string(), pa.bool_()
 _f32, _f64, _i16, _i32, _i64 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64()
@@ -476,6 +487,15 @@ TABLES: dict[str, Table] = {
 def as_markdown() -> str:
     """All tables in words; `docs/tables.md` is this text."""
     lines = ["# Tables of the catalog", "", "Made from `curate/schema.py`; a test holds the two together.", ""]
+    lines += [
+        "## Versions",
+        "",
+        "A catalog says its version in `schema.json`; `curate migrate` brings it to the last.",
+        "",
+    ]
+    lines += ["| version | what it has |", "| --- | --- |"]
+    lines += [f"| {version} | {_cell(what)} |" for version, what in HISTORY.items()]
+    lines += [""]
     for table in TABLES.values():
         parts = "" if table.part_is == "all" else f" One file a {table.part_is}."
         lines += [f"## {table.name}", "", f"{table.row_is} Key: {', '.join(table.key)}.{parts}", ""]

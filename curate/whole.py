@@ -12,6 +12,7 @@ have written in the meantime.
 import errno
 import io
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -103,7 +104,7 @@ def remove(place: Path) -> None:
 def mark(place: Path) -> None:
     """Leave an empty file there."""
     if is_local(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         place.touch()
     else:
         write_bytes(place, b"")
@@ -112,13 +113,33 @@ def mark(place: Path) -> None:
 def move(place: Path, to: Path) -> None:
     """Make a file current as `to`. In a store that is a copy, then a removal: a crash between leaves both, whole."""
     if is_local(place):
-        to.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(to.parent)
         rename_durably(place, to)
+        return
+    copy(place, to)
+    remove(place)
+
+
+def copy(place: Path, to: Path) -> None:
+    """The same bytes once more, whole."""
+    if is_local(place):
+        with place.open("rb") as file, written(to) as other:
+            shutil.copyfileobj(file, other)
         return
     store, path = in_store(place)
     with reaching(to):
         store.cp_file(path, in_store(to)[1])
-        store.rm_file(path)
+
+
+def remove_folder(folder: Path) -> None:
+    """Take away a folder with all that is in it, if it is there."""
+    if is_local(folder):
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        return
+    store, path = in_store(folder)
+    with reaching(folder):
+        for file in store.find(path):
+            store.rm_file(file)
 
 
 @contextmanager
@@ -128,7 +149,7 @@ def written(place: Path, *, alone: bool = True) -> Iterator[IO[bytes]]:
     Who is not alone in writing it writes aside under a name of his own; what a crash leaves of that, nobody replaces.
     """
     if is_local(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         aside = place.with_name(place.name + (".new" if alone else f".{uuid.uuid4().hex}.new"))
         aside.unlink(missing_ok=True)  # of one that died
         with aside.open("xb") as file:  # never through a link
@@ -207,6 +228,14 @@ def rename_durably(aside: Path, path: Path) -> None:
     """Make `aside`, a local file or folder, current as `path`, and have the folder remember it."""
     aside.replace(path)
     sync(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a local folder and those above it, and have the disk remember them; what is in it would be lost with it."""
+    if not folder.exists():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
 
 
 def sync(path: Path) -> None:

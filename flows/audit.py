@@ -84,7 +84,7 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
     from benchmarks.metrics import Costs
     from benchmarks.scoring import cosine_scores
     from benchmarks.trials import make_trials
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.errors import CatalogError
     from curate.schema import IDENTITIES, SPLITS
     from curate.similarity import unit
@@ -94,7 +94,7 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
     from flows.steps import ABOUT_A_PAIR, COST_KEYS
 
     given = {AUDITED: pipeline, JUDGE: judging}
-    catalogs = {system: Catalog(one.catalog) for system, one in given.items()}
+    catalogs = {system: open_catalog(one.catalog) for system, one in given.items()}
     require_other_ears(given[AUDITED], catalogs[AUDITED], given[JUDGE], catalogs[JUDGE])
     heard = {system: embedded(given[system], catalogs[system]) for system in SYSTEMS}
     identities, splits = catalogs[AUDITED].read(IDENTITIES), catalogs[AUDITED].read(SPLITS, pipeline.name)

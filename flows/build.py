@@ -38,12 +38,12 @@ def build(
     if describe:
         typer.echo(in_words(protocol))
         return
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows.building import build_benchmark
     from flows.cli import show_progress
 
     show_progress()
-    typer.echo(build_benchmark(protocol, Catalog(catalog), _files(lists or [])))
+    typer.echo(build_benchmark(protocol, open_catalog(catalog), _files(lists or [])))
 
 
 def _files(lists: list[str]) -> dict[str, Path]:

@@ -20,6 +20,7 @@ from curate.export import FORMS
 from flows.audit import audit
 from flows.build import build
 from flows.evaluate import compare, evaluate
+from flows.migrate import migrate
 from flows.options import PLACE, CatalogOption
 from flows.plant import plant
 from flows.publish import publish, verify
@@ -98,11 +99,11 @@ def query(
     Example: curate query "select reason, count(*) from decisions group by 1" -c catalogs/real
     """
     from curate import query as queries
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
 
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json: expected one of them")
-    names, rows = queries.ask(Catalog(catalog), sql)
+    names, rows = queries.ask(open_catalog(catalog), sql)
     form = queries.as_csv if as_csv else queries.as_json if as_json else queries.as_table
     typer.echo(form(names, rows))
 
@@ -116,11 +117,12 @@ def why(
 
     Example: curate why ha-noi/lan -c build/demo/catalog
     """
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.explain import explain, for_a_terminal
 
-    with Catalog(catalog).as_one():
-        typer.echo("\n".join(map(for_a_terminal, explain(Catalog(catalog), subject))))
+    opened = open_catalog(catalog)
+    with opened.as_one():
+        typer.echo("\n".join(map(for_a_terminal, explain(opened, subject))))
 
 
 @app.command()
@@ -129,13 +131,14 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
 
     Example: curate status -c catalogs/real
     """
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.query import as_table
     from curate.runs import last_done
     from flows.building import told_stale
 
-    with Catalog(catalog).as_one():
-        done, stale = last_done(Catalog(catalog)), told_stale(Catalog(catalog))
+    opened = open_catalog(catalog)
+    with opened.as_one():
+        done, stale = last_done(opened), told_stale(opened)
     rows = [
         (
             row["step"],
@@ -165,7 +168,7 @@ def corpora(
     Example: curate corpora
     """
     from curate import overview
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.query import as_table
 
     if len([given for given in (reader, catalog, archives) if given is not None]) > 1:
@@ -179,8 +182,9 @@ def corpora(
     if catalog is None:
         typer.echo(as_table(*overview.what_readers_fill()))
         return
-    with Catalog(catalog).as_one():
-        filled, remarks = overview.what_was_filled(Catalog(catalog))
+    opened = open_catalog(catalog)
+    with opened.as_one():
+        filled, remarks = overview.what_was_filled(opened)
     typer.echo("\n".join([as_table(*filled), *([""] if remarks else []), *remarks]))
 
 
@@ -208,7 +212,7 @@ def export(
     """
     from dataclasses import replace
 
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.export.sound import TELEPHONE, Conversion
     from curate.export.writing import export_benchmark
 
@@ -219,7 +223,7 @@ def export(
         asked = replace(TELEPHONE, format=audio_format)
     conversion = asked if audio or asked != Conversion() else None
     length = {"min_duration_s": min_s, "max_duration_s": max_s}
-    opened = Catalog(catalog)
+    opened = open_catalog(catalog)
     summary = export_benchmark(
         opened,
         to,
@@ -246,6 +250,7 @@ app.command()(reviews)
 app.command()(publish)
 app.command()(verify)
 app.command()(report)
+app.command()(migrate)
 app.add_typer(audit, name="audit")
 
 

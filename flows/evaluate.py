@@ -162,7 +162,7 @@ def _asked(
 ) -> tuple[Any, Any]:
     """The list, and the metrics: those of its protocol or pipeline where none are said."""
     from benchmarks.evaluation import DEFAULT
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows.evaluating import metrics_asked
     from flows.listed import listed
     from flows.scoring import asked_of, require_catalog
@@ -172,7 +172,7 @@ def _asked(
     outside = [one for one in p_target or [] if not 0 < one < 1]
     if outside:
         raise typer.BadParameter(f"--p-target {outside[0]:g}; expected a share between 0 and 1")
-    opened = None if catalog is None else Catalog(catalog)
+    opened = None if catalog is None else open_catalog(catalog)
     if opened is not None:
         require_catalog(opened)
     found = listed(trials, opened, benchmark=benchmark, name=name, people=people)

@@ -30,12 +30,12 @@ def leakage(
     import json
 
     from benchmarks.leakage_report import HEAD, LEAK, conclusion, does_leak, told
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.export.chosen import benchmark_of
     from curate.query import as_table
     from flows.leaking import allowed_before, lists_against, measured
 
-    opened = Catalog(catalog)
+    opened = open_catalog(catalog)
     name = benchmark_of(opened, benchmark)
     lists, others = lists_against(opened, name, against or [])
     found = measured(opened, name, lists=lists, allowed=allowed_before(opened, name) | others)

@@ -32,7 +32,15 @@ from benchmarks.planting.sound import plant_sound
 from curate import cleaning
 from curate.ages import label_ages
 from curate.blocks import SoundPrint, arrays, fixed_size_lists
-from curate.catalog import Catalog, canonical_json, read_parquet, rename_durably, write_parquet, write_text
+from curate.catalog import (
+    Catalog,
+    canonical_json,
+    open_catalog,
+    read_parquet,
+    rename_durably,
+    write_parquet,
+    write_text,
+)
 from curate.config import Pipeline
 from curate.decisions import Author
 from curate.duplicates import judge_duplicates
@@ -69,7 +77,7 @@ class Source:
 
 def source(pipeline_file: Path, pipeline: Pipeline) -> Source:
     """Read it. Raises CatalogError where `curate run` has not filled it."""
-    catalog = Catalog(pipeline.catalog)
+    catalog = open_catalog(pipeline.catalog)
     heard, vectors = embedded(pipeline, catalog)
     utterances, vectors = left_of(heard, vectors, catalog.read(DECISIONS, "duplicates"), speaker_table(heard))
     prints = sound_prints(pipeline, catalog)
@@ -226,7 +234,7 @@ def evaluate(pipeline: Pipeline, folder: Path, preset: Preset) -> Account:
     settings = _settings(folder)
     if settings is None:
         raise PlantingError(f"{folder}: no {SETTINGS_FILE}; expected a folder that `curate plant` has written")
-    catalog = Catalog(folder)
+    catalog = open_catalog(folder)
     utterances, truth = catalog.read(UTTERANCES), read_parquet(folder / TRUTH_FILE)
     given, vectors = embedded(pipeline, catalog)
     judged = preset(given, sound_prints(pipeline, catalog), vectors)

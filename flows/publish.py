@@ -42,7 +42,7 @@ def publish(
 
     Example: curate publish catalogs/real real published/real --maker "Speech Lab"
     """
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows.publishing import Asked, publish_benchmark
 
     if push_to is not None:
@@ -58,7 +58,7 @@ def publish(
         published=None if date is None else date.date(),
         url=url,
     )
-    typer.echo(publish_benchmark(Catalog(catalog), benchmark, out, asked))
+    typer.echo(publish_benchmark(open_catalog(catalog), benchmark, out, asked))
     if push_to is not None:
         typer.echo(push(out, push_to, is_public=public))
 

@@ -22,7 +22,7 @@ def report(
 
     Example: curate report catalogs/real reports/real
     """
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows.reporting import write_report
 
-    typer.echo(write_report(Catalog(catalog), out, benchmark))
+    typer.echo(write_report(open_catalog(catalog), out, benchmark))

@@ -48,12 +48,12 @@ def decide(
 
     Example: curate decide one/1688 merge two/1688 -c catalogs/mine --note "the same reader"
     """
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.named import Named, Review
     from curate.reviews import decide as say
     from curate.verdict_files import read_verdicts
 
-    opened = Catalog(catalog)
+    opened = open_catalog(catalog)
     if file is not None and (subject_id, verdict, other, subject) == (None, None, None, None):
         said = read_verdicts(file, opened, note)
     elif file is None and subject_id is not None and verdict is not None:
@@ -84,12 +84,12 @@ def undo(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.reviews import decide as say
     from curate.reviews import said as all_said
     from curate.reviews import standing, undone
 
-    opened = Catalog(catalog)
+    opened = open_catalog(catalog)
     said = [replace(one, note=note) for one in undone(opened, subject_id, other, asked=subject)]
     who = name_of(reviewer)
     ids = pa.array(sorted({one.subject_id for one in said}), pa.string())
@@ -117,13 +117,13 @@ def reviews(
     import pyarrow.compute as pc
 
     from curate import query as queries
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from curate.reviews import said, standing
 
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json: expected one of them")
     names = ["subject", "subject_id", "verdict", "other_id", "reviewer", "said_at", "note"]
-    stands = standing(said(Catalog(catalog)))
+    stands = standing(said(open_catalog(catalog)))
     stands = stands.set_column(2, "said_at", pc.strftime(stands["said_at"], "%Y-%m-%dT%H:%M:%SZ"))
     rows = [tuple(row.values()) for row in stands.select(names).to_pylist()]
     form = queries.as_csv if as_csv else queries.as_json if as_json else queries.as_table

@@ -32,11 +32,11 @@ def review(
 
     Example: curate review catalogs/mine
     """
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from pages.review.serving import serve
 
     serve(
-        Catalog(catalog),
+        open_catalog(catalog),
         host=host,
         port=port,
         token=token,

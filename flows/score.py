@@ -66,13 +66,13 @@ def score(
             raise typer.BadParameter(f"{option} {given!r}; expected one of {', '.join(known)}")
     if first_s is not None and (pipeline is None or first_s <= 0):
         raise typer.BadParameter(f"--first-s {first_s:g}; expected seconds above 0, and `--pipeline FILE` beside it")
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows.cli import show_progress
     from flows.scoring import extractor_of, require_catalog, score_lists
     from flows.systems import System
 
     show_progress()
-    opened = Catalog(catalog)
+    opened = open_catalog(catalog)
     require_catalog(opened)
     system = System(
         extractor=extractor_of(opened, extractor),

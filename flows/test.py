@@ -45,14 +45,14 @@ def measure(
     """
     if first_s is not None and not LEAST_S <= first_s <= MOST_S:
         raise typer.BadParameter(f"--first-s {first_s:g}; expected {LEAST_S:g} to {MOST_S:g} seconds")
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows import measured, testing
     from flows.cli import show_progress
 
     show_progress()
     found = testing.measure(
         run,
-        Catalog(catalog),
+        open_catalog(catalog),
         benchmark=benchmark,
         split=split,
         lists=lists or [],

@@ -74,7 +74,7 @@ def train(
     if describe:
         typer.echo(described(recipe, settings or []))
         return
-    from curate.catalog import Catalog
+    from curate.catalog import open_catalog
     from flows.cli import show_progress
     from flows.grid import train_grid, words_of
 
@@ -109,7 +109,7 @@ def train(
             told = train_on_split(
                 recipe,
                 changes,
-                Catalog(catalog),
+                open_catalog(catalog),
                 benchmark=benchmark,
                 split=split or "train",
                 also=also,

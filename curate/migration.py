@@ -1,0 +1,259 @@
+"""Bring a catalog of an earlier version of the schema to today's, and back.
+
+    <root>/before/old/...          the files that change, as they were
+    <root>/before/new/...          the same as they will be; moved to their places
+    <root>/before/migration.json   the versions, whether it goes on or back, and the SHA-256 of every file
+
+Only parts whose columns differ from the schema change. They keep their fingerprints, since they say the same: no step
+is done again for the sake of a migration. Drafts of a run that was cut off are brought along; blocks of embeddings and
+what reviewers said are left where they are.
+
+It happens in this order, all of it under the lock of the writer:
+
+1. `old` and `new` are written, then `migration.json`. A crash before that leaves the catalog as it was.
+2. Each file of `new` is moved to its place, and `catalog.duckdb` is made again. The catalog is still said to be of the
+   old version, so that nobody opens it; after a crash `migrate` ends what was begun, and `undo` takes it back.
+3. `schema.json` says the new version.
+
+`undo` says in `migration.json` that it goes back, takes `schema.json` away, copies `old` to its places, and removes
+`before`; after a crash either command ends that first.
+"""
+
+import hashlib
+import json
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from curate import lease, whole
+from curate.catalog import Catalog, conform, fingerprint_of, parquet_schema, read_batches, write_batches
+from curate.errors import CatalogError
+from curate.explain import counted
+from curate.query import write_database
+from curate.schema import REVIEWS, TABLES, VERSION, Table
+from curate.storage import is_local
+from curate.versions import BEFORE, FILE, MIGRATION, require_current, say, version_of
+
+# What rows of earlier versions have in columns that came later. One that may be null is null.
+ADDED = {"trials": {"list": "test"}, "results": {"list": "test", "subset": "all"}}
+DATABASE = "catalog.duckdb"
+DRAFTS = "cache/draft/"
+AT_ONCE = 2**20  # bytes that are read at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """What `migration.json` says; of every file, by its place in the catalog, the SHA-256 before and after."""
+
+    since: int
+    to: int
+    goes_back: bool
+    has_database: bool
+    before: dict[str, str]
+    after: dict[str, str]
+
+    @property
+    def changed(self) -> list[str]:
+        """The files that change, in order."""
+        return sorted(file for file in self.before if self.before[file] != self.after[file])
+
+
+def migrate(root: Path) -> str:
+    """Bring the catalog to today's version, and say so; where it has that already, nothing is done.
+
+    Raises CatalogError where there is no catalog, for one of a newer version, for a table that is none of ours, and
+    where a catalog was written while its migration was cut off.
+    """
+    _require_known(root)
+    with Catalog(root).locked_of_any_version():
+        _end_what_was_begun(root)
+        version = _require_known(root)
+        if version == VERSION:
+            return f"{root}: nothing to do, it is of version {VERSION}"
+        planned = _prepared(root, version)
+        _go_on(root, planned)
+    return (
+        f"{root}: from version {version} to {VERSION}, {counted(len(planned.changed), 'file')} changed; "
+        f"`curate migrate {root} --undo` takes it back"
+    )
+
+
+def undo(root: Path) -> str:
+    """Bring back the files as they were before the last migration, and say so.
+
+    What reviewers said since stays said. Raises CatalogError where nothing was migrated, and where another table was
+    written since: what that run or benchmark made would be lost.
+    """
+    _require_known(root)
+    with Catalog(root).locked_of_any_version():
+        begun = _begun(root)
+        if begun is None:
+            raise CatalogError(f"{root}: nothing to undo; expected a catalog that `curate migrate` changed")
+        if not begun.goes_back:
+            _require_unchanged(root, begun)
+            begun = replace(begun, goes_back=True)
+            _write(root, begun)
+        _go_back(root, begun)
+    return f"{root}: of version {begun.since} again, {counted(len(begun.changed), 'file')} as before"
+
+
+def _require_known(root: Path) -> int:
+    """The version. Raises CatalogError where there is no catalog, and for a version newer than ours."""
+    version = version_of(root)
+    if version is None:
+        raise CatalogError(f"{root}: no catalog there; expected a folder that `curate run` has filled")
+    if version > VERSION:
+        require_current(root)
+    return version
+
+
+# --------------------------------------------------------------------------------------------------- what is to be done
+
+
+def _prepared(root: Path, version: int) -> Migration:
+    """Write what is to become current beside what it replaces, and then what is to be done."""
+    whole.remove_folder(root / BEFORE)  # of the migration before this one, or of one that died here
+    before = {file: _sha256(root / file) for file in _parts(root)}
+    after = dict(before)
+    for file in before:
+        table, new = TABLES[Path(file).parent.name], root / BEFORE / "new" / file
+        if not _is_of(table, parquet_schema(root / file)):
+            _bring(table, root / file, new)
+            whole.copy(root / file, root / BEFORE / "old" / file)
+            after[file] = _sha256(new)
+    has_database = whole.exists(root / DATABASE)
+    if has_database:
+        whole.copy(root / DATABASE, root / BEFORE / "old" / DATABASE)
+    planned = Migration(
+        since=version, to=VERSION, goes_back=False, has_database=has_database, before=before, after=after
+    )
+    _write(root, planned)
+    return planned
+
+
+def _parts(root: Path) -> list[str]:
+    """The parts of all tables, published and drafted, by their place in the catalog."""
+    return [
+        f"{above}{name}/{part}.parquet"
+        for above in ("", DRAFTS)
+        for name in sorted(whole.names(root / above) & TABLES.keys())
+        for part in sorted(whole.stems(root / above / name, "parquet"))
+    ]
+
+
+def _is_of(table: Table, have: pa.Schema) -> bool:
+    """Whether these are the columns of the table as it is today; a list of a fixed length is a list."""
+    return have.names == table.arrow().names and all(
+        one.nullable == today.nullable and (one.type == today.type or _is_fixed(one.type, today.type))
+        for one, today in zip(have, table.arrow(), strict=True)
+    )
+
+
+def _is_fixed(have: pa.DataType, today: pa.DataType) -> bool:
+    is_pair = pa.types.is_fixed_size_list(have) and pa.types.is_list(today)
+    return bool(is_pair and have.value_type == today.value_type)
+
+
+def _bring(table: Table, old: Path, new: Path) -> None:
+    """Write the rows with the columns of today. Raises CatalogError where that cannot be told."""
+    known, have = table.arrow(), parquet_schema(old)
+    added = ADDED.get(table.name, {})
+    strange = [name for name in have.names if name not in known.names]
+    lacking = [c.name for c in table.columns if c.name not in [*have.names, *added] and not c.nullable]
+    if strange or lacking:
+        told = f"a column {strange[0]!r}" if strange else f"no column {lacking[0]!r}"
+        raise CatalogError(
+            f"{old}: {told}, as in no version that is known; expected {known.names}: take the file away, and "
+            "`curate run` makes it anew"
+        )
+
+    def brought(rows: pa.Table) -> pa.Table:
+        for field in known:
+            if field.name not in have.names:
+                rows = rows.append_column(
+                    field.name, pa.repeat(pa.scalar(added.get(field.name), field.type), len(rows))
+                )
+        return conform(table, rows).combine_chunks()
+
+    batches = (one for batch in read_batches(old) for one in brought(pa.Table.from_batches([batch])).to_batches())
+    write_batches(new, brought(have.empty_table()).schema, batches, fingerprint_of(old) or "")
+
+
+def _sha256(place: Path) -> str:
+    digest = hashlib.sha256()
+    with closing(place.open("rb") if is_local(place) else whole.reader(place)) as file:
+        while content := file.read(AT_ONCE):
+            digest.update(content)
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------ there and back
+
+
+def _go_on(root: Path, begun: Migration) -> None:
+    """Make the new files current, then the version; what a crash left of it is ended the same way."""
+    for file in begun.changed:
+        lease.require_held(root)
+        new = root / BEFORE / "new" / file
+        if whole.exists(new):
+            whole.move(new, root / file)
+    whole.remove(root / DATABASE)  # its views know the columns that the tables had
+    write_database(Catalog(root))
+    say(root, begun.to)
+    whole.remove_folder(root / BEFORE / "new")
+
+
+def _go_back(root: Path, begun: Migration) -> None:
+    """Make the old files current. What says that there is something to undo goes last."""
+    if begun.since == 1:
+        whole.remove(root / FILE)
+    else:
+        say(root, begun.since)
+    old = root / BEFORE / "old"
+    for file in begun.changed:
+        lease.require_held(root)
+        whole.copy(old / file, root / file)
+    if begun.has_database:
+        whole.copy(old / DATABASE, root / DATABASE)
+    else:
+        whole.remove(root / DATABASE)
+    whole.remove(root / MIGRATION)
+    whole.remove_folder(root / BEFORE)
+
+
+def _end_what_was_begun(root: Path) -> None:
+    begun = _begun(root)
+    if begun is None:
+        return
+    if begun.goes_back:
+        _go_back(root, begun)
+    elif version_of(root) != begun.to:
+        _require_unchanged(root, begun)
+        _go_on(root, begun)
+
+
+def _require_unchanged(root: Path, begun: Migration) -> None:
+    """Raises CatalogError where a table, but for what reviewers said, is neither as it was nor as it was to become."""
+    there = {file: _sha256(root / file) for file in _parts(root)}
+    for file in sorted(there.keys() | begun.before.keys()):
+        if file.startswith(f"{REVIEWS.name}/") and file not in begun.changed:
+            continue
+        if file not in begun.before or there.get(file) not in (begun.before[file], begun.after[file]):
+            raise CatalogError(
+                f"{root / file}: written or taken away since the migration; expected the catalog as it was then, since "
+                f"what came after would be lost (the files from before are in {root / BEFORE / 'old'})"
+            )
+
+
+def _begun(root: Path) -> Migration | None:
+    content = whole.read_bytes(root / MIGRATION)
+    try:
+        return None if content is None else Migration(**json.loads(content))
+    except (ValueError, TypeError) as error:
+        raise CatalogError(f"{root / MIGRATION}: expected what `curate migrate` wrote there") from error
+
+
+def _write(root: Path, begun: Migration) -> None:
+    whole.write_text(root / MIGRATION, json.dumps(asdict(begun), indent=1) + "\n")

@@ -487,12 +487,7 @@ TABLES: dict[str, Table] = {
 def as_markdown() -> str:
     """All tables in words; `docs/tables.md` is this text."""
     lines = ["# Tables of the catalog", "", "Made from `curate/schema.py`; a test holds the two together.", ""]
-    lines += [
-        "## Versions",
-        "",
-        "A catalog says its version in `schema.json`; `curate migrate` brings it to the last.",
-        "",
-    ]
+    lines += ["A catalog says its version in `schema.json`; `curate migrate` brings it to the last of these.", ""]
     lines += ["| version | what it has |", "| --- | --- |"]
     lines += [f"| {version} | {_cell(what)} |" for version, what in HISTORY.items()]
     lines += [""]

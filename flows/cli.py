@@ -257,13 +257,14 @@ app.add_typer(audit, name="audit")
 def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     """Run a pipeline file to its end, and say so in one line."""
     from curate import turns
-    from curate.catalog import A_RUN, Catalog
+    from curate.catalog import A_RUN, open_catalog
     from curate.config import load_pipeline
     from flows import runners
 
     show_progress()
     require_no_count(runner)
     pipeline = load_pipeline(pipeline_file)  # the usual slips are told before anything slow is imported or started
+    catalog = open_catalog(pipeline.catalog)
     chosen = pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner)
     runners.require(chosen)
     runners.require_device(chosen, pipeline.embedding.device)
@@ -271,7 +272,6 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     from flows import building, embedding, steps
 
     embedding.require_thresholds(pipeline)
-    catalog = Catalog(pipeline.catalog)
     with catalog.locked(A_RUN):
         try:
             complete = not turns.broke_off(catalog.root) and steps.is_complete(pipeline, catalog)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from curate.catalog import Catalog
@@ -18,6 +17,7 @@ from curate.schema import VERSION
 from flows.cli import app
 from pages.review.app import create_app
 from pages.review.guard import Door
+from tests.pages.conftest import Visitor
 from tests.pages.visits import look
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -125,9 +125,7 @@ def test_every_command_works_on_a_golden_catalog_once_it_is_migrated(migrated, m
     assert json.loads(asked("query", "--json").output) == [{"1": 1}]
     assert "drop" in asked("reviews").output
     assert {"kaldi", "planted", "published", "report"} == set(os.listdir("out"))
-    page = create_app(Catalog(Path("catalog")), Door(host="127.0.0.1", port=8765), reviewer="ann")
-    visitor = TestClient(page, "http://127.0.0.1:8765")
-    assert visitor.get("/").status_code == 200
+    visitor = Visitor(create_app(Catalog(Path("catalog")), Door(host="127.0.0.1", port=8765)))
     assert "a door" in visitor.get(look("utterance", "studio/lan/s1/lan-s1-01")).text
 
 

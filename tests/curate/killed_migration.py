@@ -1,7 +1,7 @@
 """Migrate a catalog, or undo that, and kill this process at the N-th time that it changes what is on the disk.
 
-The moments are just before and just after a finished file is renamed to its place, and before and after a file or a
-folder is taken away.
+The moments are just before a finished file is renamed to its place, and before a file or a folder is taken away: just
+after one is as good as before the next.
 """
 
 import os
@@ -18,18 +18,13 @@ def migrate_until_killed(root: Path, number: int, undo: bool) -> None:
     """Moments are counted from 0. Ends with code 1 where there are not so many."""
     moments = 0
 
-    def die_if_it_is_time() -> None:
-        nonlocal moments
-        if moments == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        moments += 1
-
     def deadly(change: Callable[..., Any]) -> Callable[..., Any]:
         def changed(*arguments: Any) -> Any:
-            die_if_it_is_time()
-            result = change(*arguments)
-            die_if_it_is_time()
-            return result
+            nonlocal moments
+            if moments == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            moments += 1
+            return change(*arguments)
 
         return changed
 

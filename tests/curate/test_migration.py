@@ -337,7 +337,7 @@ def test_killed_at_any_moment_it_is_ended_or_taken_back_by_the_next_call(loaded,
         assert hashes(other, but=("catalog.duckdb",)) == before
         shutil.rmtree(root.parent)
     assert seen == {"old", "cut off", "new"}
-    assert number > 10
+    assert number > 5
 
 
 def test_a_catalog_written_by_an_older_voxcurate_while_its_migration_was_cut_off_is_not_mixed(old, monkeypatch):

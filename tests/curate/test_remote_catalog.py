@@ -76,8 +76,9 @@ def streaming(table, rows_a_batch=1000):
 
 
 def keys(root):
-    """All objects of the catalog."""
-    return sorted(one.removeprefix(whole.in_store(root)[1] + "/") for one in root.fs.find(root.path))
+    """All objects of the catalog, but for that which says its version."""
+    names = {one.removeprefix(whole.in_store(root)[1] + "/") for one in root.fs.find(root.path)}
+    return sorted(names - {"schema.json"})
 
 
 # ------------------------------------------------------------------------------------------- the same as a local one

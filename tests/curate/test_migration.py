@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import signal
-import uuid
 from pathlib import Path
 
 import duckdb
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate import migration, whole
+from curate import migration
 from curate.blocks import BlockStore
 from curate.catalog import Catalog, fingerprint_of, open_catalog, parquet_schema, write_parquet
 from curate.errors import CatalogError
@@ -25,7 +24,6 @@ from curate.query import ask, write_database
 from curate.reasons import Subject, Verdict
 from curate.reviews import decide, said
 from curate.schema import DECISIONS, HISTORY, RESULTS, SPLITS, TABLES, TRIALS, UTTERANCES, VERSION
-from curate.storage import location
 from curate.versions import FILE, version_of
 from tests.curate.killed_migration import migrate_until_killed
 
@@ -351,32 +349,6 @@ def test_a_catalog_written_by_an_older_voxcurate_while_its_migration_was_cut_off
     for do in (migrate, undo):
         with pytest.raises(CatalogError, match="written or taken away since the migration"):
             do(old)
-
-
-# ----------------------------------------------------------------------------------------------------------- in a store
-
-
-def test_a_catalog_in_a_store_is_migrated_and_comes_back(memory):
-    for path in (GOLDEN / "version-1").rglob("*.parquet"):
-        whole.write_bytes(memory / str(path.relative_to(GOLDEN / "version-1")), path.read_bytes())
-
-    def kept():
-        return {name: memory.fs.cat_file(name) for name in memory.fs.find(memory.path)}
-
-    before = kept()
-    with pytest.raises(CatalogError, match=OLD):
-        open_catalog(memory)
-    migrate(memory)
-    assert set(open_catalog(memory).read(TRIALS)["list"].to_pylist()) == {"test"}
-    undo(memory)
-    assert kept() == before
-
-
-@pytest.fixture
-def memory():
-    root = location(f"memory://migrated/{uuid.uuid4().hex}/catalog")
-    yield root
-    root.fs.store.clear()
 
 
 def test_only_one_writes_while_a_catalog_is_migrated(old):

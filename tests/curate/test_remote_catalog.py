@@ -22,16 +22,27 @@ from upath import UPath
 
 from curate import catalog as catalogs
 from curate import whole
-from curate.catalog import Catalog, Sorted, conform, fingerprint_of, read_batches, read_parquet, rows_of, write_text
+from curate.catalog import (
+    Catalog,
+    Sorted,
+    conform,
+    fingerprint_of,
+    open_catalog,
+    read_batches,
+    read_parquet,
+    rows_of,
+    write_text,
+)
 from curate.decisions import Author, verdicts
 from curate.errors import CatalogError, QueryError
 from curate.explain import explain
 from curate.lease import LEASE_S, RENEW_S, WATCH_S, Clock, Lease, held, keep_renewing
+from curate.migration import migrate, undo
 from curate.overview import what_was_filled
 from curate.query import ask, view_statements, write_database
 from curate.reasons import Reason, Subject, Verdict
 from curate.runs import Step, last_done, take_note
-from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SPLITS, TRIALS, UTTERANCES
 from curate.storage import location
 
 BUCKET = "shelf"
@@ -362,6 +373,20 @@ def test_a_process_killed_while_it_uploads_leaves_the_old_part(s3):
     )
     assert child.returncode == -signal.SIGKILL
     assert (keys(s3), ours.read(IDENTITIES).equals(identities("a"))) == (before, True)
+
+
+def test_a_catalog_of_an_earlier_version_is_migrated_and_comes_back(root):
+    old = Path(__file__).parents[1] / "golden" / "version-1"
+    for path in sorted(old.rglob("*.parquet")):
+        if path.parent.name in ("trials", "reviews"):
+            whole.write_bytes(root / str(path.relative_to(old)), path.read_bytes())
+    kept = {name: root.fs.cat_file(name) for name in root.fs.find(root.path)}
+    with pytest.raises(CatalogError, match="run `curate migrate"):
+        open_catalog(root)
+    migrate(root)
+    assert set(open_catalog(root).read(TRIALS)["list"].to_pylist()) == {"test"}
+    undo(root)
+    assert {name: root.fs.cat_file(name) for name in root.fs.find(root.path)} == kept
 
 
 def test_rows_that_break_the_schema_leave_the_old_part(root):

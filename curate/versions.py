@@ -22,7 +22,8 @@ def version_of(root: Path) -> int | None:
     """The version of a catalog; None where no table is. Raises CatalogError where the file does not say one."""
     content = whole.read_bytes(root / FILE)
     if content is None:
-        return 1 if whole.names(root) & TABLES.keys() else None
+        folders = sorted(whole.names(root) & TABLES.keys())  # of ours, or of a user who calls something `corpora`, too
+        return 1 if any(whole.stems(root / name, "parquet") for name in folders) else None
     try:
         version = json.loads(content)["version"]
     except (ValueError, TypeError, KeyError):

@@ -99,6 +99,12 @@ def test_a_catalog_says_its_version_from_its_first_table_on(tmp_path):
     assert json.loads((tmp_path / FILE).read_text()) == {"version": VERSION}
 
 
+def test_a_folder_of_somebody_that_is_called_like_a_table_makes_no_catalog(tmp_path):
+    (tmp_path / "corpora" / "one").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    assert version_of(tmp_path) is None
+
+
 def test_drafts_alone_say_no_version_and_say_it_before_they_are_published(tmp_path):
     drafts = Catalog(tmp_path, drafts=True)
     drafts.publish(SPLITS, SPLITS.arrow().empty_table(), part="a", fingerprint="x")

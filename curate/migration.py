@@ -93,6 +93,7 @@ def undo(root: Path) -> str:
             raise CatalogError(f"{root}: nothing to undo; expected a catalog that `curate migrate` changed")
         if not begun.goes_back:
             _require_unchanged(root, begun)
+            _require_kept(root / BEFORE / "old", {file: begun.before[file] for file in begun.changed})
             begun = replace(begun, goes_back=True)
             _write(root, begun)
         _go_back(root, begun)
@@ -114,7 +115,8 @@ def _require_known(root: Path) -> int:
 
 def _prepared(root: Path, version: int) -> Migration:
     """Write what is to become current beside what it replaces, and then what is to be done."""
-    whole.remove_folder(root / BEFORE)  # of the migration before this one, or of one that died here
+    whole.remove(root / MIGRATION)  # of the migration before this one: first, as it promises what is beside it
+    whole.remove_folder(root / BEFORE)
     before = {file: _sha256(root / file) for file in _parts(root)}
     after = dict(before)
     for file in before:
@@ -231,6 +233,8 @@ def _end_what_was_begun(root: Path) -> None:
         _go_back(root, begun)
     elif version_of(root) != begun.to:
         _require_unchanged(root, begun)
+        waiting = [file for file in begun.changed if _sha256(root / file) != begun.after[file]]
+        _require_kept(root / BEFORE / "new", {file: begun.after[file] for file in waiting})
         _go_on(root, begun)
 
 
@@ -245,6 +249,13 @@ def _require_unchanged(root: Path, begun: Migration) -> None:
                 f"{root / file}: written or taken away since the migration; expected the catalog as it was then, since "
                 f"what came after would be lost (the files from before are in {root / BEFORE / 'old'})"
             )
+
+
+def _require_kept(folder: Path, files: dict[str, str]) -> None:
+    """Raises CatalogError where a file in `before` is not as the migration left it, before anything is moved there."""
+    for file, digest in files.items():
+        if not whole.exists(folder / file) or _sha256(folder / file) != digest:
+            raise CatalogError(f"{folder / file}: changed or taken away; expected it as `curate migrate` wrote it")
 
 
 def _begun(root: Path) -> Migration | None:

@@ -28,7 +28,7 @@ def version_of(root: Path) -> int | None:
         version = json.loads(content)["version"]
     except (ValueError, TypeError, KeyError):
         version = None
-    if type(version) is not int:
+    if type(version) is not int or version < 1:
         raise CatalogError(f'{root / FILE}: says no version; expected {{"version": {VERSION}}} or another number')
     return version
 

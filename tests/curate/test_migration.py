@@ -52,6 +52,10 @@ def hashes(root, *, but=()):
     return {name: one for name, one in told.items() if not name.startswith(("before/", *but))}
 
 
+def cut_off(*_):
+    raise KeyboardInterrupt
+
+
 # ------------------------------------------------------------------------------------------------------------ versions
 
 
@@ -125,7 +129,9 @@ def parquet_metadata(path):
         return file.metadata.metadata
 
 
-@pytest.mark.parametrize("text", ["", "2", "{}", '{"version": "2"}', '{"version": true}', "[]", "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "2", "{}", '{"version": "2"}', '{"version": true}', "[]", "\xff", '{"version": 0}']
+)
 def test_a_file_that_says_no_version_is_told_in_one_line(tmp_path, text):
     (tmp_path / FILE).write_text(text, encoding="latin-1")
     with pytest.raises(CatalogError, match=r"^[^\n]*schema.json: says no version; expected [^\n]*$"):
@@ -250,6 +256,30 @@ def test_undo_is_refused_where_a_run_came_after_the_migration(old, change):
     assert version_of(old) == VERSION
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")], ids=["gone", "other"])
+def test_where_a_kept_file_is_not_as_it_was_nothing_is_undone(old, damage):
+    migrate(old)
+    damage(old / "before" / "old" / "trials" / "golden.parquet")
+    after = hashes(old)
+    with pytest.raises(CatalogError, match=r"before/old/trials/golden.parquet: changed or taken away"):
+        undo(old)
+    assert hashes(old) == after
+    assert open_catalog(old)
+
+
+def test_where_a_new_file_is_gone_a_migration_that_was_cut_off_can_only_be_undone(old, monkeypatch):
+    before = hashes(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, "_go_on", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(old)
+    (old / "before" / "new" / "trials" / "golden.parquet").unlink()
+    with pytest.raises(CatalogError, match=r"before/new/trials/golden.parquet: changed or taken away"):
+        migrate(old)
+    undo(old)
+    assert hashes(old) == before
+
+
 def test_a_table_that_no_version_had_is_told_and_the_catalog_left_as_it_was(old):
     path = old / "decisions" / "clean.parquet"
     rows = Catalog(old).read(DECISIONS, "clean")
@@ -346,7 +376,7 @@ def test_killed_at_any_moment_it_is_ended_or_taken_back_by_the_next_call(loaded,
 
 def test_a_catalog_written_by_an_older_voxcurate_while_its_migration_was_cut_off_is_not_mixed(old, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(migration, "_go_on", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(migration, "_go_on", cut_off)
         with pytest.raises(KeyboardInterrupt):
             migrate(old)
     assert CUT_OFF in told(old)

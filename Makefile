@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 INSTALLED = .venv/installed
 
-.PHONY: install demo test clean
+.PHONY: install demo test fuzz clean
 
 install: $(INSTALLED)
 
@@ -18,6 +18,9 @@ test: $(INSTALLED)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest
+
+fuzz: $(INSTALLED)
+	.venv/bin/python -m tests.fuzz --files 20000 --minutes 10
 
 clean:
 	rm -rf .venv build

@@ -184,10 +184,10 @@ def _text_trials(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _form_of(path: Path, number: int, line: str) -> str:
-    first, *_, last = words = line.split()
-    if len(words) == 3 and last in KEYS:
+    words = line.split()
+    if len(words) == 3 and words[-1] in KEYS:
         return KALDI
-    if len(words) == 3 and first in ("1", "0"):
+    if len(words) == 3 and words[0] in ("1", "0"):
         return VOXCELEB
     raise ListError(f"{path}:{number}: {_shown(line)}; expected {VOXCELEB}, or {KALDI}")
 

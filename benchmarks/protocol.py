@@ -227,10 +227,10 @@ def load_protocol(name: str) -> Protocol:
         return TypeAdapter(Protocol).validate_json(content, strict=True)
     except OSError as error:
         raise PipelineError(f"{place}: {error.strerror}; expected a protocol file (TOML)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PipelineError(f"{place}: no TOML: {error}") from error
     except ValidationError as error:
         raise PipelineError(f"{place}: {'; '.join(complaints(error.errors(), Protocol))}") from error
+    except (ValueError, RecursionError) as error:  # a number of more digits than Python reads is no TOMLDecodeError
+        raise PipelineError(f"{place}: no TOML: {error}") from error
 
 
 def _onlys(protocol: Protocol) -> list[tuple[str, Only]]:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import math
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,7 @@ FRAMES_PER_SMALL_BLOCK = 1 << 10  # to find how far a damaged file goes
 SYSTEM_ERROR = 2  # libsndfile's number for a file that it cannot open or read
 LONG_FILE_BYTES = 1 << 23  # a longer file is hashed once, and then read where a stretch of it lies
 DECODERS = {"libsndfile": soundfile.__libsndfile_version__} | {name: version(name) for name in ("soundfile", "av")}
+Taken = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # of samples (N, channels) those channels that are asked
 UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's word for a stream that was written to a pipe; it cannot decode its end
 
 
@@ -87,14 +89,12 @@ def probe_of(content: bytes) -> Probe:
 
 def _probe_m4a(content: bytes, known: dict[str, Any]) -> Probe:
     try:
-        sound = m4a.decode(content)
+        sound = m4a.decode(content, duration_s=0.0)  # all of it, of which nothing is held
     except m4a.NoSoundError as error:
         return Probe(**known, damage="unreadable", detail=f"no sound that FFmpeg knows ({error})")
-    found, channels = sound.samples.shape
-    known |= {"sample_rate_hz": sound.sample_rate_hz, "num_channels": channels}
-    peak = float(np.abs(sound.samples).max(initial=0.0))
-    cut = f"{found} of {sound.promised} samples can be decoded" if sound.is_cut else ""
-    return _probed(known, found=found, peak=math.inf if math.isnan(peak) else peak, promised=sound.promised, cut=cut)
+    known |= {"sample_rate_hz": sound.sample_rate_hz, "num_channels": sound.samples.shape[1]}
+    cut = f"{sound.found} of {sound.promised} samples can be decoded" if sound.is_cut else ""
+    return _probed(known, found=sound.found, peak=_nan_first(sound.peak), promised=sound.promised, cut=cut)
 
 
 def _probed(known: dict[str, Any], *, found: int, peak: float, promised: int, cut: str) -> Probe:
@@ -223,8 +223,9 @@ def decode(
     Raises CorpusError if the file cannot be read, or its bytes have another hash than the one given; DamagedAudioError
     if they are the right ones, but are no sound or lack the channel, and TruncatedAudioError if the sound breaks off.
     """
-    samples, rate = read(path, start_s=start_s, duration_s=duration_s, channel=channel, content_sha256=content_sha256)
-    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    taken = _one_channel(path, channel)
+    samples, rate = _samples(path, taken, start_s=start_s, duration_s=duration_s, content_sha256=content_sha256)
+    mono = samples[:, 0]
     return mono if sample_rate_hz in (None, rate) else resample(mono, rate, sample_rate_hz or rate)
 
 
@@ -237,10 +238,26 @@ def read(
     content_sha256: str | None = None,
 ) -> tuple[NDArray[np.float32], int]:
     """Float32 samples (N, channels) of all channels, or (N, 1) of one, and their rate. Raises as `decode` does."""
-    samples, rate = _samples(path, start_s=start_s, duration_s=duration_s, content_sha256=content_sha256)
-    if channel is not None and channel >= samples.shape[1]:
-        raise DamagedAudioError(f"{path}: no channel {channel}; it has {samples.shape[1]}, counted from 0")
-    return (samples if channel is None else samples[:, channel : channel + 1]), rate
+    taken = _all_channels if channel is None else _one_channel(path, channel)
+    return _samples(path, taken, start_s=start_s, duration_s=duration_s, content_sha256=content_sha256)
+
+
+def _all_channels(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return samples
+
+
+def _one_channel(path: Path, channel: int | None) -> Taken:
+    """Of samples (N, channels) the mean, or one channel, (N, 1); DamagedAudioError where that is not there."""
+
+    def taken(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if channel is None:
+            mean: NDArray[np.float32] = samples.mean(axis=1, keepdims=True, dtype=np.float32)
+            return mean
+        if channel >= samples.shape[1]:
+            raise DamagedAudioError(f"{path}: no channel {channel}; it has {samples.shape[1]}, counted from 0")
+        return samples[:, channel : channel + 1]
+
+    return taken
 
 
 def resample(samples: NDArray[np.float32], rate_hz: int, to_hz: int) -> NDArray[np.float32]:
@@ -250,20 +267,21 @@ def resample(samples: NDArray[np.float32], rate_hz: int, to_hz: int) -> NDArray[
 
 
 def _samples(
-    path: Path, *, start_s: float, duration_s: float | None, content_sha256: str | None
+    path: Path, taken: Taken, *, start_s: float, duration_s: float | None, content_sha256: str | None
 ) -> tuple[NDArray[np.float32], int]:
-    """(N, channels) of the stretch, and their rate."""
+    """(N, channels) of the stretch, of those channels that are taken, and their rate."""
     try:
         num_bytes, *state = _state_of(path)
         if num_bytes > LONG_FILE_BYTES and not _begins_as_m4a(path):
             _require_hash(path, _hash_of(path, num_bytes, *state), content_sha256)
-            return _stretch_of(path, start_s, duration_s)
+            return _stretch_of(path, taken, start_s, duration_s)
         # once: what is decoded is what was hashed
         content = path.read_bytes() if is_local(path) else fetched(path, num_bytes)
         _require_hash(path, hashlib.sha256(content).hexdigest(), content_sha256)
         if m4a.is_m4a(content):
-            return _slice(m4a.decode(content), start_s, duration_s)
-        return _read(io.BytesIO(content), start_s, duration_s)
+            sound = m4a.decode(content, start_s=start_s, duration_s=duration_s)
+            return taken(sound.samples), sound.sample_rate_hz
+        return _read(io.BytesIO(content), taken, start_s, duration_s)
     except (soundfile.LibsndfileError, m4a.NoSoundError, TypeError) as error:
         was_opened = getattr(error, "prefix", None) == ""  # soundfile puts words before what it cannot open
         kind = TruncatedAudioError if was_opened else DamagedAudioError
@@ -289,20 +307,32 @@ def _begins_as_m4a(path: Path) -> bool:
 
 
 def _read(
-    source: "Path | io.BytesIO | _Watched", start_s: float, duration_s: float | None
+    source: "Path | io.BytesIO | _Watched", taken: Taken, start_s: float, duration_s: float | None
 ) -> tuple[NDArray[np.float32], int]:
     with soundfile.SoundFile(source) as file:
         if start_s:
             file.seek(min(round(start_s * file.samplerate), file.frames))
-        frames = -1 if duration_s is None else round(duration_s * file.samplerate)
-        return file.read(frames, dtype="float32", always_2d=True), file.samplerate
+        left = max(file.frames - file.tell(), 0)  # a damaged Opus may be sought to behind its end
+        if duration_s is not None:
+            left = min(left, round(duration_s * file.samplerate))
+        if file.channels == 1:
+            return taken(file.read(left, dtype="float32", always_2d=True)), file.samplerate
+        # Of many channels one is kept, or their mean: what is silent in eight takes little of a disk, and much memory.
+        blocks = [taken(np.zeros((0, file.channels), np.float32))]
+        while left > 0:
+            block = file.read(min(left, FRAMES_PER_BLOCK), dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            left -= len(block)
+            blocks.append(taken(block))
+        return np.concatenate(blocks), file.samplerate
 
 
-def _stretch_of(path: Path, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:
+def _stretch_of(path: Path, taken: Taken, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:
     """Of a long file that was hashed; only what is asked for is read. Raises OSError where that fails."""
     if is_local(path):
         try:
-            return _read(path, start_s, duration_s)
+            return _read(path, taken, start_s, duration_s)
         except soundfile.LibsndfileError as error:
             if error.code == SYSTEM_ERROR:
                 raise OSError(errno.EIO, _words(error), str(path)) from error
@@ -310,7 +340,7 @@ def _stretch_of(path: Path, start_s: float, duration_s: float | None) -> tuple[N
     with seekable(path) as file:
         watched = _Watched(cast(IO[bytes], file))
         try:
-            return _read(watched, start_s, duration_s)
+            return _read(watched, taken, start_s, duration_s)
         finally:
             if watched.failure:
                 raise watched.failure
@@ -331,13 +361,6 @@ class _Watched:
         except Exception as failure:  # noqa: BLE001  # every client has its own
             self.failure = failure
             return b""
-
-
-def _slice(sound: m4a.Decoded, start_s: float, duration_s: float | None) -> tuple[NDArray[np.float32], int]:
-    rate = sound.sample_rate_hz
-    start = round(start_s * rate)
-    stop = None if duration_s is None else start + round(duration_s * rate)
-    return sound.samples[start:stop], rate
 
 
 @lru_cache(maxsize=1 << 16)  # stretches come by their length: recordings in any order

@@ -155,7 +155,7 @@ def load_pipeline(path: Path) -> Pipeline:
         content = json.dumps(said, default=str)
     except OSError as error:
         raise PipelineError(f"{path}: {error.strerror}; expected a pipeline file (TOML)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of more digits than Python reads is no TOMLDecodeError
         raise PipelineError(f"{path}: no TOML: {error}") from error
     try:
         # As JSON: strict about types, yet a list may become a tuple and a text a path.

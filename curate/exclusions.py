@@ -45,7 +45,7 @@ class Exclusions:
         if not self.matched:
             raise CorpusError(
                 f"corpus {corpus!r}: {self.path} matches nothing: none of its {len(self.entries)} entries, such as "
-                f"{self.first!r}, is a speaker, session or file of the corpus, such as {example!r}; "
+                f"{self.first[:80]!r}, is a speaker, session or file of the corpus, such as {example[:80]!r}; "
                 "expected a list for this corpus (`exclusions`)"
             )
 
@@ -56,7 +56,7 @@ class Exclusions:
         if not idle or not self.matched:
             return None
         first = min(self.entries - self.matched)
-        return f"{self.path.name}: {idle} of {len(self.entries)} entries match nothing, such as {first!r}"
+        return f"{self.path.name}: {idle} of {len(self.entries)} entries match nothing, such as {first[:80]!r}"
 
 
 def read_exclusions(path: Path, aliases: dict[str, str]) -> Exclusions:

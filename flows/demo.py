@@ -7,7 +7,6 @@ import math
 import shutil
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmarks.demo.corpora import write_demo
 from benchmarks.planted import Account, FalseAlarms, Planted, account, false_alarms
 from curate.audio import sha256_of
 from curate.catalog import Catalog, write_text
+from curate.config import load_pipeline
 from curate.errors import PipelineError
 from curate.schema import DECISIONS, IDENTITIES, SPLITS, TRIALS, UTTERANCES
 
@@ -29,7 +29,7 @@ def speak(root: Path, *, seed: int) -> None:
     """Write the corpora and their pipeline file. Raises PipelineError where the demo of another seed lies already."""
     pipeline, spoken = root / "demo.toml", root / "corpora"
     if spoken.exists():
-        there = tomllib.loads(pipeline.read_text(encoding="utf-8"))["seed"]
+        there = load_pipeline(pipeline).seed
         if there != seed:
             raise PipelineError(f"{root}: holds the demo of seed {there}; expected another folder, or --seed {there}")
         return

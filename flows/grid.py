@@ -104,12 +104,18 @@ def _run(words: Sequence[str], settings: Sequence[str], folder: Path, device: st
 
 
 def best_of(folder: Path, settings: tuple[str, ...]) -> Best | None:
-    """Its best validation; None of a run that had none, or is not complete."""
+    """Its best validation; None of a run that had none, or is not complete. Raises TrainingError for no such table."""
     path = folder / VALIDATIONS
     if not path.exists() or not (folder / ENCODER).exists():
         return None
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return _best_of(list(csv.DictReader(file)), folder, settings)
+    except (ValueError, LookupError, TypeError, StopIteration, csv.Error) as error:
+        raise TrainingError(f"{path}: {error}; expected a table of this run, as it was written") from error
+
+
+def _best_of(rows: list[dict[str, str]], folder: Path, settings: tuple[str, ...]) -> Best:
     measure = next(name for name in rows[0] if name in MEASURES)
     best = min(rows[1:] or rows, key=lambda row: float(row[measure]))
     parts = {name: float(value) for name, value in best.items() if name in MEASURES and name != measure and value}

@@ -144,7 +144,7 @@ def read_front_matter(card: str) -> dict[str, Any]:
     head, mark, _ = card.removeprefix("---\n").partition("\n---\n")
     try:
         said = YAML(typ="safe", pure=True).load(io.StringIO(head)) if card.startswith("---\n") and mark else None
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise ExportError(f"README.md: {' '.join(str(error).split())}; expected front matter in YAML") from error
     if not isinstance(said, dict):
         raise ExportError("README.md: no front matter; expected YAML between two lines of `---`")

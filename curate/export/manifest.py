@@ -44,7 +44,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
         is_as_written = text == _as_text(files)
     except FileNotFoundError:
         raise ExportError(f"{path} is not there; expected a folder that `curate publish` has written") from None
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_as_written = False
     if not is_as_written:
         raise ExportError(f"{path}: changed; expected it as `curate publish` wrote it")

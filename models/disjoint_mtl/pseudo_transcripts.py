@@ -147,7 +147,7 @@ def _begun(asked: Asked) -> dict[int, str]:
     """What a command of the same words has done: texts by row. Raises CorpusError for the work of another."""
     if not asked.part.exists():
         return {}
-    lines = asked.part.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = asked.part.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):  # half of what was written when it was killed
         lines.pop()
         asked.part.write_text("".join(lines), encoding="utf-8")

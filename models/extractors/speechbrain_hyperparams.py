@@ -25,6 +25,8 @@ PACKAGES = ("speechbrain.", "torch.", "torchaudio.")
 REFERENCE = re.compile(r"<([^<>]*)>")
 KEY = re.compile(r"[^\[\]]+")  # of the keys of `a[b][c]`
 TUPLE = re.compile(r"\((.*)\)")
+MAX_TEXT = 10_000  # characters, also of what references make longer
+MAX_EXTENT = 100_000  # texts and numbers, each counted as often as it is named: published files have some hundred
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -60,6 +62,7 @@ class Hyperparams:
         self._raw = _read(file)
         self._resolved: dict[int, Any] = {}
         self._under_way: set[int] = set()
+        self._extents: dict[int, int] = {}
 
     def get(self, *keys: str) -> Any:
         """The value at these keys, one below another; None where there is none."""
@@ -89,6 +92,7 @@ class Hyperparams:
                 raise ExtractorError(f"{self.file}: something in it refers to itself; expected SpeechBrain's form")
             self._under_way.add(id(value))
             resolved = self._resolve_inside(value)
+            self._require_few(resolved)
             self._resolved |= {id(value): resolved, id(resolved): resolved}
             self._under_way.discard(id(value))
         return self._resolved[id(value)]
@@ -103,10 +107,23 @@ class Hyperparams:
                 return {key: self._resolve(one) for key, one in value.items()}
         return [self._resolve(one) for one in value]
 
+    def _require_few(self, resolved: Any) -> None:
+        """Raises ExtractorError for what names its parts over and over: who walks through it would never end."""
+        inside = [*resolved.args, *resolved.kwargs.values()] if isinstance(resolved, Part) else resolved
+        inside = inside.values() if isinstance(inside, dict) else inside if isinstance(inside, list) else ()
+        extent = 1 + sum(self._extents.get(id(one), 1) for one in inside)
+        if extent > MAX_EXTENT:
+            raise ExtractorError(f"{self.file}: names the same over and over; expected SpeechBrain's form")
+        self._extents[id(resolved)] = extent
+
     def _look_up(self, reference: _Reference) -> Any:
         whole = REFERENCE.fullmatch(reference.text)
         if not whole:
-            return _arithmetic(REFERENCE.sub(lambda found: str(self._at(found[1])), reference.text))
+            text = reference.text[:MAX_TEXT]
+            text = REFERENCE.sub(lambda found: str(self._at(found[1])), text)
+            if max(len(text), len(reference.text)) > MAX_TEXT:
+                raise ExtractorError(f"{self.file}: a reference of more than {MAX_TEXT} characters; expected a value")
+            return _arithmetic(text)
         return copy.deepcopy(self._at(whole[1])) if reference.is_copy else self._at(whole[1])
 
     def _at(self, path: str) -> Any:
@@ -135,6 +152,8 @@ def _load(file: Path, text: str) -> Any:
     yaml.Constructor = _Constructor
     try:
         root = yaml.compose(text)
+        if _extent(root, {}) > MAX_EXTENT:
+            raise ValueError("it names the same over and over")
         if isinstance(root, MappingNode):
             root.value = [(key, value) for key, value in root.value if not str(key.value).startswith("__")]
         return None if root is None else yaml.constructor.construct_document(root)
@@ -146,6 +165,16 @@ def _load(file: Path, text: str) -> Any:
             f"{file}: {error} is not loaded, as it could run anything; expected !new: or !name: of speechbrain, torch"
             " or torchaudio, !ref, !copy or !tuple"
         ) from error
+
+
+def _extent(node: Node | None, known: dict[int, int]) -> int:
+    """How many nodes there are, those of an alias as often as it is named. Raises RecursionError for an endless one."""
+    if isinstance(node, ScalarNode) or node is None:
+        return 1
+    if id(node) not in known:
+        inside = [one for pair in node.value for one in pair] if isinstance(node, MappingNode) else node.value
+        known[id(node)] = 1 + sum(_extent(one, known) for one in inside)
+    return known[id(node)]
 
 
 class _RefusedTagError(Exception):
@@ -194,7 +223,7 @@ def _arithmetic(text: str) -> Any:
     """A sum, difference, product or quotient of numbers as its value; anything else as it stands."""
     try:
         return _evaluated(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError, ArithmeticError):
+    except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):  # the latter of deep brackets
         return text
 
 
@@ -203,5 +232,7 @@ def _evaluated(node: ast.expr) -> Any:
         case ast.Constant(value=int() | float() as number):
             return number
         case ast.BinOp(left=left, op=kind, right=right) if type(kind) in ARITHMETIC:
-            return ARITHMETIC[type(kind)](_evaluated(left), _evaluated(right))
+            found = ARITHMETIC[type(kind)](_evaluated(left), _evaluated(right))
+            if isinstance(found, float) or found.bit_length() <= 64:
+                return found
     raise ValueError("no arithmetic")

@@ -77,6 +77,11 @@ def keep_only(folder: Path, places: set[Path]) -> None:
         shutil.rmtree(place)
 
 
+def is_name(name: str) -> bool:
+    """Whether a checkpoint may be called so."""
+    return bool(_NAME.fullmatch(name))
+
+
 def load(place: Path) -> Checkpoint:
     """What was kept there. Raises TrainingError where it cannot be read."""
     try:

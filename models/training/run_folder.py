@@ -219,12 +219,17 @@ class RunFolder:
         checkpoints.keep_only(self.checkpoints, {last, *filter(None, [self.best()])})
 
     def best(self) -> Path | None:
-        """The checkpoint of the best validation; without one the last."""
+        """The checkpoint of the best validation; without one the last. Raises TrainingError where none is named."""
+        path = self.root / BEST
         try:
-            name = json.loads((self.root / BEST).read_text())["checkpoint"]
+            name = str(json.loads(path.read_text(encoding="utf-8"))["checkpoint"])
         except FileNotFoundError:
             return checkpoints.latest(self.checkpoints)
-        return self.checkpoints / Path(str(name)).name  # never elsewhere
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise TrainingError(f"{path}: cannot be read; expected what a run wrote there") from error
+        if not checkpoints.is_name(name):
+            raise TrainingError(f"{path}: {name[:80]!r} is no checkpoint; expected what a run wrote there")
+        return self.checkpoints / name
 
 
 def duration(seconds: float) -> str:
@@ -267,7 +272,7 @@ def _keep(path: Path, is_kept: Callable[[dict[str, str]], bool]) -> None:
         return
     try:
         _rewrite(path, _columns(path), [row for row in _rows(path) if is_kept(row)])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise TrainingError(f"{path}: {error}; expected a table of this run, as it was written") from error
 
 

@@ -99,7 +99,7 @@ def _told(name: str) -> tuple[str, dict[str, Any]]:
         return name, {}
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TrainingError(f"{path}: cannot be read ({reason}); expected a recipe in TOML") from error
     base = told.pop("base", None)
@@ -115,7 +115,7 @@ def _setting(one: str) -> tuple[str, str, Any]:
         raise TrainingError(f"--set {one}: expected KEY=VALUE, such as epochs=10")
     try:
         return one, key, None if text == "none" else tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         if text and not set(text) & set("\"'[]{}=#\n"):
             return one, key, text  # a word need not be quoted
         raise TrainingError(f"--set {one}: expected a value of TOML, such as 10, 0.5, true or [2.0, 4.0]") from None

@@ -79,8 +79,9 @@ def people_of(folder: Path) -> set[str]:
     path = folder / PEOPLE
     try:
         return {*path.read_text(encoding="utf-8").splitlines()}
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror or error}; expected what a run wrote there") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{path}: {reason}; expected what a run wrote there") from error
 
 
 def description_of(folder: Path) -> dict[str, Any]:

@@ -312,10 +312,10 @@ def _read(
     with soundfile.SoundFile(source) as file:
         if start_s:
             file.seek(min(round(start_s * file.samplerate), file.frames))
-        left = max(file.frames - file.tell(), 0)  # a damaged Opus may be sought to behind its end
+        left = file.frames - file.tell()  # of a damaged Opus that is sought to behind its end, less than nothing
         if duration_s is not None:
             left = min(left, round(duration_s * file.samplerate))
-        if file.channels == 1:
+        if file.channels == 1 and left > 0:
             return taken(file.read(left, dtype="float32", always_2d=True)), file.samplerate
         # Of many channels one is kept, or their mean: what is silent in eight takes little of a disk, and much memory.
         blocks = [taken(np.zeros((0, file.channels), np.float32))]

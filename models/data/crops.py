@@ -147,6 +147,7 @@ def _sought(path: Path, first: int, num_samples: int) -> tuple[Samples, int] | N
     with file:
         begin = 0 if file.subtype in LEANING else first
         file.seek(begin)
-        left = max(file.frames - file.tell(), 0)  # a damaged Opus may be sought to behind its end
-        samples: Samples = file.read(min(first - begin + num_samples, left), dtype="float32", always_2d=True)
+        if file.tell() > file.frames:  # a damaged Opus: there it would be asked for less than nothing
+            return np.zeros((0, file.channels), np.float32), file.samplerate
+        samples: Samples = file.read(first - begin + num_samples, dtype="float32", always_2d=True)
         return samples[first - begin :], file.samplerate

@@ -85,9 +85,8 @@ def scores_of(
     del found  # twice as much is not held while all are sorted
     if stranger is not None:
         count = (pairs < 0).sum()
-        raise ListError(
-            f"{path}: {' '.join(stranger)}: a score of no trial{_in_all(int(count))}; expected names of the list"
-        )
+        told = " ".join(name[:80] for name in stranger)
+        raise ListError(f"{path}: {told}: a score of no trial{_in_all(int(count))}; expected names of the list")
     if not (len(pairs) and len(trials)):
         raise ListError(f"{path}: {len(pairs)} scores of {len(trials)} trials; expected one of every trial")
     asked = coded(trials["enrol_id"], place) * len(ids) + coded(trials["test_id"], place)
@@ -270,7 +269,7 @@ def _with_cut_names(path: Path, known: dict[str, int]) -> dict[str, int]:
         short = name.split(".")[0]
         if cut.setdefault(short, at) != at and short not in known:
             raise ListError(
-                f"{path}: SpeechBrain cuts names at the first dot, and two of the list are {short!r} then; "
+                f"{path}: SpeechBrain cuts names at the first dot, and two of the list are {short[:80]!r} then; "
                 "expected names that stay apart"
             )
     return cut | known
@@ -290,7 +289,9 @@ def _matched(
     def refuse(rows: NDArray[np.intp], of: Codes, what: str, expected: str) -> None:
         if len(rows):
             enrol, test = divmod(int(of[rows.min()]), len(ids))
-            raise ListError(f"{path}: {ids[enrol]} {ids[test]}: {what}{_in_all(len(rows))}; expected {expected}")
+            raise ListError(
+                f"{path}: {ids[enrol][:80]} {ids[test][:80]}: {what}{_in_all(len(rows))}; expected {expected}"
+            )
 
     refuse(np.flatnonzero(~np.isfinite(scores)), pairs, "its score is not a finite number", "numbers")
     of_list, of_file = np.argsort(asked, kind="stable"), np.argsort(pairs, kind="stable")

@@ -81,7 +81,7 @@ class Listed:
         known = dict(known) | {model: known[own[0]] for model, own in self.models.items() if own[0] in known}
         strangers = [one for one in evaluation.names_in(self.trials) if one not in known]
         if strangers:
-            raise ListError(f"{self.place}: {strangers[0]}: {len(strangers)} of its names are of nobody known")
+            raise ListError(f"{self.place}: {strangers[0][:80]}: {len(strangers)} of its names are of nobody known")
         return known
 
     def _identities(self, catalog: Catalog) -> dict[str, str]:

@@ -181,6 +181,8 @@ def _listen(account: Account, forking: Forking, folder: Path, ends: float, asked
             is_ended_by_us = True
         elif "pid" in said:
             child = said["pid"]
+        elif "ready" in said:
+            wait_s = asked.wait_s
         elif "ended" in said:
             if said["ended"] and not is_ended_by_us:
                 code = said["ended"]
@@ -188,7 +190,6 @@ def _listen(account: Account, forking: Forking, folder: Path, ends: float, asked
                 _keep(account, f"death ({signal.Signals(-code).name if code < 0 else code})", folder, asked.out)
             return
         else:
-            wait_s = asked.wait_s
             account.take(said)
             if said["fault"]:
                 _keep(account, str(said["fault"]), folder, asked.out)

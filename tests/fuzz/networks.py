@@ -17,6 +17,7 @@ from models.common.ecapa import Ecapa, EcapaSettings
 from models.extractors.checkpoint import CheckpointEncoder
 from models.extractors.onnx import FilterBankNetwork
 from models.extractors.speechbrain import SpeechBrainEncoder
+from models.extractors.speechbrain_modules import _forget_old_names
 from models.extractors.transformers import MeanOfLayer
 from models.training import checkpoints
 from models.training.run import ENCODER
@@ -96,6 +97,7 @@ def speechbrain_folders(folder: Path) -> list[Subject]:
         torch.manual_seed(0)
         made = load_hyperpyyaml(text)
         torch.save(made["embedding_model"].state_dict(), root / "embedding_model.ckpt")
+        _forget_old_names()
         found.append(of_folder(f"SpeechBrain's {kind}", root, _speechbrain_reader(root)))
     return found
 

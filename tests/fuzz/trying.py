@@ -134,6 +134,7 @@ def _try_all(atheris: Any, lines: TextIO, *, kind: str, num_files: int, seed: in
     trying = Trying(kind, Path(folder))
     for at in range(len(trying.places)):
         trying.run(trying.whole(at))  # what is loaded at the first use is no file's growth
+    lines.write(json.dumps({"ready": True}) + "\n")
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + ADDRESS_SPACE, held + ADDRESS_SPACE))
     num_left = num_files

@@ -85,8 +85,8 @@ def scores_of(
     del found  # twice as much is not held while all are sorted
     if stranger is not None:
         count = (pairs < 0).sum()
-        told = " ".join(name[:80] for name in stranger)
-        raise ListError(f"{path}: {told}: a score of no trial{_in_all(int(count))}; expected names of the list")
+        who = " ".join(name[:80] for name in stranger)
+        raise ListError(f"{path}: {who}: a score of no trial{_in_all(int(count))}; expected names of the list")
     if not (len(pairs) and len(trials)):
         raise ListError(f"{path}: {len(pairs)} scores of {len(trials)} trials; expected one of every trial")
     asked = coded(trials["enrol_id"], place) * len(ids) + coded(trials["test_id"], place)

@@ -312,7 +312,8 @@ def _read(
     with soundfile.SoundFile(source) as file:
         if start_s:
             file.seek(min(round(start_s * file.samplerate), file.frames))
-        left = file.frames - file.tell()  # of a damaged Opus that is sought to behind its end, less than nothing
+        here = file.tell() if file.seekable() else 0
+        left = file.frames - here  # of a damaged Opus that is sought to behind its end, less than nothing
         if duration_s is not None:
             left = min(left, round(duration_s * file.samplerate))
         if file.channels == 1 and left > 0:

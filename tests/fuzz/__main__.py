@@ -174,7 +174,7 @@ def _listen(account: Account, forking: Forking, folder: Path, ends: float, asked
         if said is None or (time.monotonic() > ends and "ended" not in said and not is_ended_by_us):
             if said is None and time.monotonic() < ends:
                 account.take({"fault": "hang", "told": None, "seconds": asked.wait_s, "bytes": 0})
-                _keep(account, "hang", folder, asked.out)
+                _keep(account, "hang", folder / "current", asked.out)
             if not child:
                 raise RuntimeError(f"{account.kind}: the process that imports does not answer; its log says why")
             os.kill(child, signal.SIGKILL)
@@ -187,27 +187,33 @@ def _listen(account: Account, forking: Forking, folder: Path, ends: float, asked
             if said["ended"] and not is_ended_by_us:
                 code = said["ended"]
                 account.take({"fault": "death", "told": None, "seconds": 0.0, "bytes": 0})
-                _keep(account, f"death ({signal.Signals(-code).name if code < 0 else code})", folder, asked.out)
+                _keep(
+                    account,
+                    f"death ({signal.Signals(-code).name if code < 0 else code})",
+                    folder / "current",
+                    asked.out,
+                )
             return
         else:
             account.take(said)
             if said["fault"]:
-                _keep(account, str(said["fault"]), folder, asked.out)
+                _keep(account, str(said["fault"]), folder / f"fault-{said['number']}", asked.out)
 
 
-def _keep(account: Account, fault: str, folder: Path, out: Path) -> None:
+def _keep(account: Account, fault: str, held: Path, out: Path) -> None:
     """The file, and the traceback beside it, of the first of each fault."""
     account.faults[fault] += 1
-    if account.faults[fault] > KEPT or not (folder / "current").exists():
+    if account.faults[fault] > KEPT or not held.exists():
         return
-    subject, file, content = parts((folder / "current").read_bytes())
+    subject, file, content = parts(held.read_bytes())
     name = re.sub(r"[^\w.-]+", "-", f"{fault}-{account.faults[fault]}")[:100]
     place = out / account.kind.replace(" ", "-") / name
     place.mkdir(parents=True, exist_ok=True)
     (place / Path(file).name).write_bytes(content)
     (place / "about").write_text(f"{subject}\n{file}\n{fault}\n", encoding="utf-8")
-    if (folder / "traceback").exists():
-        shutil.copyfile(folder / "traceback", place / "traceback")
+    words = held.with_name(held.name.replace("fault", "traceback"))
+    if words != held and words.exists():
+        shutil.copyfile(words, place / "traceback")
 
 
 def table(accounts: list[Account]) -> str:

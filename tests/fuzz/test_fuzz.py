@@ -85,7 +85,7 @@ def test_a_fault_is_found(content, fault, trying):
 
 
 def test_fuzzing_goes_on_after_a_death_and_a_hang_and_tells_of_both(tmp_path):
-    words = ["-m", "tests.fuzz", "faulty", "--files", "1500", "--wait-s", "1", "--blind", "--out", tmp_path / "out"]
+    words = ["-m", "tests.fuzz", "faulty", "--files", "300", "--wait-s", "3", "--blind", "--out", tmp_path / "out"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     for fault in ("death (SIGABRT)", "hang", "memory", "ValueError at "):

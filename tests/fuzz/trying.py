@@ -40,7 +40,7 @@ class Trying:
     """The subjects of one kind, made below a folder, and the files that were tried."""
 
     def __init__(self, kind: str, folder: Path) -> None:
-        self._current = folder / "current"
+        self._current, self._num = folder / "current", 0
         self._subjects = {one.name: one for one in {**KINDS, FAULTY.name: FAULTY}[kind].subjects(folder / "made")}
         self.places = [(one.name, file) for one in self._subjects.values() for file in one.files]
 
@@ -64,21 +64,23 @@ class Trying:
         """Try one, and say what became of it."""
         name, file, content = parts(data)
         self._current.write_bytes(data)
+        self._num += 1
         held = _resident(reset=True)
         started, told, fault = time.process_time(), None, None
         try:
             told = self._subjects[name].told(file, content)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is what is looked for
             fault = f"{type(error).__name__} at {_where(error)}"
-            (self._current.parent / "traceback").write_text(
-                "".join(traceback.format_exception(error)), "utf-8", "replace"
-            )
+            words = "".join(traceback.format_exception(error))
+            self._current.with_name(f"traceback-{self._num}").write_text(words, "utf-8", "replace")
         seconds, growth = time.process_time() - started, max(_resident() - held, 0)
         if fault is None and seconds > MAX_SECONDS:
             fault = "hang"
         if fault is None and growth > MAX_GROWTH:
             fault = "memory"
-        return {"told": told, "fault": fault, "seconds": seconds, "bytes": growth}
+        if fault is not None:
+            self._current.with_name(f"fault-{self._num}").write_bytes(data)  # who listens comes later
+        return {"number": self._num, "told": told, "fault": fault, "seconds": seconds, "bytes": growth}
 
 
 def case(name: str, file: str, content: bytes) -> bytes:

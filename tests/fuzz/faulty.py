@@ -23,7 +23,7 @@ def read(path: Path) -> None:
         case 3:
             time.sleep(3_600)
         case 15:
-            bytearray(3 << 28)[:: 1 << 12] = bytes(3 << 16)
+            bytearray(9 << 26)[:: 1 << 12] = bytes(9 << 14)
         case 4:
             raise CorpusError("too long " * 1_000)
         case 2:

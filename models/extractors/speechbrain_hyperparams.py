@@ -168,10 +168,11 @@ def _load(file: Path, text: str) -> Any:
 
 
 def _extent(node: Node | None, known: dict[int, int]) -> int:
-    """How many nodes there are, those of an alias as often as it is named. Raises RecursionError for an endless one."""
+    """How many nodes there are, those of an alias as often as it is named; one within itself counts once."""
     if isinstance(node, ScalarNode) or node is None:
         return 1
     if id(node) not in known:
+        known[id(node)] = 1
         inside = [one for pair in node.value for one in pair] if isinstance(node, MappingNode) else node.value
         known[id(node)] = 1 + sum(_extent(one, known) for one in inside)
     return known[id(node)]

@@ -61,7 +61,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe:
     base, told = _told(name)
     known = recipes()
     if base not in known:
-        raise TrainingError(f"{base}: no recipe; expected one of {', '.join(known)}, or a file of yours (.toml)")
+        raise TrainingError(f"{base[:80]}: no recipe; expected one of {', '.join(known)}, or a file of yours (.toml)")
     whole = known[base].plain()
     _lay_over(whole, told, name)
     for one, key, value in sorted(map(_setting, settings), key=lambda setting: setting[1] != KIND_OF_SCHEDULE):
@@ -70,10 +70,10 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe:
         found = TypeAdapter(Recipe).validate_json(ANYTHING.dump_json(whole))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part)[:80] for part in first["loc"])
         raise TrainingError(f"{name}: {where}: {first['msg']}; it has {repr(first['input'])[:100]}") from error
     if found.system not in SYSTEMS:
-        raise TrainingError(f"{name}: system {found.system!r}; expected one of {', '.join(SYSTEMS)}")
+        raise TrainingError(f"{name}: system {found.system[:80]!r}; expected one of {', '.join(SYSTEMS)}")
     return found
 
 
@@ -133,7 +133,7 @@ def _lay_over(whole: dict[str, Any], told: Mapping[str, Any], where: str, *, is_
     """
     for key, value in told.items():
         if key not in whole and not is_free:
-            raise TrainingError(f"{where}: no key {key!r}; expected one of {', '.join(whole)}")
+            raise TrainingError(f"{where}: no key {key[:80]!r}; expected one of {', '.join(whole)}")
         before = whole.get(key)
         if isinstance(value, Mapping) and isinstance(before, dict) and _are_alike(before, value):
             _lay_over(before, value, where, is_free=is_free or key in ("settings", "schedule"))

@@ -190,7 +190,7 @@ def _settings(path: Path, description: Description) -> Settings:
 def _complaint(path: Path, error: ValidationError, *within: str) -> str:
     """The first thing wrong, and where."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, (*within, *first["loc"]))) or "content"
+    where = ".".join(str(key)[:80] for key in (*within, *first["loc"])) or "content"
     return f"{path}: {where}: {first['msg'].splitlines()[0]}; expected what models/checkpoint.py writes"
 
 

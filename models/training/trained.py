@@ -107,7 +107,7 @@ def _recipe(folder: Path, told: dict[str, Any]) -> tuple[Recipe, int]:
         num_people = int(told["speech"]["people"])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, ("recipe", *first["loc"])))
+        where = ".".join(str(key)[:80] for key in ("recipe", *first["loc"]))
         raise TrainingError(f"{path}: {where}: {first['msg']}; expected a run of this version") from error
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: no `recipe` or `speech.people`; expected what a run wrote there") from error

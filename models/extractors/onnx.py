@@ -250,6 +250,7 @@ def _faults() -> tuple[type[Exception], ...]:
         state.NoSuchFile,
         state.NotImplemented,
         state.RuntimeException,
+        UnicodeDecodeError,  # of its own words, which hold a name of the file
     )
 
 

@@ -120,8 +120,8 @@ def _network(state: Mapping[str, Tensor], name: str) -> HalfResNet:
     expected = network.state_dict()
     wrong = [f"{key} is missing" for key in expected if key not in state]
     wrong += [f"{key} is too many" for key in state if key not in expected]
-    for key in expected.keys() & state.keys():
-        if state[key].shape != expected[key].shape:
+    for key in expected:  # in the network's order: which is named shall not depend on how this process hashes
+        if key in state and state[key].shape != expected[key].shape:
             wrong.append(f"{key} is {tuple(state[key].shape)} and not {tuple(expected[key].shape)}")
     if wrong:
         others = f" and {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""

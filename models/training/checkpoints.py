@@ -52,7 +52,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         tensors, numbers = _apart(checkpoint.optimizer)
         save_file({key: tensor.contiguous() for key, tensor in checkpoint.system.items()}, aside / SYSTEM)
         save_file(tensors, aside / OPTIMIZER)
-        (aside / STATE).write_text(json.dumps({"optimizer": numbers, "state": checkpoint.state}, indent=1))
+        told = json.dumps({"optimizer": numbers, "state": checkpoint.state}, indent=1)
+        (aside / STATE).write_text(told, encoding="utf-8")
         for file in (*aside.iterdir(), aside):
             sync(file)
         rename_durably(aside, place)
@@ -85,7 +86,7 @@ def is_name(name: str) -> bool:
 def load(place: Path) -> Checkpoint:
     """What was kept there. Raises TrainingError where it cannot be read."""
     try:
-        told = json.loads((place / STATE).read_text())
+        told = json.loads((place / STATE).read_text(encoding="utf-8"))
         epoch, step = _when(place)
         return Checkpoint(
             system=load_file(place / SYSTEM),

@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 INSTALLED = .venv/installed
 
-.PHONY: install demo test fuzz clean
+.PHONY: install demo test faults fuzz lowest audit clean
 
 install: $(INSTALLED)
 
@@ -19,8 +19,27 @@ test: $(INSTALLED)
 	.venv/bin/mypy
 	.venv/bin/pytest
 
+# Kills, power cuts, full disks, two at once, hostile input: what is lost, doubled or left half-written.
+faults: $(INSTALLED)
+	.venv/bin/python -m tests.faults
+
 fuzz: $(INSTALLED)
 	.venv/bin/python -m tests.fuzz --files 20000 --minutes 10
+
+# The tests again, with the lowest version of each library that pyproject.toml allows.
+lowest: build/lowest/installed
+	build/lowest/bin/pytest
+
+build/lowest/installed: pyproject.toml constraints-lowest.txt
+	test -x build/lowest/bin/python || $(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable ".[dev]"
+	touch $@
+
+# Known vulnerabilities of what is pinned; --strict, or what could not be looked up would pass.
+audit:
+	test -x build/audit/bin/pip-audit || $(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10"
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 clean:
 	rm -rf .venv build

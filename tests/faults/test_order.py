@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.account import Tried, faults
 from tests.faults.order import OTHER, USUAL, contents, differing, main, tried
-from tests.faults.surroundings import Surroundings
+from tests.faults.around import Surroundings
 from tests.forked import Forks
 
 

@@ -11,8 +11,10 @@ from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from benchmarks.sexes import SEXES, agreed_sexes
+from benchmarks.sexes import SEXES
+from curate.catalog import in_order
 from curate.errors import PipelineError
 from curate.schema import SPLITS
 
@@ -38,28 +40,36 @@ def split_speakers(
     rng: np.random.Generator,
 ) -> pa.Table:
     """One row a kept utterance (utterance_id, corpus, speaker_id, sex). Raises PipelineError for too few people."""
-    rows = utterances.join(identities, "speaker_id").sort_by("utterance_id")
+    rows = in_order(utterances, "utterance_id")
+    place = pc.index_in(rows["speaker_id"], value_set=identities["speaker_id"].combine_chunks())
+    rows = rows.append_column("identity_id", identities["identity_id"].combine_chunks().take(place.combine_chunks()))
     people = [p for p in people_of(rows, test_from) if p.num_utterances >= min_test_utterances]
     test = draw(people, num_test_speakers, sex_balanced=sex_balanced, rng=rng)
-    identity = rows["identity_id"].to_pylist()
+    is_test = pc.is_in(rows["identity_id"], value_set=pa.array(sorted(test), pa.string()))
     columns = {
-        "benchmark": [benchmark] * len(identity),
+        "benchmark": pa.repeat(benchmark, len(rows)),
         "utterance_id": rows["utterance_id"],
         "identity_id": rows["identity_id"],
-        "split": ["test" if person in test else "train" for person in identity],
+        "split": pc.if_else(is_test, "test", "train"),
     }
     return pa.table(columns).cast(SPLITS.arrow())
 
 
 def people_of(rows: pa.Table, test_from: tuple[str, ...]) -> list[Person]:
     """Everybody who speaks in the corpora that the test draws from (all, if none is named), in the order of ids."""
-    sexes = agreed_sexes(*(rows[column].to_pylist() for column in ("identity_id", "sex")))
-    counts: dict[str, int] = {}
-    for identity, corpus in zip(*(rows[column].to_pylist() for column in ("identity_id", "corpus")), strict=True):
-        counts[identity] = counts.get(identity, 0) + (not test_from or corpus in test_from)
+    is_drawn_from = pc.is_in(rows["corpus"], value_set=pa.array(test_from, pa.string()))
+    counted = pa.repeat(True, len(rows)) if not test_from else is_drawn_from
+    told = pa.table({"identity_id": rows["identity_id"], "sex": rows["sex"], "counted": counted})
+    people = told.group_by("identity_id").aggregate([("sex", "distinct"), ("counted", "sum")]).sort_by("identity_id")
     return [
-        Person(identity_id=identity, sex=sexes[identity], num_utterances=counts[identity]) for identity in sorted(sexes)
+        Person(identity_id=one["identity_id"], sex=_agreed(one["sex_distinct"]), num_utterances=one["counted_sum"])
+        for one in people.to_pylist()
     ]
+
+
+def _agreed(sexes: list[str | None]) -> str | None:
+    said = [sex for sex in sexes if sex is not None]
+    return said[0] if len(said) == 1 else None
 
 
 def draw(people: list[Person], num: int, *, sex_balanced: bool, rng: np.random.Generator) -> set[str]:

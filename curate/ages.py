@@ -22,11 +22,14 @@ from functools import cache
 from itertools import pairwise
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator
 
 from curate.schema import AGE_LABELS
 
+NO_AGE, BEYOND_AGES = 1 << 16, 1 << 20  # of 16 bits none is as great
 OLDEST = 120  # years; a statement beyond it is a slip of the corpus
 
 
@@ -145,19 +148,32 @@ def label(scheme: str, youngest: int | None, oldest: int | None) -> Label:
 
 def label_ages(utterances: pa.Table, schemes: tuple[str, ...]) -> pa.Table:
     """One row an utterance and scheme, from the columns age_min_years and age_max_years."""
-    ids = utterances["utterance_id"].to_pylist()
-    ages = list(zip(utterances["age_min_years"].to_pylist(), utterances["age_max_years"].to_pylist(), strict=True))
-    rows = []
+    ages, which = _different_ages(utterances)
+    rows = [AGE_LABELS.arrow().empty_table()]
     for scheme in schemes:
-        labels = {age: label(scheme, *age) for age in set(ages)}
-        rows += [
-            {
-                "scheme": scheme,
-                "utterance_id": utterance,
-                "age_group": labels[age].group,
-                "age_subgroup": labels[age].subgroup,
-                "unlabelled_because": labels[age].unlabelled_because,
-            }
-            for utterance, age in zip(ids, ages, strict=True)
-        ]
-    return pa.Table.from_pylist(rows, schema=AGE_LABELS.arrow())
+        labels = [label(scheme, *age) for age in ages]
+        told = {
+            "age_group": [one.group for one in labels],
+            "age_subgroup": [one.subgroup for one in labels],
+            "unlabelled_because": [one.unlabelled_because for one in labels],
+        }
+        columns = {name: pa.array(texts, pa.string()).take(which) for name, texts in told.items()}
+        same = {"scheme": pa.repeat(scheme, len(utterances)), "utterance_id": utterances["utterance_id"]}
+        rows.append(AGE_LABELS.rows(same | columns))
+    return pa.concat_tables(rows)
+
+
+def _different_ages(utterances: pa.Table) -> tuple[list[tuple[int | None, int | None]], pa.Array]:
+    """Each pair of youngest and oldest that there is, and for each row which: there are few, however many the rows."""
+    ages = utterances.select(["age_min_years", "age_max_years"])
+    pairs = ages.group_by(ages.column_names).aggregate([]).to_pylist()
+    known = [(pair["age_min_years"], pair["age_max_years"]) for pair in pairs]
+    coded = [pc.fill_null(column.cast(pa.int64()), NO_AGE).to_numpy() for column in ages.columns]
+    key = coded[0] * BEYOND_AGES + coded[1]
+    keys = np.array([_coded(youngest) * BEYOND_AGES + _coded(oldest) for youngest, oldest in known], np.int64)
+    order = np.argsort(keys)
+    return known, pa.array(order[np.searchsorted(keys[order], key)])
+
+
+def _coded(years: int | None) -> int:
+    return NO_AGE if years is None else years

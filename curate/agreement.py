@@ -19,13 +19,12 @@ PARTNER_MASK = (1 << PARTNER_BITS) - 1
 
 
 @compiled()
-def seeds(values: Indices, start: Indices, end: Indices, part: int, num_parts: int, found: Indices) -> int:
-    """Fill `found` with one part of all seeds, each with its recording in the low 32 bits; return how many there are.
+def seeds(values: Indices, start: Indices, end: Indices, place: Indices, found: Indices) -> None:
+    """Fill `found` with all seeds, each with its recording in the low 32 bits, those of each part together.
 
-    A seed is two landmarks that begin at one peak: three peaks, and so much rarer than a landmark. Where `found` has no
-    room they are counted only.
+    A seed is two landmarks that begin at one peak: three peaks, and so much rarer than a landmark. `place` (parts,)
+    says where the next one of each part goes, and is moved on; where `found` has no room they are counted only.
     """
-    num = 0
     for r in range(len(start)):
         by_frame = np.empty(end[r] - start[r], np.int64)
         for i in range(len(by_frame)):
@@ -38,11 +37,10 @@ def seeds(values: Indices, start: Indices, end: Indices, part: int, num_parts: i
                     break  # another peak
                 one, other = by_frame[i] & ((1 << (FREQUENCY_BITS + PARTNER_BITS)) - 1), by_frame[k] & PARTNER_MASK
                 seed = one << PARTNER_BITS | other
-                if seed % num_parts == part:
-                    if num < len(found):
-                        found[num] = seed << 32 | r
-                    num += 1
-    return num
+                part = seed % len(place)
+                if len(found):
+                    found[place[part]] = seed << 32 | r
+                place[part] += 1
 
 
 @compiled()

@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate import whole
-from curate.catalog import read_parquet, write_parquet
+from curate.catalog import Catalog, num_rows_of, read_batches, read_parquet, write_parquet
 from curate.errors import CatalogError
 from curate.reasons import Reason
+from curate.schema import EMBEDDINGS
 from curate.storage import is_local
 
 log = logging.getLogger("voxcurate")
 
+ROWS_AT_ONCE = 8_192  # of vectors
 ALL_CHANNELS = -1  # averaged: a key must not be null
 Key = tuple[str, float, float, int]
 KEY = ("content_sha256", "start_s", "duration_s", "channel")
@@ -187,6 +189,31 @@ def arrays(column: pa.ChunkedArray) -> list[NDArray[np.int64]]:
 def fixed_size_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:
     """(N, D) as N lists of D floats."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).ravel()), vectors.shape[1])
+
+
+def read_vectors(catalog: Catalog, parts: Sequence[str]) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
+    """The ids of these parts of `embeddings`, as they lie, and their vectors (N, D), which are in memory once."""
+    files = [catalog.path(EMBEDDINGS, part) for part in parts]
+    num_rows, done = sum(map(num_rows_of, files)), 0
+    ids, vectors = [], np.zeros((0, 0), np.float32)
+    for file in files:
+        for batch in read_batches(file, ["utterance_id", "vector"], rows=ROWS_AT_ONCE):
+            some = matrix(pa.chunked_array([batch["vector"]]))
+            vectors = vectors if done else np.empty((num_rows, some.shape[1]), np.float32)
+            vectors[done : done + len(some)] = some
+            ids.append(batch["utterance_id"])
+            done += len(some)
+    return pa.chunked_array(ids, pa.string()), vectors
+
+
+def keep_rows(vectors: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The rows (N, D) that stay, moved to the front of the same memory: what was given is no more."""
+    done = 0
+    for row in range(0, len(vectors), ROWS_AT_ONCE):
+        some = vectors[row : row + ROWS_AT_ONCE][keep[row : row + ROWS_AT_ONCE]]
+        vectors[done : done + len(some)] = some
+        done += len(some)
+    return vectors[:done]
 
 
 def matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:

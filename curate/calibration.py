@@ -30,6 +30,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
+from curate.catalog import is_ascending
+from curate.codes import numbered
 from curate.errors import PipelineError
 from curate.similarity import ROUNDING, Indices, Scores, Vectors, mean_vectors, unit
 
@@ -123,21 +125,23 @@ def calibrate_corpora(
 
     Raises PipelineError where no corpus has enough, ValueError for vectors without direction.
     """
-    order = pc.sort_indices(utterances, sort_keys=[("utterance_id", "ascending")])
-    utterances, unit_ND = utterances.take(order), unit(vectors)[order.to_numpy()]
+    order = np.arange(len(utterances))
+    if not is_ascending(utterances["utterance_id"]):
+        order = pc.sort_indices(utterances["utterance_id"]).to_numpy()
+        utterances = utterances.take(pa.array(order))
     speakers = speakers.sort_by("speaker_id")
     speaker = pc.index_in(utterances["speaker_id"], value_set=speakers["speaker_id"].combine_chunks()).to_numpy()
-    session = codes(utterances["session_id"])
-    stated = [codes(speakers[guard]) for guard in guards if guard != "age"]
-    of_corpus = codes(speakers["corpus"])
+    session = numbered(utterances["session_id"])[1]
+    stated = [numbered(speakers[guard])[1] for guard in guards if guard != "age"]
+    corpora, of_corpus = numbered(speakers["corpus"])
     heard = np.bincount(speaker, minlength=len(speakers)) >= min_utterances
     found, missing = {}, {}
-    for index, corpus in enumerate(sorted(set(speakers["corpus"].to_pylist()))):
+    for index, corpus in enumerate(corpora.tolist()):
         chosen = np.flatnonzero((of_corpus == index) & heard)
         rows = np.flatnonzero(np.isin(speaker, chosen))
         try:
             found[corpus] = calibrate(
-                unit_ND[rows],
+                unit(vectors[order[rows]], overwrite=True),  # of the copy: all at once are many
                 np.searchsorted(chosen, speaker[rows]),
                 len(chosen),
                 session=session[rows],
@@ -352,13 +356,6 @@ def one_person_twice(cosines: Scores, genuine_low: float) -> Flags:
     by_chance = len(cosines) * norm.sf((cosines - centre) / spread)
     alike: Flags = (cosines >= genuine_low) & (by_chance < MAX_BY_CHANCE)
     return alike
-
-
-def codes(values: pa.ChunkedArray) -> Indices:
-    """Each value's place in their sorted order; -1 for null."""
-    known = pc.unique(values.combine_chunks()).drop_null().sort()
-    found: Indices = pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy().astype(np.int64)
-    return found
 
 
 def _comparable(first: Indices, second: Indices, stated: Sequence[Indices]) -> Flags:

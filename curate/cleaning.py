@@ -10,6 +10,7 @@ Those too small for that are judged together.
 import numpy as np
 import pyarrow as pa
 
+from curate.codes import numbered
 from curate.decisions import Author
 from curate.errors import PipelineError
 from curate.outliers import Cleaned, clean_vietsv
@@ -27,15 +28,23 @@ def clean(
     settings: Robust | VietSV,
     min_one_person: float | None,
     author: Author,
+    overwrite: bool = False,
 ) -> Cleaned:
     """One verdict for every one of N `utterances` (utterance_id, corpus, speaker_id, session_id) with `vectors` (N, D).
 
     `min_one_person` is the extractor's own threshold, where somebody has measured it. Raises PipelineError where the
-    rule needs it and nobody has, ValueError for a vector without direction.
+    rule needs it and nobody has, ValueError for a vector without direction. With `overwrite` vectors are brought to
+    length one where they lie.
     """
     if isinstance(settings, Robust):
         judged = [
-            clean_robust(utterances.take(pa.array(rows)), vectors[rows], settings=settings, author=author)
+            clean_robust(
+                utterances.take(pa.array(rows)),
+                _of_rows(vectors, rows),
+                settings=settings,
+                author=author,
+                overwrite=overwrite,
+            )
             for rows in judged_together(utterances)
         ]
         return Cleaned(
@@ -48,16 +57,30 @@ def clean(
     if least is None:
         raise PipelineError("cleaning.min_speaker_similarity: nobody has measured this encoder's; expected a cosine")
     return clean_vietsv(
-        utterances, vectors, iqr_factor=settings.iqr_factor, min_speaker_similarity=float(least), author=author
+        utterances,
+        vectors,
+        iqr_factor=settings.iqr_factor,
+        min_speaker_similarity=float(least),
+        author=author,
+        overwrite=overwrite,
     )
 
 
 def judged_together(utterances: pa.Table) -> list[Indices]:
     """The rows of each large corpus, in the order of their names, then those of all small ones; one list at least."""
-    corpora, corpus = np.unique(utterances["corpus"].to_numpy().astype(str), return_inverse=True)
-    first = np.unique(utterances["speaker_id"].to_numpy().astype(str), return_index=True)[1]
+    corpora, corpus = numbered(utterances["corpus"])
+    labels, label = numbered(utterances["speaker_id"])
+    first = np.full(len(labels), len(label))
+    np.minimum.at(first, label, np.arange(len(label)))
     enough = np.bincount(corpus, minlength=len(corpora)) >= MIN_UTTERANCES
     enough &= np.bincount(corpus[first], minlength=len(corpora)) >= MIN_LABELS
     groups = [np.flatnonzero(corpus == large) for large in np.flatnonzero(enough)]
     small = np.flatnonzero(~enough[corpus])
     return [*groups, small] if len(small) or not groups else groups
+
+
+def _of_rows(vectors: Vectors, rows: Indices) -> Vectors:
+    """Those of a corpus, which mostly lie side by side: no copy then."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return vectors[rows[0] : rows[-1] + 1]
+    return vectors[rows]

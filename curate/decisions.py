@@ -60,7 +60,20 @@ def verdicts(
 
 
 def _texts(value: Sequence[str] | NDArray[np.str_] | str, num: int) -> pa.Array:
-    return pa.array([str(value)] * num if isinstance(value, str) else [str(v) for v in value], pa.string())
+    if isinstance(value, str):
+        return pa.repeat(pa.scalar(str(value), pa.string()), num)
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.itemsize:
+        return _few_texts(value)
+    return pa.array([str(v) for v in value], pa.string())
+
+
+def _few_texts(values: NDArray[np.str_]) -> pa.Array:
+    """Of few different texts: only these are made, not a text of Python's for each of millions of rows."""
+    fixed = pa.binary(values.itemsize)
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
+    coded = pa.FixedSizeBinaryArray.from_buffers(fixed, len(values), buffers).dictionary_encode()
+    texts = np.frombuffer(b"".join(coded.dictionary.to_pylist()), values.dtype)
+    return pa.array(texts.tolist(), pa.string()).take(coded.indices)
 
 
 def _numbers(value: Numbers, num: int) -> pa.Array:

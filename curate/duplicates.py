@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from curate.catalog import is_ascending
 from curate.decisions import Author, verdicts
 from curate.presets import Duplicates
 from curate.reasons import Reason, Subject, Verdict
@@ -35,7 +36,15 @@ from curate.similarity import Indices, Scores, Vectors, unit
 
 ABOUT_EQUAL = 0.05  # of cosines
 MAX_ALIKE = 100  # recordings that share a seed; what more share is no sign of a copy, but of a common sound
-SEEDS_AT_ONCE = PAIRS_AT_ONCE = 1 << 25  # 256 MB each
+SEEDS_AT_ONCE, PAIRS_AT_ONCE = 1 << 24, 1 << 22  # 128 MB, and 32 MB of each figure of a pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """Which of N utterances, in the order of their ids, have the same samples, and which of these are near."""
+
+    sound: Indices  # (N,) of equal samples the same number
+    near: "Near"
 
 
 def judge_duplicates(
@@ -46,22 +55,36 @@ def judge_duplicates(
     `vectors` (N, D) are theirs row by row; `prints` (rows of SOUND_PRINTS) are found by id. Raises ValueError for an
     utterance without a print, and for a vector without direction where labels are compared.
     """
-    order = pc.sort_indices(utterances["utterance_id"]).to_numpy().astype(np.int64)
-    utterances = utterances.take(order)
-    ids = utterances["utterance_id"].combine_chunks()
-    place = pc.index_in(ids, value_set=prints["utterance_id"].combine_chunks())
+    return judge_alike(utterances, alike(utterances["utterance_id"], prints, settings), vectors, author)
+
+
+def alike(utterance_ids: pa.ChunkedArray, prints: pa.Table, settings: Duplicates) -> Alike:
+    """Hold the prints of these utterances against each other. Raises ValueError for one without a print."""
+    ids = utterance_ids if is_ascending(utterance_ids) else utterance_ids.take(pc.sort_indices(utterance_ids))
+    place = pc.index_in(ids, value_set=prints["utterance_id"].combine_chunks()).combine_chunks()
     if place.null_count:
         raise ValueError(f"{ids.filter(pc.is_null(place))[0]}: has no sound print; expected one for each utterance")
-    sound = _numbers(prints["samples_sha256"].take(place))
+    is_each = len(prints) == len(ids) and is_ascending(prints["utterance_id"])
+    sound = _numbers(prints["samples_sha256"] if is_each else prints["samples_sha256"].take(place))
     first = np.unique(sound, return_index=True)[1]
     near = near_pairs(prints["landmarks"], place.to_numpy()[first], settings) if settings.near else _NOTHING
+    return Alike(sound=sound, near=near)
+
+
+def judge_alike(utterances: pa.Table, found: Alike, vectors: Vectors, author: Author) -> pa.Table:
+    """The decisions that `judge_duplicates` gives, from what is alike."""
+    order = np.arange(len(utterances))
+    if not is_ascending(utterances["utterance_id"]):
+        order = pc.sort_indices(utterances["utterance_id"]).to_numpy().astype(np.int64)
+        utterances = utterances.take(pa.array(order))
+    ids, sound, near = utterances["utterance_id"].combine_chunks(), found.sound, found.near
     duration_s, speaker = utterances["duration_s"].to_numpy(), _numbers(utterances["speaker_id"])
     labels = _Labels(speaker, vectors, order)
     repeats: list[tuple[int, int, int]] = []
     for group in _connected(sound, near):
         rank = labels.rank(group)
-        found = sorted((*rank[speaker[row]], -duration_s[row], row) for row in group.tolist())
-        repeats += _stars([row for *_, row in found], sound, near)
+        ranked = sorted((*rank[speaker[row]], -duration_s[row], row) for row in group.tolist())
+        repeats += _stars([row for *_, row in ranked], sound, near)
     repeats.sort()
     rows, stays, pair = np.array(repeats, np.int64).reshape(-1, 3).T
     score, least = (np.append(values, np.nan)[pair] for values in (near.score, near.least))
@@ -132,11 +155,12 @@ def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates, 
     lists = landmarks.combine_chunks()
     offsets, values = lists.offsets.to_numpy().astype(np.int64), lists.values.to_numpy()
     start, end = offsets[rows], offsets[rows + 1]
-    num_parts = int((end - start).sum() // SEEDS_AT_ONCE + 1)
+    num_of_part = np.zeros(int((end - start).sum() // SEEDS_AT_ONCE + 1), np.int64)
+    agreement.seeds(values, start, end, num_of_part, np.empty(0, np.int64))
+    all_seeds, stops = np.empty(num_of_part.sum(), np.int64), np.cumsum(num_of_part)
+    agreement.seeds(values, start, end, stops - num_of_part, all_seeds)
     found = [np.zeros((3, 0), np.int64)]
-    for part in range(num_parts):
-        seeds = np.empty(agreement.seeds(values, start, end, part, num_parts, np.empty(0, np.int64)), np.int64)
-        agreement.seeds(values, start, end, part, num_parts, seeds)
+    for seeds in np.split(all_seeds, stops[:-1]):
         seeds.sort()
         seeds = seeds[np.diff(seeds, prepend=-1) > 0]  # a loop has the same one many times
         begin = 0

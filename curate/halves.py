@@ -91,17 +91,17 @@ def _session_apart(away_BMD: Vectors, session_BM: Indices) -> Flags:
     found = np.zeros(session_BM.shape, bool)
     of_set, place = np.nonzero(session_BM >= 0)
     if len(of_set):
-        (first, _), pair, count = np.unique(
-            np.stack([of_set, session_BM[of_set, place]]), axis=1, return_inverse=True, return_counts=True
-        )
+        keys = of_set * (session_BM.max() + 1) + session_BM[of_set, place]
+        _, at, pair, count = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        first = of_set[at]
         total = np.zeros((len(count), away_BMD.shape[2]))
-        np.add.at(total, pair.reshape(-1), away_BMD[of_set, place])
+        np.add.at(total, pair, away_BMD[of_set, place])
         explained = np.where(count >= MIN_HALF, np.einsum("ud,ud->u", total, total) / count, -1.0)
         best = np.full(len(found), -1)
         order = np.argsort(explained, kind="stable")
         order = order[explained[order] >= 0]
         best[first[order]] = order  # of several, the last
-        found[of_set, place] = pair.reshape(-1) == best[of_set]
+        found[of_set, place] = pair == best[of_set]
     return found
 
 

@@ -37,18 +37,29 @@ def same_people(
     min_same_person: float | None,
     author: Author,
     reviewed: Mapping[Pair, str] | None = None,
+    overwrite: bool = False,
 ) -> SamePeople:
     """Who of `speakers` is who by the `vectors` (N, D) of their kept `utterances`.
 
     `min_same_person` is the extractor's own threshold, where somebody has measured it: a calibration that finds too few
     people falls back on it. `reviewed` is what reviewers say of pairs, for `unify`. Raises PipelineError where there is
-    neither, ValueError for vectors without direction.
+    neither, ValueError for vectors without direction. With `overwrite` vectors are brought to length one where they
+    lie.
     """
     threshold, told = _threshold(speakers, utterances, vectors, settings, min_same_person)
     others = {
         key: value for key, value in asdict(settings).items() if key not in ("min_similarity", *ABOUT_CALIBRATION)
     }
-    unified = unify(speakers, utterances, vectors, min_similarity=threshold, **others, author=author, reviewed=reviewed)
+    unified = unify(
+        speakers,
+        utterances,
+        vectors,
+        min_similarity=threshold,
+        **others,
+        author=author,
+        reviewed=reviewed,
+        overwrite=overwrite,
+    )
     calibrated = threshold.items() if isinstance(threshold, Mapping) else ()
     rows = rows_of(CALIBRATIONS, [_row(corpus, one) for corpus, one in sorted(calibrated)])
     return SamePeople(unified=unified, calibrations=rows, threshold=told)

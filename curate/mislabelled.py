@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.mixture import Mixture, fit
-from curate.nearest import NearestSpeakers, directions, nearest_speakers
+from curate.nearest import NearestSpeakers, directions, nearest_speakers, own_cosines
 from curate.similarity import Indices, Scores, Vectors
 
 Flags = NDArray[np.bool_]
@@ -91,7 +91,7 @@ def find_unlike(
 
     Where that would be most of a label, it is none: the label is the odd one then, and that is another question.
     """
-    own = nearest_speakers(unit_ND, speaker, session, num_speakers, among).own
+    own = own_cosines(unit_ND, speaker, session, num_speakers, among)
     asked = among & np.isfinite(own) & (np.bincount(speaker[among], minlength=num_speakers) >= MIN_TO_JUDGE)[speaker]
     if asked.sum() < MIN_TO_FIT or num_speakers < 2:
         return Unlike(own=own, is_unlike=np.zeros(len(speaker), bool), mixture=None)

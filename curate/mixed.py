@@ -166,19 +166,20 @@ class _Decision:
         if len(score) < min_labels or not len(self.joined):
             return
         self.bandwidth = 1.06 * max(float(self.joined.std()), MIN_SPREAD) * len(self.joined) ** -0.2  # Silverman
-        fits = [self._fit(score, mean, spread) for mean, spread in _starts(score)]
+        seen = self._seen(score)
+        fits = [self._fit(score, seen, mean, spread) for mean, spread in _starts(score)]
         likeliest, widest = max(fits), max(fits, key=lambda fit: fit[2])
         chosen = likeliest if likeliest[0] > widest[0] + MIN_GAIN else widest
         _, self.mean, self.spread, self.share, num_usual = chosen
         self.degrees = max(num_usual - 1, 1.0)
 
-    def _fit(self, score: Scores, mean: float, spread: float) -> tuple[float, float, float, float, float]:
+    def _fit(self, score: Scores, seen: Scores, mean: float, spread: float) -> tuple[float, float, float, float, float]:
         """From this start: log-likelihood, mean, spread, share of two people, and how many labels are usual."""
         share = 0.5 / len(score)
         for _ in range(100):
             usual = (1 - TWO_VOICED) * np.maximum(stats.norm.pdf(score, mean, spread), TINY)
             one = (1 - share) * (usual + TWO_VOICED * OTHERS_NEARER * _of_other_voice(score, mean))
-            two = share * np.where(score < mean, self.of_two(score, mean), 0.0)
+            two = share * np.where(score < mean, self._of_two(score, seen, mean), 0.0)
             is_usual = (1 - share) * usual / (one + two)
             mean = float((is_usual * score).sum() / is_usual.sum())
             squares = float((is_usual * (score - mean) ** 2).sum())
@@ -193,17 +194,20 @@ class _Decision:
             return usual
         return (1 - TWO_VOICED) * usual + two_voiced * _of_other_voice(score, self.mean)
 
-    def of_two(self, score: Scores, mean: float) -> Scores:
-        """Density of two people: the joined labels, each a small bell; and as one pair more, anything up to the mean.
-
-        For all that is seen the next pair is more alike than the others once in as many times (rule of succession).
-        """
-        seen = np.concatenate(
+    def _seen(self, score: Scores) -> Scores:
+        """Density of the joined labels, each a small bell; each score is held against all of them."""
+        return np.concatenate(
             [
                 stats.norm.pdf(some[:, None], self.joined, self.bandwidth).mean(axis=1)
                 for some in np.array_split(score, len(score) // 1000 + 1)
             ]
         )
+
+    def _of_two(self, score: Scores, seen: Scores, mean: float) -> Scores:
+        """Density of two people: what joined labels score; and as one pair more, anything up to the mean.
+
+        For all that is seen the next pair is more alike than the others once in as many times (rule of succession).
+        """
         num_pairs = len(self.joined) / 2  # most are joined both ways
         found: Scores = (num_pairs * seen + _of_other_voice(score, mean)) / (num_pairs + 1)
         return found
@@ -213,7 +217,8 @@ class _Decision:
         if np.isnan(self.mean):
             return np.nan
         grid = np.linspace(min(-1.0, self.joined.min()), self.mean, 2001)
-        two, one = self.share * self.of_two(grid, self.mean) * chance, (1 - self.share) * self.of_one(grid, two_voiced)
+        two = self.share * self._of_two(grid, self._seen(grid), self.mean) * chance
+        one = (1 - self.share) * self.of_one(grid, two_voiced)
         return float(grid[two > one].max(initial=-np.inf))
 
 
@@ -325,16 +330,22 @@ def _folds(labels: _Labels, judged: Indices) -> Indices:
 
 
 def _groups(speaker: Indices, part: Indices) -> Indices:
-    """(N,) the number of each label's part."""
-    return np.unique(np.stack([speaker, part]), axis=1, return_inverse=True)[1].reshape(-1)
+    """(N,) the number of each label's part, in the order of labels and parts."""
+    return np.unique(_keys(speaker, part), return_inverse=True)[1]
+
+
+def _keys(speaker: Indices, part: Indices) -> Indices:
+    """(N,) a number for each label's part, in their order: numbers are sorted much sooner than pairs of them."""
+    keys: Indices = speaker * (int(part.max(initial=0)) + 1) + part
+    return keys
 
 
 class _Likeness:
     """How alike the parts of labels are, in the space of all of them."""
 
     def __init__(self, unit_ND: Vectors, speaker: Indices, part: Indices, space: Spaces) -> None:
-        (self.speaker, self.part), group = np.unique(np.stack([speaker, part]), axis=1, return_inverse=True)
-        group = group.reshape(-1)
+        _, first, group = np.unique(_keys(speaker, part), return_index=True, return_inverse=True)
+        self.speaker, self.part = speaker[first], part[first]
         self.size = np.bincount(group)
         self.mean_GD = np.zeros((len(self.size), unit_ND.shape[1]))
         for rows in chunks(np.argsort(group, kind="stable"), unit_ND.shape[1]):

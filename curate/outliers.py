@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.codes import numbered
 from curate.decisions import Author, verdicts
 from curate.reasons import Reason, Subject, Verdict
 from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES
@@ -35,11 +36,17 @@ class Cleaned:
 
 
 def clean_vietsv(
-    utterances: pa.Table, vectors: Vectors, *, iqr_factor: float, min_speaker_similarity: float, author: Author
+    utterances: pa.Table,
+    vectors: Vectors,
+    *,
+    iqr_factor: float,
+    min_speaker_similarity: float,
+    author: Author,
+    overwrite: bool = False,
 ) -> Cleaned:
     """Judge `utterances` (utterance_id, speaker_id) by their `vectors` (N, D), row by row. Nothing is dropped here."""
-    speaker_ids, speaker = np.unique(utterances["speaker_id"].to_numpy(), return_inverse=True)
-    similarity = self_similarity(unit(vectors), speaker, len(speaker_ids))
+    speaker_ids, speaker = numbered(utterances["speaker_id"])
+    similarity = self_similarity(unit(vectors, overwrite=overwrite), speaker, len(speaker_ids))
     count = similarity.count
     average = similarity.utterance * (count[speaker] - 1) / count[speaker]  # eq. 6: over n, not n - 1
     lower, upper = valid_ranges(average, speaker, len(speaker_ids), iqr_factor=iqr_factor)

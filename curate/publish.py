@@ -15,8 +15,10 @@ from curate.decisions import REVIEW, as_decided, counts, new_labels, relabelled,
 from curate.explain import counted
 from curate.hearing import Hearing, Transformers, name_of
 from curate.reasons import MEANING, Verdict
-from curate.speakers import speaker_table
+from curate.speakers import ABOUT_A_LABEL, speaker_table
 
+OF_UTTERANCES = ["utterance_id", "session_id", "duration_s", *ABOUT_A_LABEL]  # columns that a card tells of
+OF_DECISIONS = ["subject", "subject_id", "other_id", "verdict", "reason", "score", "decided_by", "step"]
 SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -187,7 +189,10 @@ def _totals(stands: pa.Table) -> list[tuple[str, int]]:
 
 def shares(utterances: pa.Table, left: pa.Table, column: str) -> list[tuple[str, str, int, int]]:
     """`(column, value, utterances, kept)` for each value: does one of them lose more?"""
-    total, remaining = Counter(utterances[column].to_pylist()), Counter(left[column].to_pylist())
+    total, remaining = (
+        Counter({one["values"]: one["counts"] for one in rows[column].value_counts().to_pylist()})
+        for rows in (utterances, left)
+    )
     return [(column, value or "unknown", total[value], remaining[value]) for value in sorted(total, key=_unknown_last)]
 
 

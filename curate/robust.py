@@ -24,6 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
+from curate.codes import numbered
 from curate.decisions import Author, verdicts
 from curate.mislabelled import MIN_TO_JUDGE, Mislabelled, Unlike, find_mislabelled, find_unlike
 from curate.mixed import People, people
@@ -55,15 +56,17 @@ class _Found:
     is_unclear: Flags  # (S,) several people, and none who has enough of it
 
 
-def clean_robust(utterances: pa.Table, vectors: Vectors, *, settings: Robust, author: Author) -> Cleaned:
+def clean_robust(
+    utterances: pa.Table, vectors: Vectors, *, settings: Robust, author: Author, overwrite: bool = False
+) -> Cleaned:
     """Judge `utterances` (utterance_id, speaker_id, session_id) by their `vectors` (N, D), row by row.
 
     One verdict for every utterance and every speaker; nothing is dropped here. Without utterances there are none.
     Raises ValueError for a vector without direction.
     """
-    speaker_ids, speaker = np.unique(utterances["speaker_id"].to_numpy(), return_inverse=True)
+    speaker_ids, speaker = numbered(utterances["speaker_id"])
     session = _numbered(utterances["session_id"])
-    unit_ND = unit(vectors)
+    unit_ND = unit(vectors, overwrite=overwrite)
     found = _find(unit_ND, speaker, session, len(speaker_ids), settings.min_main_share)
     of_utterances = _reasons_of_utterances(found, speaker)
     of_speakers = _reasons_of_speakers(found, of_utterances, speaker, settings)
@@ -199,7 +202,7 @@ def _reasons_of_speakers(
 
 def _judge_utterances(
     ids: pa.ChunkedArray,
-    speaker_ids: NDArray[np.str_],
+    speaker_ids: NDArray[np.object_],
     found: _Found,
     reasons: NDArray[np.str_],
     moves: Flags,
@@ -228,7 +231,7 @@ def _judge_utterances(
 
 
 def _judge_speakers(
-    speaker_ids: NDArray[np.str_], found: _Found, reasons: NDArray[np.str_], invalid: Flags, author: Author
+    speaker_ids: NDArray[np.object_], found: _Found, reasons: NDArray[np.str_], invalid: Flags, author: Author
 ) -> pa.Table:
     """The score is how alike the two halves are into which a label parts best; a mixed label that stays is told so."""
     is_mixed = found.num_people > 1
@@ -244,7 +247,7 @@ def _judge_speakers(
 
 
 def _utterance_scores(
-    ids: pa.ChunkedArray, speaker_ids: NDArray[np.str_], speaker: Indices, found: _Found, mean_cosine: Scores
+    ids: pa.ChunkedArray, speaker_ids: NDArray[np.object_], speaker: Indices, found: _Found, mean_cosine: Scores
 ) -> pa.Table:
     near, mixture = found.of_label.near, found.of_label.mixture
     num = found.count[speaker]
@@ -265,7 +268,7 @@ def _utterance_scores(
     )
 
 
-def _speaker_scores(speaker_ids: NDArray[np.str_], found: _Found, mean_cosine: Scores) -> pa.Table:
+def _speaker_scores(speaker_ids: NDArray[np.object_], found: _Found, mean_cosine: Scores) -> pa.Table:
     return SPEAKER_SCORES.rows(
         {
             "speaker_id": speaker_ids,
@@ -276,7 +279,7 @@ def _speaker_scores(speaker_ids: NDArray[np.str_], found: _Found, mean_cosine: S
     )
 
 
-def _names(speaker_ids: NDArray[np.str_], index: Indices) -> pa.Array:
+def _names(speaker_ids: NDArray[np.object_], index: Indices) -> pa.Array:
     """Ids by their number; null for -1."""
     return pa.array(speaker_ids[index] if len(speaker_ids) else [], pa.string(), mask=index < 0)
 

@@ -21,17 +21,17 @@ SPEAKERS_PER_TILE = 512  # a tile of cosines is 1 MB: it stays in the cache
 SUMS_PER_TILE = 1024
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: Vectors, *, overwrite: bool = False) -> Vectors:
     """(N, D) at length one: before any averaging, or loud utterances would dominate.
 
-    Raises ValueError for a vector that has no direction.
+    With `overwrite` in the place of those that are given. Raises ValueError for a vector that has no direction.
     """
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
     has_none = ~(np.isfinite(lengths) & (lengths > 0))
     if has_none.any():
         row = int(has_none.argmax())
         raise ValueError(f"vector {row} of {len(vectors)} is zero or not finite; expected one that has a direction")
-    directions: Vectors = np.empty(vectors.shape, np.float32)
+    directions: Vectors = vectors if overwrite else np.empty(vectors.shape, np.float32)
     np.divide(vectors, lengths[:, None], out=directions, casting="same_kind")
     return directions
 

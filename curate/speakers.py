@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from curate.calibration import Calibration, codes, shared_threshold, thresholds_between
+from curate.calibration import Calibration, shared_threshold, thresholds_between
+from curate.codes import numbered
 from curate.decisions import Author, verdicts
 from curate.reasons import Reason, Subject, Verdict
 from curate.schema import IDENTITIES, SPEAKER_PAIRS
@@ -38,6 +39,9 @@ from curate.sides import Pair
 from curate.similarity import Indices, Scores, SimilarPairs, Vectors, mean_vectors, similar_pairs, unit
 
 VIETSV_MIN_SIMILARITY = 0.7  # the paper's, for its own encoder
+AGREED = ("corpus", "sex", "language", "accent", "nationality")  # columns of which a label has what its rows agree on
+SPANNED = {"age_min_years": "min", "age_max_years": "max"}
+ABOUT_A_LABEL = ["speaker_id", *AGREED, *SPANNED]  # what `speaker_table` looks at
 GUARD_REASONS = {"sex": Reason.SEX_CONFLICT, "language": Reason.LANGUAGE_CONFLICT}
 Flags = NDArray[np.bool_]
 Refusals = NDArray[np.str_]  # the reason why a pair may not merge; empty where none is known
@@ -76,6 +80,7 @@ def unify(
     max_age_gap_years: int = 10,
     without_duplicates: tuple[str, ...] = (),
     reviewed: Mapping[Pair, str] | None = None,
+    overwrite: bool = False,
 ) -> Unified:
     """Group `speakers` (speaker_id, corpus, and what `guards` name) by the `vectors` (N, D) of their kept `utterances`.
 
@@ -85,15 +90,15 @@ def unify(
     one without kept utterances, and one that nobody resembles, is its own. `reviewed` says of pairs, ids in order, that
     reviewers merge or keep (apart) them; each is a decision, without a score where a label has no kept utterances.
 
-    Raises ValueError for vectors without direction, for reviewed pairs of unknown speakers, and for those that
-    contradict each other.
+    With `overwrite` vectors are brought to length one where they lie. Raises ValueError for vectors without direction,
+    for reviewed pairs of unknown speakers, and for those that contradict each other.
     """
     speakers = speakers.sort_by("speaker_id")
     ids = speakers["speaker_id"].combine_chunks()
     of_utterance = pc.index_in(utterances["speaker_id"], value_set=ids).to_numpy()
     count = np.bincount(of_utterance, minlength=len(ids))
     heard = np.flatnonzero(count)
-    means = mean_vectors(unit(vectors), np.searchsorted(heard, of_utterance), len(heard))
+    means = mean_vectors(unit(vectors, overwrite=overwrite), np.searchsorted(heard, of_utterance), len(heard))
     found = similar_pairs(means, _lowest(min_similarity))
     pairs = SimilarPairs(first=heard[found.first], second=heard[found.second], similarity=found.similarity)
     corpus = speakers["corpus"].to_numpy()
@@ -102,7 +107,7 @@ def unify(
     candidates, thresholds = _candidates(asked, corpus, count, min_similarity, within_corpora, is_said)
     speech_s = np.bincount(of_utterance, weights=utterances["duration_s"].to_numpy(), minlength=len(ids))
     enough = (count >= min_utterances) & (speech_s >= min_speech_s)
-    alone = np.where(np.isin(corpus, without_duplicates), codes(speakers["corpus"]), -1)
+    alone = np.where(np.isin(corpus, without_duplicates), numbered(speakers["corpus"])[1], -1)
 
     def refusals(these: SimilarPairs, enough: Flags) -> Refusals:
         return _refused(these, speakers, guards, max_age_gap_years, alone=alone, enough=enough, said=said)
@@ -142,12 +147,11 @@ def speaker_table(utterances: pa.Table) -> pa.Table:
 
     corpus, sex, language, accent and nationality where its rows agree on one, and the range of ages that they span.
     """
-    columns = ["corpus", "sex", "language", "accent", "nationality"]
-    ages = [("age_min_years", "min"), ("age_max_years", "max")]
-    grouped = utterances.group_by("speaker_id").aggregate([(column, "distinct") for column in columns] + ages)
-    agreed = {column: [_only(values) for values in grouped[f"{column}_distinct"].to_pylist()] for column in columns}
+    asked = [*((column, "distinct") for column in AGREED), *SPANNED.items()]
+    grouped = utterances.group_by("speaker_id").aggregate(asked)
+    agreed = {column: [_only(values) for values in grouped[f"{column}_distinct"].to_pylist()] for column in AGREED}
     types = {column: pa.array(values, pa.string()) for column, values in agreed.items()}
-    spanned = {column: grouped[f"{column}_{extreme}"] for column, extreme in ages}
+    spanned = {column: grouped[f"{column}_{extreme}"] for column, extreme in SPANNED.items()}
     return pa.table({"speaker_id": grouped["speaker_id"]} | types | spanned).sort_by("speaker_id")
 
 
@@ -219,7 +223,7 @@ def _refused(
         if guard == "age":
             conflicts.append((_ages_apart(candidates, speakers, max_age_gap_years), Reason.AGES_APART))
         else:
-            stated = codes(speakers[guard])
+            stated = numbered(speakers[guard])[1]
             both = (stated[first] >= 0) & (stated[second] >= 0)
             conflicts.append((both & (stated[first] != stated[second]), GUARD_REASONS[guard]))
     conflicts.append(((alone[first] >= 0) & (alone[first] == alone[second]), Reason.NOBODY_TWICE))
@@ -228,7 +232,7 @@ def _refused(
 
 
 def _ages_apart(candidates: SimilarPairs, speakers: pa.Table, max_age_gap_years: int) -> Flags:
-    corpus = codes(speakers["corpus"])
+    corpus = numbered(speakers["corpus"])[1]
     youngest, oldest = (
         speakers[column].cast(pa.float64()).to_numpy() for column in ("age_min_years", "age_max_years")
     )  # nan where nobody says, which is not greater than anything

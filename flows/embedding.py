@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.blocks import BlockStore, matrix
-from curate.catalog import Catalog
+from curate.blocks import BlockStore, read_vectors
+from curate.catalog import Catalog, in_order, is_ascending
 from curate.config import Pipeline
 from curate.decisions import Author
 from curate.embed import Embedded, Extractor
@@ -136,17 +136,23 @@ def embed(pipeline: Pipeline, catalog: Catalog) -> Step:
     )
 
 
-def embedded(pipeline: Pipeline, catalog: Catalog) -> tuple[pa.Table, Vectors]:
-    """The utterances that have an embedding, in the order of ids, and their vectors (N, D)."""
-    embeddings = catalog.read(EMBEDDINGS, encoder(pipeline).name).sort_by("utterance_id")
-    utterances = catalog.read(UTTERANCES).sort_by("utterance_id")
-    has_one = pc.is_in(utterances["utterance_id"], value_set=embeddings["utterance_id"].combine_chunks())
-    return utterances.filter(has_one), matrix(embeddings["vector"])
+def embedded(pipeline: Pipeline, catalog: Catalog, columns: list[str] | None = None) -> tuple[pa.Table, Vectors]:
+    """The utterances that have an embedding, in the order of ids, and their vectors (N, D).
+
+    Of the utterances all `columns` or these, of which utterance_id is one: millions are held only as far as needed.
+    """
+    ids, vectors = read_vectors(catalog, [encoder(pipeline).name])
+    if not is_ascending(ids):
+        order = pc.sort_indices(ids).to_numpy()
+        ids, vectors = ids.take(pa.array(order)), vectors[order]
+    utterances = in_order(catalog.read(UTTERANCES, columns=columns), "utterance_id")
+    has_one = pc.is_in(utterances["utterance_id"], value_set=ids.combine_chunks())
+    return utterances.filter(has_one), vectors
 
 
 def sound_prints(pipeline: Pipeline, catalog: Catalog) -> pa.Table:
     """Those of the same utterances, in the same order."""
-    return catalog.read(SOUND_PRINTS, encoder(pipeline).name).sort_by("utterance_id")
+    return in_order(catalog.read(SOUND_PRINTS, encoder(pipeline).name), "utterance_id")
 
 
 def _scratch(catalog: Catalog) -> Path:

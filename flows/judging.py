@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from curate import cleaning
 from curate.ages import label_ages
-from curate.catalog import Catalog
+from curate.blocks import keep_rows
+from curate.catalog import Catalog, in_order, read_batches
 from curate.config import Pipeline
 from curate.decisions import REVIEW, Author, as_decided, dropped, new_labels, relabelled
-from curate.duplicates import judge_duplicates
+from curate.duplicates import alike, judge_alike
 from curate.explain import counted
 from curate.identities import same_people
 from curate.reasons import Reason, Subject, Verdict
@@ -36,9 +37,12 @@ from curate.schema import (
     UTTERANCES,
 )
 from curate.similarity import Vectors
-from curate.speakers import speaker_table
+from curate.speakers import ABOUT_A_LABEL, SPANNED, speaker_table
 from flows.code import CODE
 from flows.embedding import embedded, encoder, ingested, sound_prints
+
+CHANGING = ["subject", "subject_id", "other_id", "verdict", "reason", "step"]
+SPEAKERS = pa.schema([("speaker_id", pa.string())])
 
 log = logging.getLogger("voxcurate")
 
@@ -58,19 +62,43 @@ def decided(catalog: Catalog) -> pa.Table:
     return pa.concat_tables(catalog.read(DECISIONS, part) for _, part in deciding(catalog))
 
 
-def left(catalog: Catalog) -> pa.Table:
-    """The utterances that nothing drops, under the labels that they were given."""
-    utterances = catalog.read(UTTERANCES)
-    return as_decided(utterances, decided(catalog), speaker_table(utterances))
+def changes(catalog: Catalog, parts: list[Part]) -> pa.Table:
+    """Those of these decisions that drop or move what they are about, and all of reviewers, without their figures.
+
+    What is left depends on no others, and nearly all verdicts of a catalog keep an utterance.
+    """
+    decides = (pc.field("verdict") != Verdict.KEEP) | (pc.field("step") == REVIEW)
+    found = [DECISIONS.arrow().empty_table().select(CHANGING)]
+    for part in parts:
+        for batch in read_batches(catalog.path(*part), CHANGING):
+            found.append(pa.Table.from_batches([batch]).filter(decides))
+    return pa.concat_tables(found)
+
+
+def labels_of(catalog: Catalog) -> pa.Table:
+    """One row a speaker of the catalog, and what is said of it."""
+    return speaker_table(catalog.read(UTTERANCES, columns=ABOUT_A_LABEL))
+
+
+def left(catalog: Catalog, columns: list[str] | None = None) -> pa.Table:
+    """The utterances that nothing drops, under the labels that they were given; of all `columns` or these.
+
+    `columns` has utterance_id, and speaker_id where it has session_id.
+    """
+    utterances = catalog.read(UTTERANCES, columns=columns)
+    return as_decided(utterances, changes(catalog, deciding(catalog)), labels_of(catalog))
 
 
 def left_of(
-    utterances: pa.Table, vectors: Vectors, decisions: pa.Table, speakers: pa.Table
+    utterances: pa.Table, vectors: Vectors, decisions: pa.Table, speakers: pa.Table, *, overwrite: bool = False
 ) -> tuple[pa.Table, Vectors]:
-    """The utterances that these decisions leave, in their order, under the labels that they give; their vectors."""
+    """The utterances that these decisions leave, in their order, under the labels that they give; their vectors.
+
+    With `overwrite` these take the memory of the vectors that were given, which are no more.
+    """
     stay = as_decided(utterances, decisions, speakers)
     stays = pc.is_in(utterances["utterance_id"], value_set=stay["utterance_id"].combine_chunks()).to_numpy()
-    return stay, vectors[stays]
+    return stay, keep_rows(vectors, stays) if overwrite else vectors[stays]
 
 
 def duplicates(pipeline: Pipeline, catalog: Catalog) -> Step:
@@ -78,10 +106,13 @@ def duplicates(pipeline: Pipeline, catalog: Catalog) -> Step:
     listener = encoder(pipeline)
 
     def compare(step: Step) -> Result:
-        utterances, vectors = embedded(pipeline, catalog)
-        author = Author(rule="samples and landmarks", step="duplicates", run_id=step.run_id)
         prints = sound_prints(pipeline, catalog)
-        found = judge_duplicates(utterances, prints, vectors, settings=pipeline.duplicates, author=author)
+        heard = catalog.read(EMBEDDINGS, listener.name, columns=["utterance_id"])["utterance_id"]
+        repeated = alike(heard, prints, pipeline.duplicates)
+        del heard, prints  # landmarks and vectors are more than is to be held at once
+        utterances, vectors = embedded(pipeline, catalog, ["utterance_id", "speaker_id", "duration_s"])
+        author = Author(rule="samples and landmarks", step="duplicates", run_id=step.run_id)
+        found = judge_alike(utterances, repeated, vectors, author)
         same = pc.sum(pc.equal(found["reason"], Reason.DUPLICATE)).as_py() or 0
         return [found], f"{same} the same samples, {len(found) - same} the same recording changed"
 
@@ -103,14 +134,16 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
         settings["min_speaker_similarity"] = listener.min_one_person
 
     def judge(step: Step) -> Result:
-        heard, vectors = embedded(pipeline, catalog)
-        utterances, vectors = left_of(heard, vectors, catalog.read(DECISIONS, "duplicates"), speaker_table(heard))
+        heard, vectors = embedded(pipeline, catalog, ["utterance_id", "corpus", "speaker_id", "session_id"])
+        copies, nobody_moves = catalog.read(DECISIONS, "duplicates"), SPEAKERS.empty_table()
+        utterances, vectors = left_of(heard, vectors, copies, nobody_moves, overwrite=True)
         found = cleaning.clean(
             utterances,
             vectors,
             settings=pipeline.cleaning,
             min_one_person=listener.min_one_person,
             author=Author(rule=f"{settings['preset']}, heard by {listener.name}", step="clean", run_id=step.run_id),
+            overwrite=True,
         )
         speakers, dropped_utterances = (len(dropped(found.decisions, s)) for s in (Subject.SPEAKER, Subject.UTTERANCE))
         summary = (
@@ -138,9 +171,12 @@ def review(pipeline: Pipeline, catalog: Catalog) -> Step:
 
     def outrank(step: Step) -> Result:
         stands = standing(catalog.read(REVIEWS) if catalog.parts(REVIEWS) else REVIEWS.arrow().empty_table())
-        ruled = pa.concat_tables(catalog.read(*part) for part in ruling(catalog))
-        heard = catalog.read(EMBEDDINGS, listener.name)["utterance_id"]
-        found = reviewed(stands, catalog.read(UTTERANCES), ruled, heard, run_id=step.run_id)
+        ruled, heard = (
+            changes(catalog, ruling(catalog)),
+            catalog.read(EMBEDDINGS, listener.name, columns=["utterance_id"]),
+        )
+        utterances = catalog.read(UTTERANCES, columns=["utterance_id", "speaker_id"])
+        found = reviewed(stands, utterances, ruled, heard["utterance_id"], run_id=step.run_id)
         reviewers = counted(len(stands["reviewer"].unique()), "reviewer")
         summary = f"{counted(len(stands), 'verdict')} of {reviewers}"
         for left_out, why in (
@@ -169,8 +205,9 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
     settings["min_same_person"] = listener.min_same_person
 
     def compare(step: Step) -> Result:
-        speakers = speaker_table(catalog.read(UTTERANCES))
-        heard, vectors = left_of(*embedded(pipeline, catalog), decided(catalog), speakers)
+        speakers, decisions = labels_of(catalog), changes(catalog, deciding(catalog))
+        asked = ["utterance_id", "speaker_id", "session_id", "duration_s"]
+        heard, vectors = left_of(*embedded(pipeline, catalog, asked), decisions, speakers, overwrite=True)
         author = Author(rule="mean cosine, complete groups", step="identities", run_id=step.run_id)
         same = same_people(
             speakers,
@@ -180,6 +217,7 @@ def identities(pipeline: Pipeline, catalog: Catalog) -> Step:
             min_same_person=listener.min_same_person,
             author=author,
             reviewed=pairs_of(catalog.read(DECISIONS, REVIEW)),
+            overwrite=True,
         )
         found = same.unified
         people = len(found.identities["identity_id"].unique())
@@ -207,8 +245,9 @@ def ages(pipeline: Pipeline, catalog: Catalog) -> Step:
     """Label every utterance with its age group."""
 
     def tell(step: Step) -> Result:
-        utterances = catalog.read(UTTERANCES).sort_by("utterance_id")
-        rows = label_ages(relabelled(utterances, decided(catalog), speaker_table(utterances)), pipeline.ages.schemes)
+        asked, decisions = ["utterance_id", "speaker_id", *SPANNED], changes(catalog, deciding(catalog))
+        utterances = in_order(catalog.read(UTTERANCES, columns=asked), "utterance_id")
+        rows = label_ages(relabelled(utterances, decisions, labels_of(catalog)), pipeline.ages.schemes)
         labelled = len(rows) - rows["age_group"].null_count
         schemes = ", ".join(pipeline.ages.schemes) or "no scheme"
         return [rows], f"{labelled} of {counted(len(rows), 'label')} given, in {schemes}"

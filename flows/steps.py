@@ -22,11 +22,12 @@ from benchmarks.scoring import cosine_scores
 from benchmarks.splits import split_speakers
 from benchmarks.trials import make_trials
 from curate import whole
+from curate.blocks import keep_rows, read_vectors
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.errors import PipelineError
 from curate.explain import counted
-from curate.publish import card
+from curate.publish import OF_DECISIONS, OF_UTTERANCES, card
 from curate.query import write_database
 from curate.runs import Result, Step
 from curate.scan import tables_of
@@ -49,8 +50,8 @@ from curate.schema import (
 from curate.similarity import unit
 from flows import seeds
 from flows.code import CODE, LEAKING
-from flows.embedding import embed, embedded, encoder
-from flows.judging import ages, clean, decided, deciding, duplicates, identities, left, review
+from flows.embedding import embed, encoder
+from flows.judging import ages, clean, deciding, duplicates, identities, left, review
 from flows.leaking import measured
 from flows.reading import built, ingest, register, require_own_catalog, scan
 
@@ -69,7 +70,7 @@ def split(pipeline: Pipeline, catalog: Catalog) -> Step:
 
     def draw(step: Step) -> Result:
         rows = split_speakers(
-            left(catalog).select(["utterance_id", "corpus", "speaker_id", "sex"]),
+            left(catalog, ["utterance_id", "corpus", "speaker_id", "sex"]),
             catalog.read(IDENTITIES),
             benchmark=pipeline.name,
             **settings,
@@ -97,8 +98,12 @@ def trials(pipeline: Pipeline, catalog: Catalog) -> Step:
     settings = {key: value for key, value in asdict(pipeline.trials).items() if key not in COST_KEYS}
 
     def draw(step: Step) -> Result:
-        splits, told = catalog.read(SPLITS, pipeline.name), left(catalog).select(ABOUT_A_PAIR)
-        test = splits.filter(pc.field("split") == "test").join(told, "utterance_id")
+        splits = catalog.read(SPLITS, pipeline.name, columns=["utterance_id", "identity_id", "split"])
+        told = left(catalog, [*ABOUT_A_PAIR, "speaker_id"])
+        test = splits.filter(pc.field("split") == "test")
+        place = pc.index_in(told["utterance_id"], value_set=test["utterance_id"].combine_chunks()).combine_chunks()
+        person = test["identity_id"].combine_chunks().take(place.drop_null())
+        test = told.filter(place.is_valid()).append_column("identity_id", person)
         rng = np.random.default_rng([pipeline.seed, seeds.TRIALS])
         rows = make_trials(test, benchmark=pipeline.name, **settings, rng=rng)
         targets = pc.sum(rows["is_target"]).as_py()
@@ -152,10 +157,13 @@ def score(pipeline: Pipeline, catalog: Catalog) -> Step:
     ]
 
     def compare(step: Step) -> Result:
-        utterances, vectors = embedded(pipeline, catalog)
         asked = catalog.read(TRIALS, pipeline.name)
-        scores = cosine_scores(asked, utterances["utterance_id"], unit(vectors))
-        splits = catalog.read(SPLITS, pipeline.name)
+        sides = sides_of(asked)
+        ids, vectors = read_vectors(catalog, [listener.name])
+        is_side = pc.is_in(ids, value_set=sides)
+        scores = cosine_scores(asked, ids.filter(is_side), unit(keep_rows(vectors, is_side.to_numpy()), overwrite=True))
+        splits = catalog.read(SPLITS, pipeline.name, columns=["utterance_id", "identity_id"])
+        splits = splits.filter(pc.is_in(splits["utterance_id"], value_set=sides))
         identity = dict(zip(*(splits[c].to_pylist() for c in ("utterance_id", "identity_id")), strict=True))
         rng = np.random.default_rng([pipeline.seed, seeds.INTERVALS])
         system = listener.name
@@ -242,13 +250,13 @@ def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
 
     A file changes only where its content does. Without `[splits]` there are no trials, and no list of them.
     """
-    utterances = catalog.read(UTTERANCES)
     drawn = {} if pipeline.splits is None else _drawn(catalog, pipeline.name)
+    decisions = [*deciding(catalog), (DECISIONS, "identities")]
     text = card(
         pipeline,
         corpora=catalog.read(CORPORA),
-        utterances=utterances,
-        decisions=pa.concat_tables([decided(catalog), catalog.read(DECISIONS, "identities")]),
+        utterances=catalog.read(UTTERANCES, columns=OF_UTTERANCES),
+        decisions=pa.concat_tables(catalog.read(*part, columns=OF_DECISIONS) for part in decisions),
         identities=catalog.read(IDENTITIES),
         calibrations=catalog.read(CALIBRATIONS),
         age_labels=catalog.read(AGE_LABELS),
@@ -257,10 +265,21 @@ def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
     card_path, list_path = catalog.root / "README.md", catalog.root / "lists" / f"{pipeline.name}.txt"
     write_text(card_path, text)
     if drawn:
-        write_voxceleb(list_path, drawn["trials"], list_names(utterances))
+        write_voxceleb(list_path, drawn["trials"], list_names(_asked(catalog, drawn["trials"])))
     else:
         whole.remove(list_path)
     return [card_path, *([list_path] if drawn else []), write_database(catalog)]
+
+
+def _asked(catalog: Catalog, trials: pa.Table) -> pa.Table:
+    """What a list calls the utterances of these trials by."""
+    rows = catalog.read(UTTERANCES, columns=["utterance_id", "corpus", "path"])
+    return rows.filter(pc.is_in(rows["utterance_id"], value_set=sides_of(trials)))
+
+
+def sides_of(trials: pa.Table) -> pa.Array:
+    """Each utterance of them once."""
+    return pa.chunked_array([*trials["enrol_id"].chunks, *trials["test_id"].chunks], pa.string()).unique()
 
 
 def _drawn(catalog: Catalog, benchmark: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.blocks import keep_rows
 from curate.duplicates import near_pairs
 from curate.presets import Duplicates
 from curate.similarity import Flags, Indices, Scores, Vectors, mean_vectors, product_error, unit
@@ -71,16 +72,18 @@ def alike_recordings(samples: Indices, side: Indices, landmarks: pa.ChunkedArray
     )
 
 
-def alike_people(person: Indices, side: Indices, vectors: Vectors, place: Indices, least: Scores) -> Alike:
+def alike_people(
+    person: Indices, side: Indices, vectors: Vectors, place: Indices, least: Scores, *, overwrite: bool = False
+) -> Alike:
     """Two people whose mean cosine is as great as one person's; the score is that cosine.
 
     Of each utterance `person` (N,) numbers who speaks, `side` (N,) its side, `place` (N,) which row of `vectors` is
-    its own (-1: none), and `least` (N,) says what its corpus asks of one person. What asks the most counts. Raises
-    ValueError for a vector without direction.
+    its own (-1: none), and `least` (N,) says what its corpus asks of one person. What asks the most counts. With
+    `overwrite` vectors are brought to length one where they lie. Raises ValueError for a vector without direction.
     """
     heard = place >= 0
     thing, first = _things(np.where(heard, person, -1), side)
-    means = mean_vectors(unit(vectors[place[heard]]), thing[heard], len(first))
+    means = mean_vectors(*_of_things(vectors, place[heard], thing[heard], overwrite), len(first))
     asked = np.full(len(first), -np.inf)
     np.maximum.at(asked, thing[heard], least[heard])
     of_sides = [np.flatnonzero(side[first] == number) for number in np.unique(side[first])]
@@ -99,6 +102,15 @@ def alike_people(person: Indices, side: Indices, vectors: Vectors, place: Indice
         other=others[differ],
         score=score[differ],
     )
+
+
+def _of_things(vectors: Vectors, place: Indices, thing: Indices, overwrite: bool) -> tuple[Vectors, Indices]:
+    """The rows at these places at length one, and the thing of each; in any order, which sums do not depend on."""
+    if not overwrite:
+        return unit(vectors[place]), thing
+    of_row = np.full(len(vectors), -1)
+    of_row[place] = thing
+    return unit(keep_rows(vectors, of_row >= 0), overwrite=True), of_row[of_row >= 0]
 
 
 def similar_between(

@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 
 from benchmarks.alike import Alike, alike_people, alike_recordings, nothing_known
 from benchmarks.protocol import Protocol
-from curate.catalog import rows_of
+from curate.catalog import in_order, rows_of
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
 from curate.schema import LEAKS
@@ -49,6 +49,7 @@ CHARACTERS_OF_KEY = 60  # of a transcript in an example
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = rf"[{_UNSPACED}]|[^ {_UNSPACED}]+"
+OF_UTTERANCES = ["utterance_id", "corpus", "speaker_id", "session_id", "path", "content_sha256", "transcript"]
 _NAMES = ["corpus", "utterance_id", "speaker_id", "session_id", "path"]  # that lists may use
 
 Allowed = frozenset[tuple[str, str, str]]  # a check and two sides in order
@@ -68,6 +69,7 @@ class Shared:
 
 
 Find = Callable[[str, str], Shared]
+Heard = tuple[pa.ChunkedArray, Vectors]
 Sides = Mapping[str, Indices]  # of each split the places of its utterances, ascending
 
 
@@ -76,8 +78,8 @@ def leaks(
     splits: pa.Table,
     utterances: pa.Table,
     *,
-    sound_prints: pa.Table | None = None,
-    vectors: tuple[pa.ChunkedArray, Vectors] | None = None,
+    sound_prints: pa.Table | Callable[[], pa.Table] | None = None,
+    vectors: Heard | Callable[[], Heard] | None = None,
     lists: Mapping[str, Exclusions] | None = None,
     allowed: Allowed = frozenset(),
     threshold: float | Mapping[str, float] | None = None,
@@ -88,45 +90,55 @@ def leaks(
     `utterances` are rows of UTTERANCES under settled labels. Those in no split only serve to tell whether a list speaks
     of this catalog at all. `vectors` are ids and (M, D). `threshold` is the least mean cosine of one person, or that of
     each corpus, of which the strictest counts. `apart` are pairs of identity_id, in order, that reviewers keep apart.
-    Without sound prints, and without vectors and a threshold, there is 0 to compare. The order of rows does not matter.
+    Without sound prints, and without vectors and a threshold, there is 0 to compare. Either may be a function that
+    reads them: of millions of utterances not all is held at once. The order of rows does not matter.
 
     Raises ValueError for an utterance of a split that is not given, CorpusError for a list that names nothing.
     """
-    splits = splits.sort_by("utterance_id")
+    splits = in_order(splits, "utterance_id")
     ids = splits["utterance_id"].combine_chunks()
-    place = _places(ids, utterances)
+    place = _places(ids, utterances["utterance_id"])
     if (place < 0).any():
         raise ValueError(f"{ids[int(place.argmin())]}: in a split of {benchmark}, but not among the utterances given")
-    rows = utterances.take(pa.array(place))
     names = sorted(pc.unique(splits["split"]).to_pylist())
     side = pc.index_in(splits["split"], value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(names)}
-    person, of_print = splits["identity_id"].combine_chunks(), _places(ids, sound_prints)
-    samples = _taken(sound_prints, "samples_sha256", of_print)
-    finds: dict[str, Find] = {
-        PERSON: _by_key(person, ids, sides, is_shown=True),
-        SPEAKER: _by_key(rows["speaker_id"], ids, sides, is_shown=True),
-        SESSION: _by_key(rows["session_id"], ids, sides, is_shown=True),
-        RECORDING: _by_key(_recordings(rows), ids, sides),
-        SAMPLES: _by_key(samples, ids, sides),
-        TRANSCRIPT: _by_key(words(rows["transcript"]), ids, sides, is_shown=True),
-    }
-    recordings = people = nothing_known(len(ids))
+    person, found = splits["identity_id"].combine_chunks(), {}
+
+    def said(column: str) -> pa.Array:
+        return _taken(utterances[column], place)
+
+    def compare(check: str, find: Find) -> None:  # at once: what it looks at is not held for the next
+        found.update({(check, one, other): find(one, other) for one, other in combinations(sides, 2)})
+
+    compare(PERSON, _by_key(person, ids, sides, is_shown=True))
+    compare(SPEAKER, _by_key(said("speaker_id"), ids, sides, is_shown=True))
+    compare(SESSION, _by_key(said("session_id"), ids, sides, is_shown=True))
+    compare(RECORDING, _by_key(_recordings(said), ids, sides))
+    compare(TRANSCRIPT, _by_key(words(said("transcript")), ids, sides, is_shown=True))
+    samples, recordings = pa.nulls(len(ids), pa.string()), nothing_known(len(ids))
     if sound_prints is not None:
-        recordings = alike_recordings(_numbered(samples)[0], side, sound_prints["landmarks"], of_print)
+        prints = sound_prints() if callable(sound_prints) else sound_prints
+        of_print = _places(ids, prints["utterance_id"])
+        samples, landmarks = _taken(prints["samples_sha256"], of_print), prints["landmarks"]
+        del prints
+    compare(SAMPLES, _by_key(samples, ids, sides))
+    number = _numbered(samples)[0]
+    del samples
+    if sound_prints is not None:
+        recordings = alike_recordings(number, side, landmarks, of_print)
+        del landmarks
+    compare(NEAR_DUPLICATE, _by_pairs(recordings, ids, sides, "{:.0f} landmarks agree"))
+    people = nothing_known(len(ids))
     if vectors is not None and threshold is not None:
-        of_vector = _places(ids, pa.table({"utterance_id": vectors[0]}))
+        of_ids, given = vectors() if callable(vectors) else vectors
+        least = _least(said("corpus"), threshold)
         people = alike_people(
-            _numbered(person)[0], side, vectors[1], of_vector, _least(rows["corpus"].to_pylist(), threshold)
+            _numbered(person)[0], side, given, _places(ids, of_ids), least, overwrite=callable(vectors)
         )
-    finds[NEAR_DUPLICATE] = _by_pairs(recordings, ids, sides, "{:.0f} landmarks agree")
-    finds[VOICE] = _by_pairs(people, person, sides, "cosine {:.3f}", apart=frozenset(apart))
-    found = {
-        (check, one, other): finds[check](one, other)
-        for check in CHECKS
-        if check != NAMED
-        for one, other in combinations(sides, 2)
-    }
+        del of_ids, given
+    compare(VOICE, _by_pairs(people, person, sides, "cosine {:.3f}", apart=frozenset(apart)))
+    found = {(check, *two): found[check, *two] for check in CHECKS if check != NAMED for two in combinations(sides, 2)}
     for name, entries in (lists or {}).items():
         for split, shared in _named(name, entries, utterances, side, place, names).items():
             found[NAMED, split, name] = shared
@@ -160,9 +172,14 @@ def words(transcripts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(is_enough, plain, pa.scalar(None, pa.string()))
 
 
-def _recordings(rows: pa.Table) -> pa.ChunkedArray:
+def _recordings(said: Callable[[str], pa.Array]) -> pa.Array:
     """What is one file: its hash, or else its name."""
-    return pc.coalesce(rows["content_sha256"], pc.binary_join_element_wise(rows["corpus"], rows["path"], "/"))
+    of_file = said("content_sha256")
+    return (
+        pc.coalesce(of_file, pc.binary_join_element_wise(said("corpus"), said("path"), "/"))
+        if of_file.null_count
+        else of_file
+    )
 
 
 def _row(benchmark: str, key: tuple[str, str, str], shared: Shared, allowed: Allowed) -> dict[str, object]:
@@ -172,19 +189,15 @@ def _row(benchmark: str, key: tuple[str, str, str], shared: Shared, allowed: All
     return {"benchmark": benchmark, "check": check, "side": side, "other_side": other, "is_allowed": is_allowed} | told
 
 
-def _places(ids: pa.Array, table: pa.Table | None) -> Indices:
-    """Where in the table each utterance is; -1 where it is not."""
-    if table is None:
-        return np.full(len(ids), -1)
-    place = pc.index_in(ids, value_set=table["utterance_id"].combine_chunks())
+def _places(ids: pa.Array, known: pa.ChunkedArray) -> Indices:
+    """Where among these each utterance is; -1 where it is not."""
+    place = pc.index_in(ids, value_set=known.combine_chunks())
     found: Indices = pc.fill_null(place, -1).to_numpy().astype(np.int64)
     return found
 
 
-def _taken(table: pa.Table | None, column: str, place: Indices) -> pa.Array:
-    if table is None:
-        return pa.nulls(len(place), pa.string())
-    return table[column].combine_chunks().take(pa.array(place, mask=place < 0))
+def _taken(values: pa.ChunkedArray, place: Indices) -> pa.Array:
+    return values.combine_chunks().take(pa.array(place, mask=place < 0))
 
 
 def _numbered(keys: pa.Array | pa.ChunkedArray) -> tuple[Indices, pa.Array]:
@@ -195,11 +208,11 @@ def _numbered(keys: pa.Array | pa.ChunkedArray) -> tuple[Indices, pa.Array]:
     return number, encoded.dictionary
 
 
-def _least(corpora: list[str], threshold: float | Mapping[str, float]) -> Scores:
+def _least(corpora: pa.Array, threshold: float | Mapping[str, float]) -> Scores:
     """(N,) what each utterance's corpus asks of one person; the most of all where nobody says it of that corpus."""
     if isinstance(threshold, Mapping):
-        most = max(threshold.values())
-        return np.array([threshold.get(corpus, most) for corpus in corpora], np.float64)
+        most, (number, names) = max(threshold.values()), _numbered(corpora)
+        return np.array([threshold.get(name, most) for name in names.to_pylist()], np.float64)[number]
     return np.full(len(corpora), threshold)
 
 

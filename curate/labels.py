@@ -1,14 +1,44 @@
 """The utterances of a catalog under the labels that verdicts settled."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from curate.catalog import Catalog
-from curate.decisions import relabelled
-from curate.schema import DECISIONS, UTTERANCES
-from curate.speakers import speaker_table
+from curate.catalog import Catalog, read_batches
+from curate.decisions import REVIEW, relabelled
+from curate.reasons import Verdict
+from curate.schema import DECISIONS, UTTERANCES, Table
+from curate.speakers import ABOUT_A_LABEL, speaker_table
+
+CHANGING = ["subject", "subject_id", "other_id", "verdict", "reason", "step"]
 
 
-def labelled(catalog: Catalog) -> pa.Table:
-    """All of them, in their order, also those that are dropped. Raises CatalogError where the catalog is not filled."""
-    utterances = catalog.read(UTTERANCES)
-    return relabelled(utterances, catalog.read(DECISIONS), speaker_table(utterances))
+def labelled(catalog: Catalog, columns: list[str] | None = None) -> pa.Table:
+    """All of them, in their order, also those that are dropped; of all `columns` or these, which include speaker_id.
+
+    Raises CatalogError where the catalog is not filled.
+    """
+    utterances = catalog.read(UTTERANCES, columns=columns)
+    parts = catalog.parts(DECISIONS)
+    if not parts:
+        catalog.read(DECISIONS)  # which tells that there are none
+    return relabelled(utterances, changes(catalog, ((DECISIONS, part) for part in parts)), labels_of(catalog))
+
+
+def changes(catalog: Catalog, parts: Iterable[tuple[Table, str]]) -> pa.Table:
+    """Those of these decisions that drop or move what they are about, and all of reviewers, without their figures.
+
+    What is left depends on no others, and nearly all verdicts of a catalog keep an utterance.
+    """
+    decides = (pc.field("verdict") != Verdict.KEEP) | (pc.field("step") == REVIEW)
+    found = [DECISIONS.arrow().empty_table().select(CHANGING)]
+    for part in parts:
+        for batch in read_batches(catalog.path(*part), CHANGING):
+            found.append(pa.Table.from_batches([batch]).filter(decides))
+    return pa.concat_tables(found)
+
+
+def labels_of(catalog: Catalog) -> pa.Table:
+    """One row a speaker of the catalog, and what is said of it."""
+    return speaker_table(catalog.read(UTTERANCES, columns=ABOUT_A_LABEL))

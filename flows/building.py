@@ -179,7 +179,7 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
             utterances=utterances,
             published=read(catalog, PUBLISHED_TRIALS),
             enrolments=read(catalog, ENROLMENTS),
-            vectors=sound.vectors,
+            vectors=None if sound.vectors is None else sound.vectors(),
             lists={name: sorted(one.entries) for name, one in lists.items()},
             thresholds=sound.threshold if isinstance(sound.threshold, dict) else None,
             apart=sound.apart,

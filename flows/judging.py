@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from curate import cleaning
 from curate.ages import label_ages
 from curate.blocks import keep_rows
-from curate.catalog import Catalog, in_order, read_batches
+from curate.catalog import Catalog, in_order
 from curate.config import Pipeline
 from curate.decisions import REVIEW, Author, as_decided, dropped, new_labels, relabelled
 from curate.duplicates import alike, judge_alike
 from curate.explain import counted
 from curate.identities import same_people
+from curate.labels import changes, labels_of
 from curate.reasons import Reason, Subject, Verdict
 from curate.reviewed import pairs_of, reviewed
 from curate.reviews import standing
@@ -37,11 +38,10 @@ from curate.schema import (
     UTTERANCES,
 )
 from curate.similarity import Vectors
-from curate.speakers import ABOUT_A_LABEL, SPANNED, speaker_table
+from curate.speakers import SPANNED
 from flows.code import CODE
 from flows.embedding import embedded, encoder, ingested, sound_prints
 
-CHANGING = ["subject", "subject_id", "other_id", "verdict", "reason", "step"]
 SPEAKERS = pa.schema([("speaker_id", pa.string())])
 
 log = logging.getLogger("voxcurate")
@@ -60,24 +60,6 @@ def deciding(catalog: Catalog) -> list[Part]:
 def decided(catalog: Catalog) -> pa.Table:
     """The same, as rows."""
     return pa.concat_tables(catalog.read(DECISIONS, part) for _, part in deciding(catalog))
-
-
-def changes(catalog: Catalog, parts: list[Part]) -> pa.Table:
-    """Those of these decisions that drop or move what they are about, and all of reviewers, without their figures.
-
-    What is left depends on no others, and nearly all verdicts of a catalog keep an utterance.
-    """
-    decides = (pc.field("verdict") != Verdict.KEEP) | (pc.field("step") == REVIEW)
-    found = [DECISIONS.arrow().empty_table().select(CHANGING)]
-    for part in parts:
-        for batch in read_batches(catalog.path(*part), CHANGING):
-            found.append(pa.Table.from_batches([batch]).filter(decides))
-    return pa.concat_tables(found)
-
-
-def labels_of(catalog: Catalog) -> pa.Table:
-    """One row a speaker of the catalog, and what is said of it."""
-    return speaker_table(catalog.read(UTTERANCES, columns=ABOUT_A_LABEL))
 
 
 def left(catalog: Catalog, columns: list[str] | None = None) -> pa.Table:

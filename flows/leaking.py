@@ -5,16 +5,16 @@ The step `leakage` of a run, `curate build` and `curate audit leakage` look at t
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.leakage import NAMED, Allowed, leaks
+from benchmarks.leakage import NAMED, OF_UTTERANCES, Allowed, leaks
 from curate import whole
-from curate.blocks import matrix
-from curate.catalog import Catalog, rows_of
+from curate.blocks import read_vectors
+from curate.catalog import Catalog, num_rows_of, rows_of
 from curate.corpora import READERS
 from curate.decisions import REVIEW
 from curate.errors import CorpusError
@@ -47,26 +47,31 @@ log = logging.getLogger("voxcurate")  # the command line shows it
 class Heard:
     """What the catalog's extractor heard, and from when on two voices are one."""
 
-    vectors: tuple[pa.ChunkedArray, Vectors] | None
-    sound_prints: pa.Table | None
+    vectors: Callable[[], tuple[pa.ChunkedArray, Vectors]] | None  # read when it is asked for: all at once are much
+    sound_prints: Callable[[], pa.Table] | None
     threshold: dict[str, float] | float | None  # as the corpora told it, else as it was given
     apart: set[Pair]  # identities that reviewers keep apart
 
 
 def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
-    """Of a catalog without embeddings: nothing."""
-    embeddings, prints, calibrations = (read(catalog, one) for one in (EMBEDDINGS, SOUND_PRINTS, CALIBRATIONS))
+    """Of a catalog without embeddings: nothing. `utterances` are under the labels that verdicts settled."""
+    calibrations = read(catalog, CALIBRATIONS)
     said = pairs_of(catalog.read(DECISIONS, REVIEW)) if REVIEW in catalog.parts(DECISIONS) else {}
-    columns = [utterances[c].to_pylist() for c in ("speaker_id", "identity_id")] if said else [[], []]
+    known = with_identity(utterances.select(["speaker_id"]), catalog.read(IDENTITIES)) if said else None
+    columns = [[], []] if known is None else [known[c].to_pylist() for c in ("speaker_id", "identity_id")]
     person = dict(zip(*columns, strict=True))
     kept_apart = [pair for pair, verdict in said.items() if verdict == Verdict.KEEP and {*pair} <= person.keys()]
     return Heard(
-        vectors=(embeddings["utterance_id"], matrix(embeddings["vector"])) if len(embeddings) else None,
-        sound_prints=prints if len(prints) else None,
+        vectors=(lambda: read_vectors(catalog, catalog.parts(EMBEDDINGS))) if _has(catalog, EMBEDDINGS) else None,
+        sound_prints=(lambda: catalog.read(SOUND_PRINTS)) if _has(catalog, SOUND_PRINTS) else None,
         threshold=dict(zip(calibrations["corpus"].to_pylist(), calibrations["threshold"].to_pylist(), strict=True))
         or given_threshold(catalog),
         apart={ordered(person[one], person[other]) for one, other in kept_apart},
     )
+
+
+def _has(catalog: Catalog, table: Table) -> bool:
+    return any(num_rows_of(catalog.path(table, part)) for part in catalog.parts(table))
 
 
 def read(catalog: Catalog, table: Table) -> pa.Table:
@@ -85,9 +90,9 @@ def measured(
 
     Raises CatalogError where the catalog was not filled, CorpusError for a list that names nothing in it.
     """
-    utterances = labelled(catalog)
-    sound = heard(catalog, with_identity(utterances, catalog.read(IDENTITIES)))
-    return shared(name, catalog.read(SPLITS, name), utterances, sound, lists=lists, allowed=allowed)
+    utterances = labelled(catalog, OF_UTTERANCES)
+    splits = catalog.read(SPLITS, name, columns=["utterance_id", "identity_id", "split"])
+    return shared(name, splits, utterances, heard(catalog, utterances), lists=lists, allowed=allowed)
 
 
 def shared(

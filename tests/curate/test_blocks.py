@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate import blocks
 from curate.blocks import (
     BLOCK_SCHEMA,
     BlockStore,
@@ -17,11 +18,15 @@ from curate.blocks import (
     Stretch,
     arrays,
     fixed_size_lists,
+    keep_rows,
     matrix,
     name_of_block,
+    read_vectors,
 )
+from curate.catalog import Catalog
 from curate.errors import CatalogError
 from curate.reasons import Reason
+from curate.schema import EMBEDDINGS
 
 VECTORS = np.float32([[1, 2, 3], [4, 5, 6], [0, 0, 0]])
 
@@ -190,6 +195,30 @@ def test_a_matrix_survives_being_a_column(num_rows, dimension):
     np.testing.assert_array_equal(matrix(one), vectors)
     np.testing.assert_array_equal(matrix(one.slice(1)), vectors[1:])
     np.testing.assert_array_equal(matrix(two.slice(1)), np.concatenate([vectors, vectors])[1:])
+
+
+@given(st.lists(st.booleans(), max_size=9), st.integers(1, 4))
+def test_rows_that_stay_are_moved_to_the_front_of_the_same_memory(keep, at_once):
+    vectors, flags = np.arange(3 * len(keep), dtype=np.float32).reshape(-1, 3), np.array(keep, bool)
+    expected = vectors[flags]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(blocks, "ROWS_AT_ONCE", at_once)
+        found = keep_rows(vectors, flags)
+    np.testing.assert_array_equal(found, expected)
+    assert not len(found) or np.shares_memory(found, vectors)
+
+
+@pytest.mark.parametrize("num_rows", [0, 5])
+def test_vectors_are_read_as_they_lie_a_few_at_a_time(tmp_path, monkeypatch, num_rows):
+    monkeypatch.setattr(blocks, "ROWS_AT_ONCE", 2)
+    catalog, vectors = Catalog(tmp_path), np.arange(3 * num_rows, dtype=np.float32).reshape(-1, 3)
+    for part in ("one", "two"):
+        columns = {"utterance_id": pa.array([f"{part}/{n}" for n in range(num_rows)], pa.string())}
+        columns |= {"extractor": pa.array([part] * num_rows, pa.string()), "vector": fixed_size_lists(vectors)}
+        catalog.publish(EMBEDDINGS, pa.table(columns), part=part, fingerprint="f")
+    ids, found = read_vectors(catalog, ["two", "one"])
+    assert ids.to_pylist() == [f"{part}/{n}" for part in ("two", "one") for n in range(num_rows)]
+    np.testing.assert_array_equal(found, np.concatenate([vectors, vectors])[:, : found.shape[1]])
 
 
 @given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), max_size=5), st.integers(0, 5))

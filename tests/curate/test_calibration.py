@@ -15,7 +15,6 @@ from curate.calibration import (
     Calibration,
     calibrate,
     calibrate_corpora,
-    codes,
     fit_tail,
     genuine_range,
     halves,
@@ -353,11 +352,6 @@ def test_neither_the_order_of_rows_nor_another_corpus_matters(seed):
     of_a = np.char.startswith(ids, "a/")
     alone = by_corpus(speakers.slice(0, 7), utterances.filter(pa.array(of_a)), vectors[of_a])
     assert alone["a"] == found["a"]
-
-
-def test_codes_follow_the_order_of_values():
-    assert codes(pa.chunked_array([["b", None], ["a", "b"]])).tolist() == [1, -1, 0, 1]
-    assert codes(pa.chunked_array([pa.array([None, None], pa.string())])).tolist() == [-1, -1]
 
 
 @pytest.mark.real

@@ -24,6 +24,7 @@ from curate.catalog import (
     Sorted,
     canonical_json,
     conform,
+    is_ascending,
     known_table,
     read_batches,
     read_parquet,
@@ -33,7 +34,7 @@ from curate.catalog import (
     write_text,
 )
 from curate.errors import CatalogError
-from curate.schema import CORPORA, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCE_SCORES, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, EMBEDDINGS, IDENTITIES, SPLITS, UTTERANCE_SCORES, UTTERANCES
 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
@@ -111,6 +112,33 @@ def test_rows_are_refused_exactly_where_a_key_comes_twice(keys):
     else:
         with pytest.raises(ValueError, match=r"^splits: benchmark \+ utterance_id must be unique among its \d rows$"):
             conform(SPLITS, rows)
+
+
+@settings(deadline=None)
+@given(
+    keys=st.lists(
+        st.tuples(st.sampled_from("uvw"), st.sampled_from("abcdefghijkl"), st.sampled_from([None, "x", "y"]))
+    ),
+    sort=st.booleans(),
+)
+def test_keys_of_few_and_of_many_values_in_order_or_not_with_nulls_or_not_are_told_apart(keys, sort):
+    """Of each way of looking: in order, divided by few values, all at once."""
+    rows = sorted(keys, key=str) if sort else keys
+    said = [{"subject": one, "subject_id": two, "other_id": other} for one, two, other in rows]
+    same = {"verdict": "keep", "reason": "ok", "decided_by": "toy", "step": "clean", "run_id": "r"}
+    table = rows_of(DECISIONS, [same | one for one in said])
+    if len(set(keys)) == len(keys):
+        assert conform(DECISIONS, table).equals(table)
+    else:
+        with pytest.raises(ValueError, match="must be unique"):
+            conform(DECISIONS, table)
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=6), st.booleans(), st.integers(0, 6))
+def test_rows_are_in_order_exactly_where_no_value_is_less_than_the_one_before(values, strictly, cut):
+    column = pa.chunked_array([pa.array(values[:cut], pa.string()), pa.array(values[cut:], pa.string())])
+    in_order = None not in values and values == sorted(set(values) if strictly else values)
+    assert is_ascending(column, strictly=strictly) == (in_order or len(values) < 2)
 
 
 @pytest.mark.parametrize(

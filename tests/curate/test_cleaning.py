@@ -1,5 +1,7 @@
 """What the choice of a rule promises: large corpora are judged by themselves, small ones together, each row once."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -97,3 +99,20 @@ def test_without_utterances_there_are_no_verdicts():
 def test_the_paper_needs_a_threshold():
     with pytest.raises(PipelineError, match="min_speaker_similarity: nobody has measured this encoder's"):
         clean(*say("one", 2, 3), settings=VietSV(), min_one_person=None, author=AUTHOR)
+
+
+@pytest.mark.parametrize("settings", [Robust(), VietSV(min_speaker_similarity=0.4)])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_vectors_that_may_be_overwritten_give_the_same(settings, mixed):
+    rows, vectors = (both(say("one", 6, 40, wrong=7), say("two", 5, 50, seed=1), at) for at in (0, 1))
+    order = np.random.default_rng(0).permutation(len(rows)) if mixed else np.arange(len(rows))
+    rows, vectors = rows.take(pa.array(order)), vectors[order]
+    found = [
+        clean(rows, given, settings=settings, min_one_person=None, author=AUTHOR, overwrite=overwrite)
+        for given, overwrite in ((vectors, False), (vectors.copy(), True))
+    ]
+    assert astuple(found[0]) == astuple(found[1])
+
+
+def both(one, two, at):
+    return pa.concat_tables([one[at], two[at]]) if at == 0 else np.concatenate([one[at], two[at]])

@@ -339,3 +339,13 @@ def test_every_utterance_is_where_plain_loops_put_it(made):
     assert relabelled(utterances, decisions, labels)["utterance_id"].equals(utterances["utterance_id"])
     once = settled(decisions)
     assert settled(once).equals(once)
+
+
+@given(st.lists(st.sampled_from(["", "keep", "drop", "a longer one", "việt"]), max_size=8))
+def test_texts_of_an_array_are_those_of_a_list(texts):
+    author = Author(rule="toy", step="clean", run_id="r")
+    one, other = (
+        verdicts(author, Subject.UTTERANCE, [f"u{n}" for n in range(len(texts))], verdict=said, reason="ok")
+        for said in (np.array(texts, str), texts)
+    )
+    assert one.equals(other)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from curate import nearest
-from curate.nearest import NearestSpeakers, directions, nearest_speakers
+from curate.nearest import NearestSpeakers, directions, nearest_speakers, own_cosines
 from curate.similarity import unit
 
 seeds = st.integers(0, 2**32 - 1)
@@ -215,3 +215,10 @@ def test_labels_point_where_the_sums_of_their_trusted_utterances_do():
         total = rows[(speaker == s) & trusted].astype(float).sum(axis=0)
         np.testing.assert_allclose(found[s], total / np.linalg.norm(total), atol=1e-7)
     assert np.isnan(found[4]).all()
+
+
+@given(seeds, st.integers(1, 60))
+def test_cosines_to_the_own_label_alone_are_the_same(seed, num_rows):
+    rows, speaker, session, trusted = corpus(seed, num_rows, 5)
+    found = nearest_speakers(rows, speaker, session, 5, trusted).own
+    np.testing.assert_array_equal(own_cosines(rows, speaker, session, 5, trusted), found)

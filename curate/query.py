@@ -13,8 +13,11 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +34,7 @@ from curate.schema import DECISIONS, EMBEDDINGS, TABLES, Table
 from curate.storage import is_local
 
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+MEMORY = "6GB"  # of a query; what is more goes to the disk, into the cache of the catalog
 REQUESTS_AT_ONCE = 16  # of a store, each of which answers after some hundredths of a second
 
 ABOUT = "(subject, subject_id, CASE subject WHEN 'pair' THEN coalesce(other_id, '') ELSE '' END)"
@@ -45,12 +49,14 @@ Found = TypeVar("Found")
 
 def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one query that reads. Raises QueryError for any other, or one that DuckDB refuses."""
-    with duckdb.connect(":memory:") as connection, catalog.as_one():
+    with _spilling(catalog) as spill, duckdb.connect(":memory:") as connection, catalog.as_one():
         published = _published(catalog)
         for name, rows in _each(catalog, lambda table: (table.name, _rows_on_disk(catalog, table)), published):
             connection.register(name, rows)
         if DECISIONS in published:
             connection.execute(f"CREATE TEMP VIEW settled AS {SETTLED}")
+        # DuckDB lets a query write where it spills, which else is `.tmp` where we stand: this name nobody can guess.
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{spill}'")
         # A SELECT can hold a COPY (`WITH t AS (COPY ...)`), and EXPLAIN ANALYZE carries out what it explains.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
@@ -66,6 +72,16 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         except duckdb.Error as error:
             told = re.split(r"\n\nLINE|\.? Detail: Python exception", str(error))[0]
             raise QueryError(" ".join(told.split())) from error
+
+
+@contextmanager
+def _spilling(catalog: Catalog) -> Iterator[str]:
+    """A folder, in SQL, for what does not fit into memory, gone afterwards; none where the catalog has no cache."""
+    folder = catalog.scratch.absolute() / f"query-{uuid.uuid4().hex}"
+    try:
+        yield str(folder).replace("'", "''") if folder.parent.is_dir() else ""
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def view_statements(catalog: Catalog) -> list[str]:

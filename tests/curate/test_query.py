@@ -14,12 +14,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from curate import query
 from curate.catalog import Catalog, rows_of
 from curate.decisions import settled
 from curate.errors import CatalogError, QueryError
 from curate.query import as_csv, as_json, as_table, ask, view_statements, write_database
 from curate.schema import DECISIONS, EMBEDDINGS, RUNS, UTTERANCES
 
+MUCH = "select max(n) from (select row_number() over (order by md5(i::varchar)) n from range(600_000) t(i))"  # 60 MB
 WRITES = [
     "CREATE TABLE x (a int)",
     "CREATE VIEW x AS SELECT 1",
@@ -353,3 +355,36 @@ def test_a_table_is_aligned_under_its_names_with_numbers_to_the_right():
 def test_a_table_without_rows_or_with_long_lists_is_short():
     assert as_table(["a"], []) == "a\n-\n(0 rows)"
     assert as_table(["v"], [([1.0] * 256,)]).split("\n")[2:] == ["[1, 1, 1, ... 256 in all]", "(1 row)"]
+
+
+def test_what_does_not_fit_into_memory_goes_to_the_cache_of_the_catalog_and_is_taken_away(tmp_path, monkeypatch):
+    catalog, here = fill(tmp_path / "catalog"), tmp_path / "here"
+    here.mkdir()
+    catalog.scratch.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(query, "MEMORY", "40MB")
+    before = everything(tmp_path)
+    assert ask(catalog, MUCH)[1] == [(600_000,)]
+    told, memory = ask(catalog, "select current_setting('temp_directory'), current_setting('memory_limit')")[1][0]
+    assert Path(told).parent == catalog.scratch
+    assert not Path(told).exists()
+    assert memory == "38.1 MiB"
+    assert everything(tmp_path) == before
+    assert not list(here.iterdir())
+
+
+def test_where_there_is_no_cache_nothing_is_written_and_memory_is_what_there_is(tmp_path, monkeypatch):
+    catalog = fill(tmp_path / "catalog")
+    monkeypatch.setattr(query, "MEMORY", "40MB")
+    before = everything(tmp_path)
+    with pytest.raises(QueryError, match="Out of Memory"):
+        ask(catalog, MUCH)
+    assert everything(tmp_path) == before
+
+
+def test_a_query_writes_nothing_where_duckdb_would_spill(catalog, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".tmp").mkdir()
+    with pytest.raises(QueryError, match="Permission Error"):
+        ask(catalog, "WITH t AS MATERIALIZED (COPY (SELECT 1) TO '.tmp/out.csv') SELECT * FROM t")
+    assert not list((tmp_path / ".tmp").iterdir())

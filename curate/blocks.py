@@ -192,8 +192,13 @@ def fixed_size_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:
 
 
 def read_vectors(catalog: Catalog, parts: Sequence[str]) -> tuple[pa.ChunkedArray, NDArray[np.float32]]:
-    """The ids of these parts of `embeddings`, as they lie, and their vectors (N, D), which are in memory once."""
+    """The ids of these parts of `embeddings`, as they lie, and their vectors (N, D), which are in memory once.
+
+    Raises CatalogError where a part is not there.
+    """
     files = [catalog.path(EMBEDDINGS, part) for part in parts]
+    if not all(map(whole.exists, files)):
+        raise CatalogError(f"{catalog.root}: no table 'embeddings'; expected a catalog that `curate run` has filled")
     num_rows, done = sum(map(num_rows_of, files)), 0
     ids, vectors = [], np.zeros((0, 0), np.float32)
     for file in files:

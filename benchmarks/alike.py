@@ -72,18 +72,18 @@ def alike_recordings(samples: Indices, side: Indices, landmarks: pa.ChunkedArray
     )
 
 
-def alike_people(
-    person: Indices, side: Indices, vectors: Vectors, place: Indices, least: Scores, *, overwrite: bool = False
-) -> Alike:
+def alike_people(person: Indices, side: Indices, vectors: Vectors, place: Indices, least: Scores) -> Alike:
     """Two people whose mean cosine is as great as one person's; the score is that cosine.
 
     Of each utterance `person` (N,) numbers who speaks, `side` (N,) its side, `place` (N,) which row of `vectors` is
-    its own (-1: none), and `least` (N,) says what its corpus asks of one person. What asks the most counts. With
-    `overwrite` vectors are brought to length one where they lie. Raises ValueError for a vector without direction.
+    its own (-1: none), and `least` (N,) says what its corpus asks of one person. What asks the most counts. `vectors`
+    are written over: of millions there is no room for another copy. Raises ValueError for one without direction.
     """
     heard = place >= 0
     thing, first = _things(np.where(heard, person, -1), side)
-    means = mean_vectors(*_of_things(vectors, place[heard], thing[heard], overwrite), len(first))
+    of_row = np.full(len(vectors), -1)
+    of_row[place[heard]] = thing[heard]
+    means = mean_vectors(unit(keep_rows(vectors, of_row >= 0), overwrite=True), of_row[of_row >= 0], len(first))
     asked = np.full(len(first), -np.inf)
     np.maximum.at(asked, thing[heard], least[heard])
     of_sides = [np.flatnonzero(side[first] == number) for number in np.unique(side[first])]
@@ -102,15 +102,6 @@ def alike_people(
         other=others[differ],
         score=score[differ],
     )
-
-
-def _of_things(vectors: Vectors, place: Indices, thing: Indices, overwrite: bool) -> tuple[Vectors, Indices]:
-    """The rows at these places at length one, and the thing of each; in any order, which sums do not depend on."""
-    if not overwrite:
-        return unit(vectors[place]), thing
-    of_row = np.full(len(vectors), -1)
-    of_row[place] = thing
-    return unit(keep_rows(vectors, of_row >= 0), overwrite=True), of_row[of_row >= 0]
 
 
 def similar_between(

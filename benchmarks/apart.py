@@ -15,35 +15,32 @@ import pyarrow.compute as pc
 
 from benchmarks.alike import similar_between
 from benchmarks.division import Division
-from benchmarks.pairs import chunks
+from benchmarks.leakage import Voices
 from benchmarks.protocol import KeptApart
+from curate.blocks import keep_rows
 from curate.errors import CorpusError, PipelineError
 from curate.exclusions import exclusions_in
 from curate.sides import Pair
 from curate.similarity import Flags, Indices, Scores, Vectors, mean_vectors, unit
 
-VECTORS_AT_ONCE = 1 << 16
 MOST_TOLD = 10  # people who sound like somebody, by name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """Vectors (N, D) of the rows that are being divided; zero where a row has none."""
+    """The vectors (V, D) of N rows that are being divided, in any order; -1 as the `place` (N,) of a row without."""
 
     unit_vectors: Vectors
-    is_heard: Flags
+    place: Indices
 
 
-def heard(utterance_ids: list[str], vectors: tuple[Iterable[str], Vectors]) -> Heard:
-    """Bring vectors, of utterances in any order, to the rows that are being divided."""
-    ids, given = vectors
-    place = pc.index_in(pa.array(utterance_ids, pa.string()), value_set=pa.array(_strings(ids), pa.string()))
-    at = np.asarray(place.fill_null(-1), np.int64)
-    is_heard = at >= 0
-    unit_vectors: Vectors = np.zeros((len(at), given.shape[1]), np.float32)
-    for some in chunks(np.flatnonzero(is_heard), VECTORS_AT_ONCE):  # no second copy of all of them
-        unit_vectors[some] = unit(given[at[some]])
-    return Heard(unit_vectors=unit_vectors, is_heard=is_heard)
+def heard(utterance_ids: pa.ChunkedArray, vectors: Voices) -> Heard:
+    """Of all vectors, in any order, those of the rows that are being divided: there is no second copy of them."""
+    ids, given = vectors()
+    row = np.asarray(pc.index_in(ids, value_set=utterance_ids.combine_chunks()).fill_null(-1), np.int64)
+    place = np.full(len(utterance_ids), -1)
+    place[row[row >= 0]] = np.arange((row >= 0).sum())
+    return Heard(unit_vectors=unit(keep_rows(given, row >= 0), overwrite=True), place=place)
 
 
 def keep_apart(
@@ -100,13 +97,12 @@ def _named(apart: KeptApart, division: Division, rows: pa.Table, lists: Mapping[
         raise PipelineError(f"keep_apart: the list {name!r} is not given; expected `--list {name}=FILE`{where}")
     told = rows.select(["corpus", "utterance_id", "speaker_id", "session_id", "path"])
     is_named = np.zeros(len(rows), bool)  # in whatever split: a draw may have put all whom it names into others
-    corpora = np.asarray(told["corpus"].to_pylist(), object)
     try:
         listed = exclusions_in(Path(name), sorted(lists[name]), {})
-        for corpus in sorted(set(corpora)):
-            own = np.flatnonzero(corpora == corpus)
-            batch = told.take(pa.array(own)).combine_chunks().to_batches()[0]
-            is_named[own] = np.asarray(listed.match(batch), bool)
+        for corpus in sorted(told["corpus"].unique().to_pylist()):
+            own = np.asarray(pc.equal(told["corpus"], corpus), bool)
+            batches = told.filter(pa.array(own)).to_batches()
+            is_named[own] = np.concatenate([np.asarray(listed.match(batch), bool) for batch in batches])
     except CorpusError as error:
         raise PipelineError(f"keep_apart: {error}") from error
     if not listed.matched:
@@ -188,10 +184,12 @@ class _People:
 
     def __init__(self, division: Division, names: tuple[str, ...], voices: Heard) -> None:
         there = division.of(*names)
-        rows = np.flatnonzero(there & voices.is_heard)
+        rows = np.flatnonzero(there & (voices.place >= 0))
         self.people: Indices
         self.people, code = np.unique(division.person[rows], return_inverse=True)
-        self.means = mean_vectors(voices.unit_vectors[rows], code, len(self.people))
+        whose, is_asked = np.zeros((2, len(voices.unit_vectors)), np.int64)
+        whose[voices.place[rows]], is_asked[voices.place[rows]] = code, 1
+        self.means = mean_vectors(voices.unit_vectors, whose, len(self.people), is_asked > 0)
         self.num_unheard = len(np.unique(division.person[there])) - len(self.people)
 
 
@@ -226,16 +224,14 @@ def _calibrated(division: Division, rows: pa.Table, thresholds: Mapping[str, flo
     least = np.full(len(division.people), -np.inf)
     asked = np.zeros(len(division.people), bool)
     asked[people] = True
-    for who, corpus in zip(division.person.tolist(), rows["corpus"].to_pylist(), strict=True):
-        if asked[who]:
-            if corpus not in thresholds:
-                raise PipelineError(
-                    f"keep_apart.min_similarity: no calibrated threshold of corpus {corpus!r}; expected a number, or "
-                    "identities that are told by calibrated thresholds"
-                )
-            least[who] = max(least[who], thresholds[corpus])
+    of_people = rows.select(["corpus"]).filter(pa.array(asked[division.person]))["corpus"]
+    for corpus in of_people.unique().to_pylist():
+        if corpus not in thresholds:
+            raise PipelineError(
+                f"keep_apart.min_similarity: no calibrated threshold of corpus {corpus!r}; expected a number, or "
+                "identities that are told by calibrated thresholds"
+            )
+        own = np.unique(division.person[np.asarray(pc.equal(rows["corpus"], corpus), bool)])
+        own = own[asked[own]]
+        least[own] = np.maximum(least[own], thresholds[corpus])
     return least
-
-
-def _strings(ids: Iterable[object]) -> list[str]:
-    return ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else [str(one) for one in ids]

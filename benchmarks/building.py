@@ -7,22 +7,22 @@ the protocol's seed and of what is drawn.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from benchmarks.account import Account
 from benchmarks.apart import heard, keep_apart
 from benchmarks.division import Division, among
-from benchmarks.protocol import Filters, Protocol, Source
+from benchmarks.leakage import Voices
+from benchmarks.protocol import KNOWN_BY, Filters, Protocol, Source
 from benchmarks.protocol_trials import Lists, MadeList
+from curate.catalog import in_order, is_ascending
 from curate.errors import PipelineError
 from curate.schema import MODELS, TRIALS
 from curate.sides import Pair
-from curate.similarity import Flags, Vectors
-
-KNOWN_BY = {"sex": "sex", "age": "age_min_years", "session_id": "session_id", "transcript": "transcript"}
+from curate.similarity import Flags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +42,18 @@ def build(
     utterances: pa.Table,
     published: pa.Table,
     enrolments: pa.Table,
-    vectors: tuple[Iterable[str], Vectors] | None = None,
+    vectors: Voices | None = None,
     lists: Mapping[str, Iterable[str]] | None = None,
     thresholds: Mapping[str, float] | None = None,
     apart: Collection[Pair] = (),
 ) -> Built:
     """Build the benchmark of a protocol.
 
-    `utterances` are those that all verdicts left, under their settled labels: the columns of UTTERANCES, `identity_id`,
-    the `reader` of their corpus, and `age_group` and `age_subgroup` where the protocol has a scheme of ages.
-    `published` and `enrolments` are rows of their tables. `vectors` are ids and their vectors (V, D), `lists` the
-    entries of the lists that the user gives by name, `thresholds` the calibrated ones by corpus, `apart` pairs of
+    `utterances` are those that all verdicts left, under their settled labels: of the columns of UTTERANCES those that
+    the protocol looks at (`Protocol.columns`), `identity_id`, the `reader` of their corpus, and `age_group` and
+    `age_subgroup` where the protocol has a scheme of ages. `published` and `enrolments` are rows of their tables.
+    `vectors` gives ids and their vectors (V, D), which are written over, where any are needed; `lists` are the entries
+    of the lists that the user gives by name, `thresholds` the calibrated ones by corpus, `apart` pairs of
     identity_id that reviewers keep apart. Raises PipelineError, naming the source, the split or the list.
     """
     account, remarks = Account(protocol.name), []
@@ -99,9 +100,10 @@ def build(
 
 def _rows(utterances: pa.Table) -> pa.Table:
     """In the order of ids."""
-    rows = utterances.sort_by("utterance_id").combine_chunks()
-    twice = next((one for one, other in pairwise(rows["utterance_id"].to_pylist()) if one == other), None)
-    if twice is not None:
+    rows = in_order(utterances, "utterance_id")
+    ids = rows["utterance_id"]
+    if not is_ascending(ids, strictly=True):
+        twice = ids[1:].filter(pc.equal(ids[1:], ids[:-1]))[0].as_py()
         raise PipelineError(f"utterance {twice!r} is given twice; expected each once")
     return rows
 

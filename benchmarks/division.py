@@ -4,6 +4,7 @@ Whom one split has no other takes, unless one of the two says so. Each draw has 
 place in line: one more or less moves no other.
 """
 
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -11,13 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.account import Account
+from benchmarks.pairs import chunks
 from benchmarks.protocol import Split
-from benchmarks.sexes import SEXES, agreed_sexes
+from benchmarks.sexes import SEXES, sexes_of
 from curate.errors import PipelineError
 from curate.schema import SPLITS
 from curate.similarity import Flags, Indices
 
 UNTAKEN = -1  # in no split
+TEXTS_AT_ONCE = 1 << 16
 
 
 class Division:
@@ -29,12 +32,12 @@ class Division:
 
     def __init__(self, rows: pa.Table, sources: dict[str, Flags], *, seed: int, account: Account) -> None:
         self._rows, self._sources, self._seed, self._account = rows, sources, seed, account
-        self.utterance_ids: list[str] = rows["utterance_id"].to_pylist()
+        self.utterance_ids: pa.ChunkedArray = rows["utterance_id"]
         people = rows["identity_id"].combine_chunks().dictionary_encode()
         self.people: list[str] = people.dictionary.to_pylist()
         self.person: Indices = np.asarray(people.indices, np.int64)
-        agreed = agreed_sexes(self.person.tolist(), rows["sex"].to_pylist())
-        sexes = (agreed[person] for person in range(len(self.people)))
+        agreed = sexes_of(rows["identity_id"], rows["sex"])
+        sexes = (agreed[person] for person in self.people)
         self.sex: Indices = np.array([SEXES.index(sex) if sex in SEXES else -1 for sex in sexes], np.int64)
         self.names: list[str] = []
         self.split: Indices = np.full(len(rows), UNTAKEN)
@@ -87,10 +90,10 @@ class Division:
         taken = self.split != UNTAKEN
         told = self._rows.select(["utterance_id", "identity_id"]).filter(pa.array(taken))
         columns = {
-            "benchmark": [benchmark] * len(told),
+            "benchmark": pa.repeat(benchmark, len(told)),
             "utterance_id": told["utterance_id"],
             "identity_id": told["identity_id"],
-            "split": [self.names[at] for at in self.split[taken]],
+            "split": pa.array(self.names, pa.string()).take(pa.array(self.split[taken])),
         }
         return pa.table(columns).cast(SPLITS.arrow())
 
@@ -132,7 +135,7 @@ class Division:
             return self._sessions(split, pool, share_of, key)
         places = np.flatnonzero(pool)
         num = self._wanted(split, len(places), int(share_of.sum()))
-        first = in_line([self.utterance_ids[at] for at in places], key)[:num]
+        first = in_line(_texts(self.utterance_ids, places), key)[:num]
         wanted = np.zeros(len(pool), bool)
         wanted[places[first]] = True
         return f"{num:,} utterances drawn", wanted
@@ -144,7 +147,7 @@ class Division:
             groups = [heard[self.sex[heard] == sex] for sex in range(len(SEXES))]
         fewest = len(groups) * min(map(len, groups))
         num = self._wanted(split, fewest, len(np.unique(self.person[share_of]))) // len(groups)
-        drawn = [group[in_line([self.people[at] for at in group], key)[:num]] for group in groups]
+        drawn = [group[in_line((self.people[at] for at in group), key)[:num]] for group in groups]
         kind = " and ".join(f"{num:,} {one}" for one in (("women", "men") if split.sex_balanced else ("people",)))
         return f"{kind} drawn", np.isin(self.person, np.concatenate(drawn))
 
@@ -153,13 +156,13 @@ class Division:
         session = sessions_of(self._rows)
         whole, first, size = np.unique(session[pool], return_index=True, return_counts=True)
         row = np.flatnonzero(pool)[first]
-        person, told = self.person[row], self._rows["session_id"].take(row).to_pylist()
+        person, told = self.person[row], _texts(self._rows["session_id"], row)
         most = split.max_sessions_per_person or len(session)
-        names = [name or self.utterance_ids[at] for name, at in zip(told, row.tolist(), strict=True)]
+        names = (name or utterance for name, utterance in zip(told, _texts(self.utterance_ids, row), strict=True))
         target = None if split.share is None else split.share * int(share_of.sum())
         drawn: list[int] = []
         given, total = np.zeros(len(self.people), np.int64), 0
-        for at in in_line(names, key):
+        for at in in_line(names, key).tolist():
             if given[person[at]] >= most:
                 continue
             near = target is None or abs(total + size[at] - target) < abs(target - total)
@@ -195,10 +198,16 @@ def key_of(seed: int, *names: str) -> bytes:
     return blake2b("\0".join((str(seed), *names)).encode(), digest_size=16).digest()
 
 
-def in_line(names: list[str], key: bytes) -> list[int]:
+def in_line(names: Iterable[str], key: bytes) -> Indices:
     """The places of these names in the order of their keyed hashes: each name's own place, whoever else is there."""
-    hashes = [blake2b(name.encode(), key=key, digest_size=16).digest() for name in names]
-    return sorted(range(len(names)), key=hashes.__getitem__)
+    hashes = b"".join(blake2b(name.encode(), key=key, digest_size=16).digest() for name in names)
+    high, low = np.frombuffer(hashes, ">u8").reshape(-1, 2).T
+    return np.lexsort([low, high])
+
+
+def _texts(column: pa.ChunkedArray, places: Indices) -> Iterator[str]:
+    """Those of these rows, some at a time: a Python text takes three times what it does in a column."""
+    return (text for some in chunks(places, TEXTS_AT_ONCE) for text in column.take(pa.array(some)).to_pylist())
 
 
 def among(rows: pa.Table, column: str, values: tuple[str, ...]) -> Flags:

@@ -18,6 +18,9 @@ What is looked for, and how it is told:
 
 0 on a side means that nothing is known there: nothing was compared, which is not the same as clean.
 
+Of ten million utterances a column of names or hashes takes up to a gigabyte: columns are read check by check, and what
+a check needs is let go before the next.
+
 Shapes: N utterances of splits, in the order of ids; K things that they may share.
 """
 
@@ -34,6 +37,7 @@ from benchmarks.protocol import Protocol
 from curate.catalog import in_order, rows_of
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
+from curate.labels import Columns
 from curate.schema import LEAKS
 from curate.sides import Pair, ordered
 from curate.similarity import Indices, Scores, Vectors
@@ -49,10 +53,10 @@ CHARACTERS_OF_KEY = 60  # of a transcript in an example
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = rf"[{_UNSPACED}]|[^ {_UNSPACED}]+"
-OF_UTTERANCES = ["utterance_id", "corpus", "speaker_id", "session_id", "path", "content_sha256", "transcript"]
 _NAMES = ["corpus", "utterance_id", "speaker_id", "session_id", "path"]  # that lists may use
 
 Allowed = frozenset[tuple[str, str, str]]  # a check and two sides in order
+Voices = Callable[[], tuple[pa.ChunkedArray, Vectors]]  # ids and vectors (M, D), which may be written over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +73,16 @@ class Shared:
 
 
 Find = Callable[[str, str], Shared]
-Heard = tuple[pa.ChunkedArray, Vectors]
 Sides = Mapping[str, Indices]  # of each split the places of its utterances, ascending
 
 
 def leaks(
     benchmark: str,
     splits: pa.Table,
-    utterances: pa.Table,
+    utterances: Columns,
     *,
-    sound_prints: pa.Table | Callable[[], pa.Table] | None = None,
-    vectors: Heard | Callable[[], Heard] | None = None,
+    sound_prints: Columns | None = None,
+    vectors: Voices | None = None,
     lists: Mapping[str, Exclusions] | None = None,
     allowed: Allowed = frozenset(),
     threshold: float | Mapping[str, float] | None = None,
@@ -87,58 +90,58 @@ def leaks(
 ) -> pa.Table:
     """LEAKS of a benchmark: one row for each check and two of its `splits` (SPLITS), and for each list and split.
 
-    `utterances` are rows of UTTERANCES under settled labels. Those in no split only serve to tell whether a list speaks
-    of this catalog at all. `vectors` are ids and (M, D). `threshold` is the least mean cosine of one person, or that of
+    `utterances` gives columns of UTTERANCES under settled labels, of a table its `select`. Those in no split only serve
+    to tell whether a list speaks of this catalog at all. `threshold` is the least mean cosine of one person, or that of
     each corpus, of which the strictest counts. `apart` are pairs of identity_id, in order, that reviewers keep apart.
-    Without sound prints, and without vectors and a threshold, there is 0 to compare. Either may be a function that
-    reads them: of millions of utterances not all is held at once. The order of rows does not matter.
+    Without sound prints, and without vectors and a threshold, there is 0 to compare. The order of rows does not matter.
 
     Raises ValueError for an utterance of a split that is not given, CorpusError for a list that names nothing.
     """
-    splits = in_order(splits, "utterance_id")
+    splits = in_order(splits.select(["utterance_id", "identity_id", "split"]), "utterance_id")
     ids = splits["utterance_id"].combine_chunks()
-    place = _places(ids, utterances["utterance_id"])
+    place = _places(ids, utterances(["utterance_id"])["utterance_id"])
     if (place < 0).any():
         raise ValueError(f"{ids[int(place.argmin())]}: in a split of {benchmark}, but not among the utterances given")
     names = sorted(pc.unique(splits["split"]).to_pylist())
     side = pc.index_in(splits["split"], value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(names)}
-    person, found = splits["identity_id"].combine_chunks(), {}
+    person = splits["identity_id"].combine_chunks()
+    of_print = _places(ids, None if sound_prints is None else sound_prints(["utterance_id"])["utterance_id"])
 
-    def said(column: str) -> pa.Array:
-        return _taken(utterances[column], place)
+    def told(column: str) -> Keys:
+        return _numbered(utterances([column])[column]).of(place)
 
-    def compare(check: str, find: Find) -> None:  # at once: what it looks at is not held for the next
-        found.update({(check, one, other): find(one, other) for one, other in combinations(sides, 2)})
+    def samples() -> Keys:
+        return _numbered(_taken(sound_prints, "samples_sha256", of_print))
 
-    compare(PERSON, _by_key(person, ids, sides, is_shown=True))
-    compare(SPEAKER, _by_key(said("speaker_id"), ids, sides, is_shown=True))
-    compare(SESSION, _by_key(said("session_id"), ids, sides, is_shown=True))
-    compare(RECORDING, _by_key(_recordings(said), ids, sides))
-    compare(TRANSCRIPT, _by_key(words(said("transcript")), ids, sides, is_shown=True))
-    samples, recordings = pa.nulls(len(ids), pa.string()), nothing_known(len(ids))
-    if sound_prints is not None:
-        prints = sound_prints() if callable(sound_prints) else sound_prints
-        of_print = _places(ids, prints["utterance_id"])
-        samples, landmarks = _taken(prints["samples_sha256"], of_print), prints["landmarks"]
-        del prints
-    compare(SAMPLES, _by_key(samples, ids, sides))
-    number = _numbered(samples)[0]
-    del samples
-    if sound_prints is not None:
-        recordings = alike_recordings(number, side, landmarks, of_print)
-        del landmarks
-    compare(NEAR_DUPLICATE, _by_pairs(recordings, ids, sides, "{:.0f} landmarks agree"))
-    people = nothing_known(len(ids))
-    if vectors is not None and threshold is not None:
-        of_ids, given = vectors() if callable(vectors) else vectors
-        least = _least(said("corpus"), threshold)
-        people = alike_people(
-            _numbered(person)[0], side, given, _places(ids, of_ids), least, overwrite=callable(vectors)
-        )
-        del of_ids, given
-    compare(VOICE, _by_pairs(people, person, sides, "cosine {:.3f}", apart=frozenset(apart)))
-    found = {(check, *two): found[check, *two] for check in CHECKS if check != NAMED for two in combinations(sides, 2)}
+    def alike_in_sound() -> Alike:
+        if sound_prints is None:
+            return nothing_known(len(ids))
+        number = samples().number
+        return alike_recordings(number, side, sound_prints(["landmarks"])["landmarks"], of_print)
+
+    def alike_in_voice() -> Alike:
+        if vectors is None or threshold is None:
+            return nothing_known(len(ids))
+        number, least = _numbered(person).number, _least(told("corpus"), threshold)
+        known, given = vectors()
+        return alike_people(number, side, given, _places(ids, known), least)
+
+    finds: dict[str, Callable[[], Find]] = {
+        PERSON: lambda: _by_key(_numbered(person), ids, sides, is_shown=True),
+        SPEAKER: lambda: _by_key(told("speaker_id"), ids, sides, is_shown=True),
+        SESSION: lambda: _by_key(told("session_id"), ids, sides, is_shown=True),
+        RECORDING: lambda: _by_key(_recordings(utterances).of(place), ids, sides),
+        SAMPLES: lambda: _by_key(samples(), ids, sides),
+        NEAR_DUPLICATE: lambda: _by_pairs(alike_in_sound(), ids, sides, "{:.0f} landmarks agree"),
+        TRANSCRIPT: lambda: _by_key(_transcripts(utterances).of(place), ids, sides, is_shown=True),
+        VOICE: lambda: _by_pairs(alike_in_voice(), person, sides, "cosine {:.3f}", apart=frozenset(apart)),
+    }
+    found = {}
+    for check in finds if len(sides) > 1 else ():
+        find = finds[check]()
+        found |= {(check, one, other): find(one, other) for one, other in combinations(sides, 2)}
+        del find
     for name, entries in (lists or {}).items():
         for split, shared in _named(name, entries, utterances, side, place, names).items():
             found[NAMED, split, name] = shared
@@ -172,14 +175,29 @@ def words(transcripts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(is_enough, plain, pa.scalar(None, pa.string()))
 
 
-def _recordings(said: Callable[[str], pa.Array]) -> pa.Array:
+@dataclass(frozen=True)
+class Keys:
+    """Of each row the number of its key, -1 for null; and the keys by number."""
+
+    number: Indices
+    texts: pa.Array
+
+    def of(self, place: Indices) -> "Keys":
+        """Those of the rows at these places."""
+        return Keys(self.number[place], self.texts)
+
+
+def _recordings(utterances: Columns) -> Keys:
     """What is one file: its hash, or else its name."""
-    of_file = said("content_sha256")
-    return (
-        pc.coalesce(of_file, pc.binary_join_element_wise(said("corpus"), said("path"), "/"))
-        if of_file.null_count
-        else of_file
-    )
+    rows = utterances(["content_sha256", "corpus", "path"])
+    if not rows["content_sha256"].null_count:
+        return _numbered(rows["content_sha256"])
+    named = pc.binary_join_element_wise(rows["corpus"], rows["path"], "/")
+    return _numbered(pc.coalesce(rows["content_sha256"], named))
+
+
+def _transcripts(utterances: Columns) -> Keys:
+    return _numbered(words(utterances(["transcript"])["transcript"]))
 
 
 def _row(benchmark: str, key: tuple[str, str, str], shared: Shared, allowed: Allowed) -> dict[str, object]:
@@ -189,36 +207,41 @@ def _row(benchmark: str, key: tuple[str, str, str], shared: Shared, allowed: All
     return {"benchmark": benchmark, "check": check, "side": side, "other_side": other, "is_allowed": is_allowed} | told
 
 
-def _places(ids: pa.Array, known: pa.ChunkedArray) -> Indices:
-    """Where among these each utterance is; -1 where it is not."""
+def _places(ids: pa.Array, known: pa.ChunkedArray | None) -> Indices:
+    """Where among those that are known each utterance is; -1 where it is not."""
+    if known is None:
+        return np.full(len(ids), -1)
     place = pc.index_in(ids, value_set=known.combine_chunks())
     found: Indices = pc.fill_null(place, -1).to_numpy().astype(np.int64)
     return found
 
 
-def _taken(values: pa.ChunkedArray, place: Indices) -> pa.Array:
-    return values.combine_chunks().take(pa.array(place, mask=place < 0))
+def _taken(table: Columns | None, column: str, place: Indices) -> pa.ChunkedArray:
+    if table is None:
+        return pa.chunked_array([pa.nulls(len(place), pa.string())])
+    return table([column])[column].take(pa.array(place, mask=place < 0))
 
 
-def _numbered(keys: pa.Array | pa.ChunkedArray) -> tuple[Indices, pa.Array]:
-    """Of each key its number, in the order in which they come, -1 for null; and the keys by number."""
-    keys = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
-    encoded = keys.dictionary_encode()
+def _numbered(keys: pa.Array | pa.ChunkedArray) -> Keys:
+    """Numbers in the order in which the keys come."""
+    keys = keys.cast(pa.large_string())  # transcripts of ten million utterances may be more than 2 GB
+    encoded = (keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys).dictionary_encode()
     number: Indices = pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64)
-    return number, encoded.dictionary
+    return Keys(number, encoded.dictionary)
 
 
-def _least(corpora: pa.Array, threshold: float | Mapping[str, float]) -> Scores:
+def _least(corpora: Keys, threshold: float | Mapping[str, float]) -> Scores:
     """(N,) what each utterance's corpus asks of one person; the most of all where nobody says it of that corpus."""
     if isinstance(threshold, Mapping):
-        most, (number, names) = max(threshold.values()), _numbered(corpora)
-        return np.array([threshold.get(name, most) for name in names.to_pylist()], np.float64)[number]
-    return np.full(len(corpora), threshold)
+        most = max(threshold.values())
+        asked = np.array([threshold.get(corpus, most) for corpus in corpora.texts.to_pylist()], np.float64)
+        return asked[corpora.number]
+    return np.full(len(corpora.number), threshold)
 
 
-def _by_key(keys: pa.Array | pa.ChunkedArray, ids: pa.Array, sides: Sides, *, is_shown: bool = False) -> Find:
+def _by_key(keys: Keys, ids: pa.Array, sides: Sides, *, is_shown: bool = False) -> Find:
     """What has one key on both sides; the key `is_shown` in examples where it says something. O(N + K) time."""
-    number, texts = _numbered(keys)
+    number, texts = keys.number, keys.texts
     present = {}
     for name, rows in sides.items():
         present[name] = np.zeros(len(texts) + 1, np.bool_)  # the last one is for null
@@ -282,17 +305,18 @@ def _by_pairs(alike: Alike, shown: pa.Array, sides: Sides, score: str, apart: fr
 
 
 def _named(
-    name: str, entries: Exclusions, utterances: pa.Table, side: Indices, place: Indices, splits: list[str]
+    name: str, entries: Exclusions, utterances: Columns, side: Indices, place: Indices, splits: list[str]
 ) -> dict[str, Shared]:
     """What a list names in each split, of which the utterances `place` (N,) are on `side` (N,).
 
     Raises CorpusError where it names nothing, not even among those of no split.
     """
-    side_of_all = np.full(len(utterances), -1)
+    every = utterances(_NAMES)
+    side_of_all = np.full(len(every), -1)
     side_of_all[place] = side
     found = {}
     for number in range(-1, len(splits)):
-        rows = utterances.select(_NAMES).filter(pa.array(side_of_all == number))
+        rows = every.filter(pa.array(side_of_all == number))
         here, num = replace(entries, matched=set()), 0
         for corpus in rows["corpus"].unique().to_pylist():
             for batch in rows.filter(pc.equal(rows["corpus"], corpus)).combine_chunks().to_batches():
@@ -307,9 +331,9 @@ def _named(
                 examples=sorted(here.matched)[:NUM_EXAMPLES],
             )
     if not entries.matched:
-        example = f", such as {utterances['utterance_id'][0]}" if len(utterances) else ""
+        example = f", such as {every['utterance_id'][0]}" if len(every) else ""
         raise CorpusError(
             f"{name}: matches nothing: none of its {len(entries.entries)} entries, such as {entries.first!r}, is a "
-            f"speaker, session or file of the {len(utterances)} utterances{example}; expected names as the catalog has"
+            f"speaker, session or file of the {len(every)} utterances{example}; expected names as the catalog has"
         )
     return found

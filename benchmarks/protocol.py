@@ -24,6 +24,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Only = dict[str, tuple[str, ...]]  # a column of utterances or age_labels, and which values it may have
 COLUMNS = {column.name for column in UTTERANCES.columns} | {"identity_id", "age_group", "age_subgroup"}
+KNOWN_BY = {"sex": "sex", "age": "age_min_years", "session_id": "session_id", "transcript": "transcript"}
+ALWAYS = {"utterance_id", "corpus", "speaker_id", "session_id", "path", "sex", "duration_s"}  # are looked at
 PROTOCOLS = resources.files("benchmarks") / "protocols"
 
 
@@ -201,6 +203,15 @@ class Protocol:
     def figures(self) -> tuple[Figure, ...]:
         """What the paper reports."""
         return self.reported.figures
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns of utterances that are looked at."""
+        asked = {column for _, only in _onlys(self) for column in only}
+        asked |= {column for _, rules in _rules(self) for column in rules.columns()}
+        ages = {"age_min_years", "age_max_years"} if self.filters.age_scheme else set()
+        found = ALWAYS | asked | ages | {KNOWN_BY[known] for known in self.filters.known}
+        return found & {column.name for column in UTTERANCES.columns}
 
     @property
     def has_cosine(self) -> bool:

@@ -9,11 +9,13 @@ import pyarrow.compute as pc
 from benchmarks.leakage import CHECKS, NAMED
 from benchmarks.leakage_report import ALLOWED, IN_WORDS, LEAK, NOT_KNOWN, status
 from benchmarks.protocol import Protocol, in_words
-from benchmarks.sexes import agreed_sexes
+from benchmarks.sexes import sexes_of
+from curate.catalog import in_order
 from curate.publish import SIZES, figure, filled, hours, said
 
 STAGES = ("source", "filter", "split", "trials", "targets", "nontargets")
 REMARK = "remark"  # the stage under which REMOVALS hold what a reader must be told
+OF_UTTERANCES = {"utterance_id", "corpus", "session_id", "duration_s", "sex", "language", "licence"}  # that it tells of
 RULES = ("Sources", "Filters", "Splits", "Kept apart", "Lists of trials", "Metrics", "Seed")  # blocks of `in_words`
 OF_ALL = "all"  # of RESULTS: not of a part of the trials
 HERE = "here"
@@ -33,13 +35,10 @@ def protocol_card(
 ) -> str:
     """A README.md with the front matter that the Hugging Face hub reads. Everything counted comes from the tables.
 
-    `utterances` are those left after all verdicts, under their settled labels, with `reader`, and `age_group` where the
-    protocol or they themselves tell of ages.
+    `utterances` (OF_UTTERANCES) are those left after all verdicts, under their settled labels, with `age_group` where
+    the protocol or they themselves tell of ages.
     """
-    used = splits.select(["utterance_id", "identity_id", "split"]).join(
-        utterances.drop_columns(["identity_id"]), "utterance_id"
-    )
-    used = used.sort_by("utterance_id")
+    used = _used(utterances, splits)
     made = set(trials["list"].unique().to_pylist())
     values = {
         "protocol": protocol,
@@ -70,6 +69,16 @@ def protocol_card(
         "citations": citations(corpora, used),
     }
     return filled("protocol.md.jinja", values)
+
+
+def _used(utterances: pa.Table, splits: pa.Table) -> pa.Table:
+    """The utterances that are in a split, in the order of ids, with it and their person."""
+    told = [name for name in utterances.column_names if name in OF_UTTERANCES | {"age_group"}]
+    place = pc.index_in(utterances["utterance_id"], value_set=splits["utterance_id"].combine_chunks()).combine_chunks()
+    used, place = utterances.select(told).filter(place.is_valid()), place.drop_null()
+    for column in ("identity_id", "split"):
+        used = used.append_column(column, splits[column].combine_chunks().take(place))
+    return in_order(used, "utterance_id")
 
 
 def _in_turn(wanted: Iterable[str], found: pa.ChunkedArray) -> list[str]:
@@ -125,7 +134,7 @@ def remarks_of(removals: pa.Table) -> list[str]:
 def split_counts(name: str, used: pa.Table) -> dict[str, Any]:
     """How much a split has, and of whom."""
     rows = used.filter(pc.equal(used["split"], name))
-    sexes = list(agreed_sexes(rows["identity_id"].to_pylist(), rows["sex"].to_pylist()).values())
+    sexes = list(sexes_of(rows["identity_id"], rows["sex"]).values())
     return {
         "name": name,
         "num_utterances": len(rows),

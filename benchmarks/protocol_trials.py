@@ -197,9 +197,9 @@ class Lists:
         rules = [one for one in (asked.targets, asked.nontargets) if one is not None]
         if not any(one.has_cosine for one in rules):
             return None
-        if self._voices is None or not self._voices.is_heard[places].all():
+        if self._voices is None or (self._voices.place[places] < 0).any():
             raise PipelineError(f"list {asked.name}: a rule asks for cosines; expected a vector of each utterance")
-        vectors: Vectors = self._voices.unit_vectors[places]
+        vectors: Vectors = self._voices.unit_vectors[self._voices.place[places]]
         return vectors
 
     def _empty(self, asked: TrialList, why: str) -> PipelineError:

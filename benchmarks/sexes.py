@@ -1,7 +1,9 @@
 """What the labels of a person say of the sex, taken together."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pyarrow as pa
 
 SEXES = ("female", "male")
 Who = TypeVar("Who", str, int)
@@ -16,3 +18,9 @@ def agreed_sexes(people: Iterable[Who], said: Iterable[str | None]) -> dict[Who,
     for one, sex in zip(people, said, strict=True):
         found.setdefault(one, set()).update(() if sex is None else (sex,))
     return {one: min(sexes) if len(sexes) == 1 else None for one, sexes in found.items()}
+
+
+def sexes_of(people: pa.ChunkedArray, said: pa.ChunkedArray) -> dict[Any, str | None]:
+    """The same of columns, which may have millions of rows: each person with each sex is looked at once."""
+    pairs = pa.table({"who": people, "sex": said}).group_by(["who", "sex"], use_threads=False).aggregate([])
+    return agreed_sexes(pairs["who"].to_pylist(), pairs["sex"].to_pylist())

@@ -1,16 +1,17 @@
 """The utterances of a catalog under the labels that verdicts settled."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.catalog import Catalog, read_batches
-from curate.decisions import REVIEW, relabelled
+from curate.decisions import REVIEW, as_decided, relabelled
 from curate.reasons import Verdict
 from curate.schema import DECISIONS, UTTERANCES, Table
 from curate.speakers import ABOUT_A_LABEL, speaker_table
 
+Columns = Callable[[list[str]], pa.Table]  # these columns of a table, whose rows are always in the same order
 CHANGING = ["subject", "subject_id", "other_id", "verdict", "reason", "step"]
 
 
@@ -20,10 +21,29 @@ def labelled(catalog: Catalog, columns: list[str] | None = None) -> pa.Table:
     Raises CatalogError where the catalog is not filled.
     """
     utterances = catalog.read(UTTERANCES, columns=columns)
+    return relabelled(utterances, _changes(catalog), labels_of(catalog))
+
+
+def columns_of(catalog: Catalog, *, with_dropped: bool) -> Columns:
+    """Columns of the utterances under settled labels, all or those that no verdict drops, in the order of the catalog.
+
+    Each is read anew when it is asked for: of millions of rows not all is to be held. Raises as `labelled` does.
+    """
+    decisions, labels = _changes(catalog), labels_of(catalog)
+    decide = relabelled if with_dropped else as_decided
+
+    def read_columns(columns: list[str]) -> pa.Table:
+        asked = dict.fromkeys(["utterance_id", "speaker_id", *columns])  # by which verdicts are joined
+        return decide(catalog.read(UTTERANCES, columns=[*asked]), decisions, labels).select(columns)
+
+    return read_columns
+
+
+def _changes(catalog: Catalog) -> pa.Table:
     parts = catalog.parts(DECISIONS)
     if not parts:
         catalog.read(DECISIONS)  # which tells that there are none
-    return relabelled(utterances, changes(catalog, ((DECISIONS, part) for part in parts)), labels_of(catalog))
+    return changes(catalog, ((DECISIONS, part) for part in parts))
 
 
 def changes(catalog: Catalog, parts: Iterable[tuple[Table, str]]) -> pa.Table:

@@ -98,14 +98,14 @@ def speaker_sums(
     return np.diff(start), total
 
 
-def mean_vectors(unit_ND: Vectors, speaker: Indices, num_speakers: int) -> Vectors:
+def mean_vectors(unit_ND: Vectors, speaker: Indices, num_speakers: int, trusted: Flags | None = None) -> Vectors:
     """(S, D): a . b of two rows is the mean of all cosines between the two speakers. Zero for nobody's utterances.
 
-    Raises ValueError for a row that is not a unit vector.
+    Of the vectors that are `trusted` (N,), or all. Raises ValueError for a row that is not a unit vector.
     """
     from curate import kernels
 
-    order, start = _rows_by_speaker(unit_ND, speaker, num_speakers)
+    order, start = _rows_by_speaker(unit_ND, speaker, num_speakers, trusted)
     means: Vectors = np.empty((num_speakers, unit_ND.shape[1]), np.float32)
     for first in range(0, num_speakers, SUMS_PER_TILE):
         some = slice(first, min(first + SUMS_PER_TILE, num_speakers))

@@ -20,14 +20,14 @@ from benchmarks.building import build
 from benchmarks.leakage import allowed_by
 from benchmarks.list_files import list_names, write_models, write_voxceleb
 from benchmarks.protocol import Protocol
-from benchmarks.protocol_card import REMARK, protocol_card
+from benchmarks.protocol_card import OF_UTTERANCES, REMARK, protocol_card
 from curate import whole
 from curate.ages import label_ages
-from curate.catalog import Catalog, canonical_json, rows_of, write_text
-from curate.decisions import as_decided
+from curate.catalog import Catalog, canonical_json, in_order, rows_of, write_text
 from curate.errors import CatalogError, PipelineError
 from curate.exclusions import Exclusions, read_exclusions
 from curate.explain import counted
+from curate.labels import columns_of
 from curate.query import write_database
 from curate.runs import Result, Step, fingerprint, last_done, take_note
 from curate.schema import (
@@ -47,7 +47,6 @@ from curate.schema import (
     TRIALS,
     UTTERANCES,
 )
-from curate.speakers import speaker_table
 from flows.code import BUILDING
 from flows.leaking import aliases_of, heard, read, shared
 
@@ -142,22 +141,25 @@ def lists_of(protocol: Protocol, catalog: Catalog, files: Mapping[str, Path]) ->
 
 
 def left(catalog: Catalog, protocol: Protocol) -> pa.Table:
-    """What all verdicts leave, under settled labels and in the order of ids, with reader, person and age group."""
-    utterances = catalog.read(UTTERANCES)
-    rows = as_decided(utterances, catalog.read(DECISIONS), speaker_table(utterances)).sort_by("utterance_id")
+    """What all verdicts leave, under settled labels and in the order of ids, with reader, person and age group.
+
+    Of the columns of utterances those that the protocol and its card look at.
+    """
+    rows = in_order(columns_of(catalog, with_dropped=False)(sorted(protocol.columns | OF_UTTERANCES)), "utterance_id")
     readers, identities = readers_of(catalog), catalog.read(IDENTITIES)
     rows = _looked_up(rows, "corpus", list(readers), reader=pa.array(list(readers.values()), pa.string()))
     rows = _looked_up(rows, "speaker_id", identities["speaker_id"], identity_id=identities["identity_id"])
-    scheme = protocol.filters.age_scheme
-    ages = label_ages(rows, (scheme,) if scheme else ())
-    told = {column: ages[column] for column in ("age_group", "age_subgroup")} if scheme else {}
-    return _looked_up(rows, "utterance_id", ages["utterance_id"], **told)
+    if protocol.filters.age_scheme:
+        ages = label_ages(rows, (protocol.filters.age_scheme,))  # a row an utterance, in their order
+        for column in ("age_group", "age_subgroup"):
+            rows = rows.append_column(column, ages[column])
+    return rows
 
 
 def _looked_up(rows: pa.Table, column: str, keys: Any, **told: pa.Array | pa.ChunkedArray) -> pa.Table:
     """With what is told of each row's value in `column`; null where nothing is."""
     keys = keys if isinstance(keys, list) else keys.combine_chunks()
-    place = pc.index_in(rows[column].combine_chunks(), value_set=pa.array(keys, pa.string()))
+    place = pc.index_in(rows[column], value_set=pa.array(keys, pa.string())).combine_chunks()
     for name, values in told.items():
         values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         rows = rows.append_column(name, values.take(place))
@@ -179,14 +181,15 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
             utterances=utterances,
             published=read(catalog, PUBLISHED_TRIALS),
             enrolments=read(catalog, ENROLMENTS),
-            vectors=None if sound.vectors is None else sound.vectors(),
+            vectors=sound.vectors,
             lists={name: sorted(one.entries) for name, one in lists.items()},
             thresholds=sound.threshold if isinstance(sound.threshold, dict) else None,
             apart=sound.apart,
         )
         for line in (*in_counts(made.splits, made.trials), *made.remarks):
             log.info(f"build: {line}")
-        looked = shared(protocol.name, made.splits, utterances, sound, lists=lists, allowed=allowed_by(protocol))
+        among, allowed = columns_of(catalog, with_dropped=False), allowed_by(protocol)
+        looked = shared(protocol.name, made.splits, among, sound, lists=lists, allowed=allowed)
         found = looked.filter(pc.and_(pc.greater(looked["num_shared"], 0), pc.invert(looked["is_allowed"])))
         for row in found.to_pylist():
             log.info(f"build: {row['side']} and {row['other_side']} share {row['num_shared']} by {row['check']}")

@@ -5,13 +5,14 @@ The step `leakage` of a run, `curate build` and `curate audit leakage` look at t
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.leakage import NAMED, OF_UTTERANCES, Allowed, leaks
+from benchmarks.leakage import NAMED, Allowed, Voices, leaks
 from curate import whole
 from curate.blocks import read_vectors
 from curate.catalog import Catalog, num_rows_of, rows_of
@@ -19,7 +20,7 @@ from curate.corpora import READERS
 from curate.decisions import REVIEW
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions, read_exclusions
-from curate.labels import labelled
+from curate.labels import Columns, columns_of
 from curate.reasons import Verdict
 from curate.reviewed import pairs_of
 from curate.runs import last_done
@@ -36,42 +37,39 @@ from curate.schema import (
     Table,
 )
 from curate.sides import Pair, ordered
-from curate.similarity import Vectors
 from curate.speakers import VIETSV_MIN_SIMILARITY
 from curate.storage import location
 
 log = logging.getLogger("voxcurate")  # the command line shows it
+OF_SPLITS = ["utterance_id", "identity_id", "split"]
+HEARD = (EMBEDDINGS, SOUND_PRINTS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What the catalog's extractor heard, and from when on two voices are one."""
+    """What the catalog's extractor heard, to be read when it is needed; and from when on two voices are one."""
 
-    vectors: Callable[[], tuple[pa.ChunkedArray, Vectors]] | None  # read when it is asked for: all at once are much
-    sound_prints: Callable[[], pa.Table] | None
+    vectors: Voices | None
+    sound_prints: Columns | None
     threshold: dict[str, float] | float | None  # as the corpora told it, else as it was given
     apart: set[Pair]  # identities that reviewers keep apart
 
 
 def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
-    """Of a catalog without embeddings: nothing. `utterances` are under the labels that verdicts settled."""
+    """Of a catalog without embeddings: nothing. `utterances` (speaker_id, identity_id) say whose each label is."""
     calibrations = read(catalog, CALIBRATIONS)
     said = pairs_of(catalog.read(DECISIONS, REVIEW)) if REVIEW in catalog.parts(DECISIONS) else {}
-    known = with_identity(utterances.select(["speaker_id"]), catalog.read(IDENTITIES)) if said else None
-    columns = [[], []] if known is None else [known[c].to_pylist() for c in ("speaker_id", "identity_id")]
-    person = dict(zip(*columns, strict=True))
+    labels = utterances.group_by(["speaker_id", "identity_id"]).aggregate([]) if said else utterances.slice(0, 0)
+    person = dict(zip(*(labels[c].to_pylist() for c in ("speaker_id", "identity_id")), strict=True))
     kept_apart = [pair for pair, verdict in said.items() if verdict == Verdict.KEEP and {*pair} <= person.keys()]
+    has = {table: any(num_rows_of(catalog.path(table, part)) for part in catalog.parts(table)) for table in HEARD}
     return Heard(
-        vectors=(lambda: read_vectors(catalog, catalog.parts(EMBEDDINGS))) if _has(catalog, EMBEDDINGS) else None,
-        sound_prints=(lambda: catalog.read(SOUND_PRINTS)) if _has(catalog, SOUND_PRINTS) else None,
+        vectors=partial(read_vectors, catalog, catalog.parts(EMBEDDINGS)) if has[EMBEDDINGS] else None,
+        sound_prints=(lambda columns: catalog.read(SOUND_PRINTS, columns=columns)) if has[SOUND_PRINTS] else None,
         threshold=dict(zip(calibrations["corpus"].to_pylist(), calibrations["threshold"].to_pylist(), strict=True))
         or given_threshold(catalog),
         apart={ordered(person[one], person[other]) for one, other in kept_apart},
     )
-
-
-def _has(catalog: Catalog, table: Table) -> bool:
-    return any(num_rows_of(catalog.path(table, part)) for part in catalog.parts(table))
 
 
 def read(catalog: Catalog, table: Table) -> pa.Table:
@@ -90,15 +88,15 @@ def measured(
 
     Raises CatalogError where the catalog was not filled, CorpusError for a list that names nothing in it.
     """
-    utterances = labelled(catalog, OF_UTTERANCES)
-    splits = catalog.read(SPLITS, name, columns=["utterance_id", "identity_id", "split"])
-    return shared(name, splits, utterances, heard(catalog, utterances), lists=lists, allowed=allowed)
+    utterances = columns_of(catalog, with_dropped=True)
+    sound = heard(catalog, with_identity(utterances(["speaker_id"]), catalog.read(IDENTITIES)))
+    return shared(name, catalog.read(SPLITS, name, columns=OF_SPLITS), utterances, sound, lists=lists, allowed=allowed)
 
 
 def shared(
     name: str,
     splits: pa.Table,
-    utterances: pa.Table,
+    utterances: Columns,
     sound: Heard,
     *,
     lists: Mapping[str, Exclusions] | None,

@@ -59,6 +59,10 @@ def built(asked, rows, *, published=None, enrolments=None, **more):
     """Build, with nothing published where nothing is said."""
     none = {"published": PUBLISHED_TRIALS.arrow().empty_table(), "enrolments": ENROLMENTS.arrow().empty_table()}
     given = {"published": published, "enrolments": enrolments}
+    if more.get("vectors") is not None:
+        ids, vectors = more["vectors"]
+        told = pa.chunked_array([pa.array(str(one) for one in ids)], pa.string())
+        more["vectors"] = lambda: (told, vectors.copy())
     return build(asked, utterances=rows, **none | {k: v for k, v in given.items() if v is not None}, **more)
 
 

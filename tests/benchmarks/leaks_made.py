@@ -34,7 +34,10 @@ def tables(rows):
 def found(rows, **more):
     """{(check, side, other): row} of LEAKS."""
     splits, utterances, prints = tables(rows)
-    shared = leaks("made", splits, utterances, **({"sound_prints": prints} | more))
+    if "vectors" in more:
+        ids, vectors = more["vectors"]
+        more |= {"vectors": lambda: (ids, vectors.copy())}
+    shared = leaks("made", splits, utterances.select, **({"sound_prints": prints.select} | more))
     return {(one["check"], one["side"], one["other_side"]): one for one in shared.to_pylist()}
 
 

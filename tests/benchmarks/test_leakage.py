@@ -131,12 +131,12 @@ def test_every_two_splits_are_compared_and_a_single_one_with_none():
 def test_an_utterance_that_is_not_told_is_an_error():
     splits, utterances, _ = tables(rows_of())
     with pytest.raises(ValueError, match=r"^toy/test-1: in a split of made, but not among the utterances given$"):
-        leaks("made", splits, utterances.filter(pa.array([n != 1 for n in range(6)])))
+        leaks("made", splits, utterances.filter(pa.array([n != 1 for n in range(6)])).select)
 
 
 def test_the_rows_fit_the_schema():
     splits, utterances, prints = tables(rows_of("person"))
-    assert conform(LEAKS, leaks("made", splits, utterances, sound_prints=prints)).schema == LEAKS.arrow()
+    assert conform(LEAKS, leaks("made", splits, utterances.select, sound_prints=prints.select)).schema == LEAKS.arrow()
 
 
 # -------------------------------------------------------------------------------------------------------- in general
@@ -217,7 +217,7 @@ def test_words_are_told_again_however_they_are_written_and_few_tell_nothing(said
 def test_transcripts_are_allowed_whatever_the_protocol_says():
     rows = rows_of("transcript")
     splits, utterances, prints = tables(rows)
-    shared = leaks("made", splits, utterances, sound_prints=prints)
+    shared = leaks("made", splits, utterances.select, sound_prints=prints.select)
     assert not does_leak(shared)
     assert [one.what for one in told(shared) if one.status == "allowed"] == ["transcripts"]
 
@@ -300,8 +300,8 @@ def test_what_is_allowed_is_told_and_is_no_leak():
         shared = leaks(
             "made",
             splits,
-            utterances,
-            sound_prints=prints,
+            utterances.select,
+            sound_prints=prints.select,
             allowed=frozenset((check, "test", "train") for check in allowed),
         )
         assert does_leak(shared) == is_leak
@@ -318,7 +318,7 @@ def test_the_worst_comes_first_and_the_conclusion_names_it():
     rows[1] |= {"session_id": "toy/an/call"}
     rows[2] |= {"transcript": None}
     splits, utterances, _ = tables(rows)
-    shared = leaks("made", splits, utterances)
+    shared = leaks("made", splits, utterances.select)
     lines = told(shared)
     assert [(one.status, one.what) for one in lines] == [
         ("LEAK", "sessions"),
@@ -343,11 +343,13 @@ def test_what_is_known_in_part_is_said_beside_what_is_clean():
     rows = rows_of()
     rows[0] |= {"session_id": None}
     splits, utterances, prints = tables(rows)
-    said = conclusion(leaks("made", splits, utterances, sound_prints=prints))
+    said = conclusion(leaks("made", splits, utterances.select, sound_prints=prints.select))
     assert said.startswith("Nothing leaks that should not. Not compared, for nothing is known there: ")
     assert said.endswith(" Compared only as far as it is known: sessions (test and train).")
 
 
 def test_one_split_and_no_list_is_no_clean_bill():
     splits, utterances, prints = tables(rows_of()[:3])
-    assert conclusion(leaks("made", splits, utterances, sound_prints=prints)).startswith("Nothing was compared")
+    assert conclusion(leaks("made", splits, utterances.select, sound_prints=prints.select)).startswith(
+        "Nothing was compared"
+    )

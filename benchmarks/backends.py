@@ -84,16 +84,19 @@ class BackEnd:
     lda: Floats | None = None  # (D, K)
     plda: Plda | None = None
 
-    def directions(self, vectors: Vectors) -> Vectors:
-        """(N, K) of length one: centred and projected. Raises ValueError for a vector that has no direction."""
+    def directions(self, vectors: Vectors, *, overwrite: bool = False) -> Vectors:
+        """(N, K) of length one: centred and projected. Raises ValueError for a vector that has no direction.
+
+        With `overwrite` the vectors may be written over: of millions there is no room for many copies.
+        """
         if self.mean is None and self.lda is None:
-            return unit(vectors)
+            return unit(vectors, overwrite=overwrite)
         dimension = vectors.shape[1] if self.lda is None else self.lda.shape[1]
-        found: Vectors = np.empty((len(vectors), dimension), np.float32)
+        found: Vectors = vectors if overwrite and self.lda is None else np.empty((len(vectors), dimension), np.float32)
         for some in _chunks(len(vectors), ROWS_AT_ONCE):
             centred = vectors[some] - (0.0 if self.mean is None else self.mean)
             found[some] = centred if self.lda is None else centred @ self.lda
-        return unit(found)
+        return unit(found, overwrite=True)
 
     def side(self, ids: object, directions: Vectors) -> Side:
         """One side of trials, from `directions`, or from the directions of means of them."""

@@ -137,7 +137,7 @@ def leaks(
         TRANSCRIPT: lambda: _by_key(_transcripts(utterances).of(place), ids, sides, is_shown=True),
         VOICE: lambda: _by_pairs(alike_in_voice(), person, sides, "cosine {:.3f}", apart=frozenset(apart)),
     }
-    found = {}
+    found: dict[tuple[str, str, str], Shared] = {}
     for check in finds if len(sides) > 1 else ():
         find = finds[check]()
         found |= {(check, one, other): find(one, other) for one, other in combinations(sides, 2)}

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from curate.catalog import Catalog
     from curate.config import Pipeline
     from curate.hearing import Hearing
-    from curate.similarity import Vectors
 
 audit = typer.Typer(
     help="What a reader asks of a benchmark before believing it.", no_args_is_help=True, rich_markup_mode=None
 )
+ABOUT_A_TEST = ["utterance_id", "session_id", "sex", "corpus", "path"]  # columns of its utterances, and SAME_AUDIO
 SAME_AUDIO = ("content_sha256", "channel", "start_s", "speaker_id")  # of an id, or it is not the same utterance
 
 
@@ -86,32 +86,33 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
     from benchmarks.trials import make_trials
     from curate.catalog import open_catalog
     from curate.errors import CatalogError
+    from curate.hearing import name_of
     from curate.schema import IDENTITIES, SPLITS
     from curate.similarity import unit
     from flows import seeds
-    from flows.embedding import embedded
     from flows.leaking import with_identity
-    from flows.steps import ABOUT_A_PAIR, COST_KEYS
+    from flows.steps import ABOUT_A_PAIR, COST_KEYS, sides_of
+    from flows.systems import vectors_of
 
     given = {AUDITED: pipeline, JUDGE: judging}
     catalogs = {system: open_catalog(one.catalog) for system, one in given.items()}
     require_other_ears(given[AUDITED], catalogs[AUDITED], given[JUDGE], catalogs[JUDGE])
-    heard = {system: embedded(given[system], catalogs[system]) for system in SYSTEMS}
-    identities, splits = catalogs[AUDITED].read(IDENTITIES), catalogs[AUDITED].read(SPLITS, pipeline.name)
-    cleaned = {
-        AUDITED: splits.filter(pc.field("split") == "test").select(["utterance_id", "identity_id"]),
-        JUDGE: with_identity(left(catalogs[JUDGE], heard[JUDGE][0]), identities),
-    }
-    uncleaned = {system: unsettled(catalogs[system], heard[system][0]) for system in SYSTEMS}
-    test = with_identity(uncleaned[AUDITED], identities)
-    test = test.filter(pc.is_in(test["identity_id"], value_set=cleaned[AUDITED]["identity_id"].combine_chunks()))
-    compared = test.filter(pc.is_in(test["utterance_id"], value_set=uncleaned[JUDGE]["utterance_id"].combine_chunks()))
+    identities = catalogs[AUDITED].read(IDENTITIES)
+    splits = catalogs[AUDITED].read(SPLITS, pipeline.name, columns=["utterance_id", "identity_id", "split"])
+    of_test = splits.filter(pc.field("split") == "test").select(["utterance_id", "identity_id"])
+    labels = identities.filter(pc.is_in(identities["identity_id"], value_set=of_test["identity_id"].combine_chunks()))
+    heard = heard_among(given[AUDITED], catalogs[AUDITED], "speaker_id", labels["speaker_id"])
+    test = with_identity(unsettled(catalogs[AUDITED], heard), identities)
+    heard = heard_among(given[JUDGE], catalogs[JUDGE], "utterance_id", test["utterance_id"])
+    uncleaned = unsettled(catalogs[JUDGE], heard)
+    cleaned = {AUDITED: of_test, JUDGE: with_identity(left(catalogs[JUDGE], heard), identities)}
+    compared = test.filter(pc.is_in(test["utterance_id"], value_set=uncleaned["utterance_id"].combine_chunks()))
     if not len(compared):
         raise CatalogError(
             f"{judging.catalog}: holds none of the {len(test)} test utterances of {pipeline.catalog}; expected the "
             "same corpora under the same names"
         )
-    require_same_audio(compared, uncleaned[JUDGE], judging)
+    require_same_audio(compared, uncleaned, judging)
     settings = asdict(pipeline.trials)
     p_target, miss, false_accept = (settings.pop(key) for key in COST_KEYS)
     trials = make_trials(
@@ -121,13 +122,15 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
         rng=np.random.default_rng([pipeline.seed, seeds.TRIALS]),  # as the step `trials` draws
     )
 
-    def scored(utterances: "pa.Table", vectors: "Vectors") -> "np.typing.NDArray[np.float64]":
-        return cosine_scores(trials, utterances["utterance_id"], unit(vectors))
+    def scored(system: str) -> "np.typing.NDArray[np.float64]":
+        listener = name_of(given[system].embedding)
+        ids, vectors = vectors_of(catalogs[system], listener, sides_of(trials))
+        return cosine_scores(trials, ids, unit(vectors, overwrite=True))
 
     found = measure(
         compared,
         trials,
-        {system: scored(*heard[system]) for system in SYSTEMS},
+        {system: scored(system) for system in SYSTEMS},
         cleaned,
         rule=Rule(**{key: settings[key] for key in ("cross_session_targets", "same_sex_nontargets")}),
         costs=Costs(p_target=p_target, miss=miss, false_accept=false_accept),
@@ -136,15 +139,33 @@ def measured(pipeline: "Pipeline", judging: "Pipeline") -> "tuple[Circularity, i
     return found, len(test)
 
 
+def heard_among(pipeline: "Pipeline", catalog: "Catalog", column: str, values: "pa.ChunkedArray") -> "pa.Table":
+    """The utterances with one of these values that have a vector, in the order of ids; read corpus by corpus."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from curate.hearing import name_of
+    from curate.schema import EMBEDDINGS, UTTERANCES
+
+    ids = catalog.read(EMBEDDINGS, name_of(pipeline.embedding), columns=["utterance_id"])["utterance_id"]
+    found = []
+    for corpus in catalog.parts(UTTERANCES):
+        rows = catalog.read(UTTERANCES, corpus, columns=sorted({*ABOUT_A_TEST, *SAME_AUDIO}))
+        rows = rows.filter(pc.is_in(rows[column], value_set=values.combine_chunks()))
+        found.append(rows.filter(pc.is_in(rows["utterance_id"], value_set=ids.combine_chunks())))
+    return pa.concat_tables(found).sort_by("utterance_id")
+
+
 def unsettled(catalog: "Catalog", utterances: "pa.Table") -> "pa.Table":
     """Those that are left by all steps but cleaning and its review, under the labels of the corpora."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from curate.decisions import REVIEW, kept, settled
+    from curate.labels import changes
     from curate.schema import DECISIONS
 
-    verdicts = settled(catalog.read(DECISIONS))
+    verdicts = settled(changes(catalog, ((DECISIONS, part) for part in catalog.parts(DECISIONS))))
     is_cleaning = pc.is_in(verdicts["step"], value_set=pa.array(["clean", REVIEW]))
     return kept(utterances, verdicts.filter(pc.invert(is_cleaning)))
 
@@ -152,10 +173,11 @@ def unsettled(catalog: "Catalog", utterances: "pa.Table") -> "pa.Table":
 def left(catalog: "Catalog", utterances: "pa.Table") -> "pa.Table":
     """Those that are left by all steps, under the labels that they were given."""
     from curate.decisions import as_decided
+    from curate.labels import changes
     from curate.schema import DECISIONS
-    from curate.speakers import speaker_table
 
-    return as_decided(utterances, catalog.read(DECISIONS), speaker_table(utterances))
+    decisions = changes(catalog, ((DECISIONS, part) for part in catalog.parts(DECISIONS)))
+    return as_decided(utterances.select(["utterance_id", "speaker_id"]), decisions, utterances.select(["speaker_id"]))
 
 
 def require_other_ears(pipeline: "Pipeline", catalog: "Catalog", judging: "Pipeline", other: "Catalog") -> None:

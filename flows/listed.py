@@ -22,8 +22,8 @@ from benchmarks.scoring import trials_of
 from curate import whole
 from curate.catalog import Catalog, read_parquet
 from curate.errors import CatalogError, ListError
-from curate.labels import labelled
-from curate.schema import AGE_LABELS, IDENTITIES, MODELS, SPLITS, TRIALS
+from curate.labels import Columns, columns_of
+from curate.schema import AGE_LABELS, IDENTITIES, MODELS, SPLITS, TRIALS, UTTERANCES
 
 EDGES_S = (2.0, 4.0, 8.0)  # of durations
 MAX_GROUPS = 100  # more are no breakdown
@@ -49,11 +49,21 @@ class Listed:
         return np.asarray(self.trials["is_target"])
 
     @cached_property
-    def utterances(self) -> pa.Table:
-        """All of the catalog, under their settled labels. Raises CatalogError where there is no catalog."""
+    def utterances(self) -> Columns:
+        """Those of the catalog, under their settled labels. Raises CatalogError where there is no catalog."""
         if self.catalog is None:
             raise CatalogError(f"{self.place}: what is told of its utterances is not known; expected `--catalog`")
-        return labelled(self.catalog)
+        return columns_of(self.catalog, with_dropped=True)
+
+    @cached_property
+    def ids(self) -> pa.Array:
+        """The utterances that are in the trials or in a model of them."""
+        sides = evaluation.names_in(self.trials)
+        return pa.array([*sides, *(one for name in sides for one in self.models.get(name, ()))], pa.string()).unique()
+
+    def of_trials(self, columns: list[str]) -> pa.Table:
+        """Columns of those utterances alone: of the catalog's millions few are in trials."""
+        return _of(self.utterances(columns), self.ids)
 
     @cached_property
     def models(self) -> dict[str, list[str]]:
@@ -69,8 +79,8 @@ class Listed:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What files of lists and scores call the ids of the catalog."""
-        return {} if self.catalog is None else list_names(self.utterances)
+        """What files of lists and scores call the ids of the trials."""
+        return {} if self.catalog is None else names_of(self.utterances, self.ids)
 
     @cached_property
     def person(self) -> Mapping[str, str] | None:
@@ -85,13 +95,13 @@ class Listed:
         return known
 
     def _identities(self, catalog: Catalog) -> dict[str, str]:
-        labels = self.utterances.select(["utterance_id", "speaker_id"])
+        labels = self.of_trials(["utterance_id", "speaker_id"])
         rows = catalog.read(IDENTITIES)
         identity = dict(zip(rows["speaker_id"].to_pylist(), rows["identity_id"].to_pylist(), strict=True))
         pairs = zip(*(labels[name].to_pylist() for name in labels.column_names), strict=True)
         person = {utterance: identity.get(speaker, speaker) for utterance, speaker in pairs}
         if self.benchmark in catalog.parts(SPLITS):
-            rows = catalog.read(SPLITS, self.benchmark)
+            rows = _of(catalog.read(SPLITS, self.benchmark, columns=["utterance_id", "identity_id"]), self.ids)
             person |= dict(zip(rows["utterance_id"].to_pylist(), rows["identity_id"].to_pylist(), strict=True))
         return person
 
@@ -135,15 +145,15 @@ class Listed:
         return values[0] if len(set(values)) == 1 else None
 
     def _told(self, column: str) -> dict[str, Any]:
-        rows, name = self.utterances, column
-        if column in OF_AGES or column not in rows.column_names:
-            rows, name = self._age_labels(column)
+        if self.catalog is None or (column in UTTERANCES.arrow().names and column not in OF_AGES):
+            rows, name = self.of_trials(["utterance_id", column]), column
+        else:
+            rows, name = self._age_labels(self.catalog, column)
         return dict(zip(rows["utterance_id"].to_pylist(), rows[name].to_pylist(), strict=True))
 
-    def _age_labels(self, column: str) -> tuple[pa.Table, str]:
+    def _age_labels(self, catalog: Catalog, column: str) -> tuple[pa.Table, str]:
         """Of the only scheme, or of the one that the column is called after."""
-        assert self.catalog is not None  # noqa: S101  # its utterances were there
-        rows = self.catalog.read(AGE_LABELS)
+        rows = catalog.read(AGE_LABELS)
         schemes = sorted(rows["scheme"].unique().to_pylist())
         scheme = column if column in schemes else schemes[0] if column in OF_AGES and len(schemes) == 1 else None
         if scheme is None:
@@ -151,7 +161,8 @@ class Listed:
                 f"--by {column}: expected a column of utterances, or an age scheme of the catalog "
                 f"({', '.join(schemes) or 'there is none'})"
             )
-        return rows.filter(pc.equal(rows["scheme"], scheme)), column if column in OF_AGES else OF_AGES[0]
+        rows = rows.filter(pc.equal(rows["scheme"], scheme))
+        return _of(rows, self.ids), column if column in OF_AGES else OF_AGES[0]
 
 
 def listed(
@@ -194,7 +205,9 @@ def listed(
 
 def _with_ids(found: Listed) -> Listed:
     """The list under ids of the catalog, where its names are those of `list_names`."""
-    id_of = {name: one for one, name in found.names.items()}
+    given = evaluation.names_in(found.trials)
+    ids = pa.array([*given, *(name.rpartition(".")[0] for name in given)], pa.string())  # a name is an id and a suffix
+    id_of = {name: one for one, name in names_of(found.utterances, ids).items()}
     columns = {"is_target": found.trials["is_target"]}
     for side in ("enrol_id", "test_id"):
         coded = found.trials[side].unify_dictionaries().combine_chunks()
@@ -207,6 +220,17 @@ def _with_ids(found: Listed) -> Listed:
         place=found.place,
         catalog=found.catalog,
     )
+
+
+def names_of(utterances: Columns, ids: pa.Array) -> dict[str, str]:
+    """What files of lists and scores call these utterances."""
+    rows = utterances(["utterance_id", "corpus", "path"])
+    names = list_names(_of(rows, ids))  # but for a name that is the id of another one: that is known if both are there
+    return list_names(_of(rows, pa.concat_arrays([ids, pa.array(names.values(), pa.string())])))
+
+
+def _of(rows: pa.Table, ids: pa.Array) -> pa.Table:
+    return rows.filter(pc.is_in(rows["utterance_id"], value_set=ids))
 
 
 def people_in(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.evaluation import DEFAULT, OF_SCORES, result_rows, results_part
+from benchmarks.evaluation import DEFAULT, OF_SCORES, names_in, result_rows, results_part
 from benchmarks.protocol import Metric
 from benchmarks.scoring import Scorer, score_list, scored, trials_of
 from curate.catalog import Catalog, read_parquet
@@ -77,7 +77,7 @@ def step(catalog: Catalog, benchmark: str, name: str, system: System, scorer: Ca
             figures = result_rows(
                 rows["score"].to_numpy(),
                 rows,
-                people_in(catalog, benchmark),
+                people_in(catalog, benchmark, pa.array(names_in(rows), pa.string())),
                 benchmark=benchmark,
                 list_name=name,
                 system=system.name,

@@ -13,12 +13,13 @@ from benchmarks import calibration
 from benchmarks.backends import BackEnd, fitted, spread
 from benchmarks.metrics import Bools
 from benchmarks.scoring import SIDES, Scorer, Side, averaged, scored, trials_of
-from curate.blocks import matrix
+from curate.blocks import keep_rows, matrix
 from curate.catalog import Catalog, read_batches, read_parquet
+from curate.codes import numbered
 from curate.errors import CatalogError, ScoringError
 from curate.explain import counted
 from curate.schema import EMBEDDINGS, MODELS, SPLITS, TRIALS, UTTERANCES
-from curate.similarity import Vectors
+from curate.similarity import Vectors, mean_vectors, unit
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
@@ -143,7 +144,7 @@ def learnt(catalog: Catalog, benchmark: str, system: System, of_trials: pa.Array
     tell_shared(catalog, benchmark, of_trials, people, f"the back end is learnt from {system.train_split!r}")
     return fitted(
         vectors,
-        np.unique(people.to_numpy(zero_copy_only=False), return_inverse=True)[1],
+        numbered(pa.chunked_array([people]))[1],
         center=system.center,
         lda_dimensions=system.dimensions if system.backend.startswith("lda") else None,
         plda=system.backend.endswith("plda"),
@@ -159,16 +160,17 @@ def cohort_of(catalog: Catalog, benchmark: str, system: System, back_end: BackEn
     people, known = people.filter(apart), known.filter(apart)
     if not len(known):
         raise ScoringError(f"cohort {system.cohort!r}: all its people are in the trials; expected another split")
-    directions = back_end.directions(vectors[apart.to_numpy(zero_copy_only=False)])
+    directions = back_end.directions(keep_rows(vectors, apart.to_numpy(zero_copy_only=False)), overwrite=True)
     if system.cohort_of == "people":
-        grouped = pa.table({"model_id": people, "utterance_id": known})
-        known, directions = averaged(grouped, known, directions)
+        coded = people.dictionary_encode()
+        code = coded.indices.to_numpy().astype(np.int64)
+        known, directions = coded.dictionary, unit(mean_vectors(directions, code, len(coded.dictionary)))
     return back_end.side(known, directions)
 
 
 def split_of(catalog: Catalog, benchmark: str, split: str, extractor: str) -> tuple[pa.Array, pa.Array, Vectors]:
     """The people, ids and vectors of a split's utterances. Raises CatalogError where there is no such split."""
-    splits = catalog.read(SPLITS, benchmark)
+    splits = catalog.read(SPLITS, benchmark, columns=["utterance_id", "identity_id", "split"])
     rows = splits.filter(pc.equal(splits["split"], split))
     if not len(rows):
         known = sorted(splits["split"].unique().to_pylist())
@@ -208,7 +210,7 @@ def longest(catalog: Catalog, ids: pa.Array, num: int) -> Bools | None:
     """Which utterances are the `num` longest; None where there are no more."""
     if len(ids) <= num:
         return None
-    told = catalog.read(UTTERANCES).select(["utterance_id", "duration_s"])
+    told = catalog.read(UTTERANCES, columns=["utterance_id", "duration_s"])
     place = pc.index_in(ids, value_set=_one(told["utterance_id"]))
     duration_s = _one(told["duration_s"]).take(place).fill_null(0.0).to_numpy()
     is_long = np.zeros(len(ids), dtype=bool)
@@ -216,15 +218,18 @@ def longest(catalog: Catalog, ids: pa.Array, num: int) -> Bools | None:
     return is_long
 
 
-def people_in(catalog: Catalog, benchmark: str, ids: pa.Array | None = None) -> dict[str, str]:
-    """Who is in each utterance of the benchmark's splits, or of `ids`, and in each model."""
-    splits = catalog.read(SPLITS, benchmark)
+def people_in(catalog: Catalog, benchmark: str, ids: pa.Array) -> dict[str, str]:
+    """Who is in each of these utterances of the benchmark's splits and in each of these models."""
+    splits = catalog.read(SPLITS, benchmark, columns=["utterance_id", "identity_id"])
+    has_models = benchmark in catalog.parts(MODELS)
+    models = catalog.read(MODELS, benchmark) if has_models else MODELS.arrow().empty_table()
+    models = models.filter(pc.is_in(models["model_id"], value_set=ids))
+    asked = pa.concat_arrays([ids, _one(models["utterance_id"])])
+    splits = splits.filter(pc.is_in(splits["utterance_id"], value_set=asked))  # of millions few are in trials
     person = dict(zip(splits["utterance_id"].to_pylist(), splits["identity_id"].to_pylist(), strict=True))
-    if benchmark in catalog.parts(MODELS):
-        models = catalog.read(MODELS, benchmark)
-        pairs = zip(models["model_id"].to_pylist(), models["utterance_id"].to_pylist(), strict=True)
-        person |= {model: person[utterance] for model, utterance in pairs if utterance in person}
-    return person if ids is None else {one: person[one] for one in ids.to_pylist() if one in person}
+    pairs = zip(models["model_id"].to_pylist(), models["utterance_id"].to_pylist(), strict=True)
+    person |= {model: person[utterance] for model, utterance in pairs if utterance in person}
+    return {one: person[one] for one in ids.to_pylist() if one in person}
 
 
 def seen_in_calibration(catalog: Catalog, benchmark: str, name: str, system: System) -> str:
@@ -243,7 +248,7 @@ def seen_in_calibration(catalog: Catalog, benchmark: str, name: str, system: Sys
 
 def tell_shared(catalog: Catalog, benchmark: str, of_trials: pa.Array, people: pa.Array, what: str) -> None:
     """A line where the people of a split are in the trials as well: figures flatter then."""
-    shared = set(people_in(catalog, benchmark, of_trials).values()) & set(people.to_pylist())
+    shared = set(people_in(catalog, benchmark, of_trials).values()) & set(people.unique().to_pylist())
     if shared:
         log.info(f"score: {what}, of whom {counted(len(shared), 'person', 'people')} are in the trials, too")
 

@@ -35,6 +35,7 @@ import pyarrow.compute as pc
 from benchmarks.alike import Alike, alike_people, alike_recordings, nothing_known
 from benchmarks.protocol import Protocol
 from curate.catalog import in_order, rows_of
+from curate.codes import in_one
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
 from curate.labels import Columns
@@ -98,14 +99,14 @@ def leaks(
     Raises ValueError for an utterance of a split that is not given, CorpusError for a list that names nothing.
     """
     splits = in_order(splits.select(["utterance_id", "identity_id", "split"]), "utterance_id")
-    ids = splits["utterance_id"].combine_chunks()
+    ids = in_one(splits["utterance_id"])
     place = _places(ids, utterances(["utterance_id"])["utterance_id"])
     if (place < 0).any():
         raise ValueError(f"{ids[int(place.argmin())]}: in a split of {benchmark}, but not among the utterances given")
     names = sorted(pc.unique(splits["split"]).to_pylist())
     side = pc.index_in(splits["split"], value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(names)}
-    person = splits["identity_id"].combine_chunks()
+    person = in_one(splits["identity_id"])
     of_print = _places(ids, None if sound_prints is None else sound_prints(["utterance_id"])["utterance_id"])
 
     def told(column: str) -> Keys:
@@ -211,7 +212,7 @@ def _places(ids: pa.Array, known: pa.ChunkedArray | None) -> Indices:
     """Where among those that are known each utterance is; -1 where it is not."""
     if known is None:
         return np.full(len(ids), -1)
-    place = pc.index_in(ids, value_set=known.combine_chunks())
+    place = pc.index_in(ids, value_set=in_one(known))
     found: Indices = pc.fill_null(place, -1).to_numpy().astype(np.int64)
     return found
 
@@ -224,8 +225,7 @@ def _taken(table: Columns | None, column: str, place: Indices) -> pa.ChunkedArra
 
 def _numbered(keys: pa.Array | pa.ChunkedArray) -> Keys:
     """Numbers in the order in which the keys come."""
-    keys = keys.cast(pa.large_string())  # transcripts of ten million utterances may be more than 2 GB
-    encoded = (keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys).dictionary_encode()
+    encoded = in_one(keys.cast(pa.large_string())).dictionary_encode()  # all transcripts may be more than 2 GB
     number: Indices = pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64)
     return Keys(number, encoded.dictionary)
 

@@ -25,6 +25,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Only = dict[str, tuple[str, ...]]  # a column of utterances or age_labels, and which values it may have
 COLUMNS = {column.name for column in UTTERANCES.columns} | {"identity_id", "age_group", "age_subgroup"}
 KNOWN_BY = {"sex": "sex", "age": "age_min_years", "session_id": "session_id", "transcript": "transcript"}
+OF_AGES = {"age_min_years", "age_max_years"}
 ALWAYS = {"utterance_id", "corpus", "speaker_id", "session_id", "path", "sex", "duration_s"}  # are looked at
 PROTOCOLS = resources.files("benchmarks") / "protocols"
 
@@ -209,7 +210,7 @@ class Protocol:
         """The columns of utterances that are looked at."""
         asked = {column for _, only in _onlys(self) for column in only}
         asked |= {column for _, rules in _rules(self) for column in rules.columns()}
-        ages = {"age_min_years", "age_max_years"} if self.filters.age_scheme else set()
+        ages = OF_AGES if self.filters.age_scheme else set()
         found = ALWAYS | asked | ages | {KNOWN_BY[known] for known in self.filters.known}
         return found & {column.name for column in UTTERANCES.columns}
 

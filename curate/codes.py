@@ -1,4 +1,7 @@
-"""Texts as numbers: of millions of ids that are few labels, a Python text a row would take a gigabyte and a minute."""
+"""Columns of millions of rows without a copy: texts as numbers, and what lies in one piece as it lies.
+
+Of ids that are few labels, a Python text a row would take a gigabyte and a minute.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -13,3 +16,10 @@ def numbered(texts: pa.ChunkedArray) -> tuple[NDArray[np.object_], Indices]:
     known = pc.unique(texts).drop_null().sort()
     place = pc.fill_null(pc.index_in(texts, value_set=known), -1)
     return known.to_numpy(zero_copy_only=False), place.to_numpy().astype(np.int64)
+
+
+def in_one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column in one piece; `combine_chunks` copies also what is in one already, as a column of one file is."""
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from curate.catalog import is_ascending
+from curate.codes import in_one
 from curate.decisions import Author, verdicts
 from curate.presets import Duplicates
 from curate.reasons import Reason, Subject, Verdict
@@ -152,7 +153,7 @@ def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates, 
     """
     from curate import agreement  # numba takes a third of a second to import
 
-    lists = landmarks.combine_chunks()
+    lists = in_one(landmarks)
     offsets, values = lists.offsets.to_numpy().astype(np.int64), lists.values.to_numpy()
     start, end = offsets[rows], offsets[rows + 1]
     num_of_part = np.zeros(int((end - start).sum() // SEEDS_AT_ONCE + 1), np.int64)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from benchmarks.building import build
 from benchmarks.leakage import allowed_by
 from benchmarks.list_files import list_names, write_models, write_voxceleb
-from benchmarks.protocol import Protocol
+from benchmarks.protocol import OF_AGES, Protocol
 from benchmarks.protocol_card import OF_UTTERANCES, REMARK, protocol_card
 from curate import whole
 from curate.ages import label_ages
@@ -67,10 +67,9 @@ def build_benchmark(protocol: Protocol, catalog: Catalog, files: Mapping[str, Pa
     lists = lists_of(protocol, catalog, files)
     with catalog.locked(f"curate {STEP} {protocol.name}"):
         require_free_name(protocol, catalog)
-        utterances = left(catalog, protocol)
-        done = step(protocol, catalog, utterances, lists).carry_out()
+        done = step(protocol, catalog, lists).carry_out()
         take_note(catalog, done)
-        card = write_files(protocol, catalog, utterances)
+        card = write_files(protocol, catalog)
     told = done.summary if done.changed else "nothing to do"
     return f"{protocol.name}: {told}; its card: {card}"
 
@@ -140,17 +139,17 @@ def lists_of(protocol: Protocol, catalog: Catalog, files: Mapping[str, Path]) ->
 # -------------------------------------------------------------------------------------------------- what goes into it
 
 
-def left(catalog: Catalog, protocol: Protocol) -> pa.Table:
+def left(catalog: Catalog, columns: list[str], age_scheme: str | None) -> pa.Table:
     """What all verdicts leave, under settled labels and in the order of ids, with reader, person and age group.
 
-    Of the columns of utterances those that the protocol and its card look at.
+    Of the `columns` of utterances these; with a scheme the ages are among them.
     """
-    rows = in_order(columns_of(catalog, with_dropped=False)(sorted(protocol.columns | OF_UTTERANCES)), "utterance_id")
+    rows = in_order(columns_of(catalog, with_dropped=False)(columns), "utterance_id")
     readers, identities = readers_of(catalog), catalog.read(IDENTITIES)
     rows = _looked_up(rows, "corpus", list(readers), reader=pa.array(list(readers.values()), pa.string()))
     rows = _looked_up(rows, "speaker_id", identities["speaker_id"], identity_id=identities["identity_id"])
-    if protocol.filters.age_scheme:
-        ages = label_ages(rows, (protocol.filters.age_scheme,))  # a row an utterance, in their order
+    if age_scheme:
+        ages = label_ages(rows, (age_scheme,))  # a row an utterance, in their order
         for column in ("age_group", "age_subgroup"):
             rows = rows.append_column(column, ages[column])
     return rows
@@ -169,10 +168,11 @@ def _looked_up(rows: pa.Table, column: str, keys: Any, **told: pa.Array | pa.Chu
 # ---------------------------------------------------------------------------------------------------------- the step
 
 
-def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: Lists) -> Step:
+def step(protocol: Protocol, catalog: Catalog, lists: Lists) -> Step:
     """Carry out the protocol, and look for what its sides share."""
 
     def make(step: Step) -> Result:
+        utterances = left(catalog, sorted(protocol.columns), protocol.filters.age_scheme)
         sound = heard(catalog, utterances)
         people = counted(len(utterances["identity_id"].unique()), "person", "people")
         log.info(f"build: {counted(len(utterances), 'utterance')} of {people} are left by all verdicts")
@@ -186,6 +186,7 @@ def step(protocol: Protocol, catalog: Catalog, utterances: pa.Table, lists: List
             thresholds=sound.threshold if isinstance(sound.threshold, dict) else None,
             apart=sound.apart,
         )
+        del utterances  # of millions they are not held beside what an audit looks at
         for line in (*in_counts(made.splits, made.trials), *made.remarks):
             log.info(f"build: {line}")
         among, allowed = columns_of(catalog, with_dropped=False), allowed_by(protocol)
@@ -260,13 +261,15 @@ def _in_lists(trials: pa.Table) -> str:
 # --------------------------------------------------------------------------------------------------------- its files
 
 
-def write_files(protocol: Protocol, catalog: Catalog, utterances: pa.Table) -> Path:
+def write_files(protocol: Protocol, catalog: Catalog) -> Path:
     """Its card, which is returned, its lists and models, and the database of views; what lists it has no more go."""
     name, folder = protocol.name, catalog.root / "benchmarks" / protocol.name
     splits, models, trials, removals, found = (
         catalog.read(table, name) for table in (SPLITS, MODELS, TRIALS, REMOVALS, LEAKS)
     )
-    results = read(catalog, RESULTS)
+    results, scheme = read(catalog, RESULTS), protocol.filters.age_scheme
+    asked = OF_UTTERANCES | {"speaker_id", "path"} | (OF_AGES if scheme else set())
+    utterances = left(catalog, sorted(asked), scheme)
     text = protocol_card(
         protocol,
         corpora=catalog.read(CORPORA),
@@ -280,8 +283,7 @@ def write_files(protocol: Protocol, catalog: Catalog, utterances: pa.Table) -> P
     )
     write_text(folder / "README.md", text)
     sides = [*trials["enrol_id"].chunks, *trials["test_id"].chunks, *models["utterance_id"].chunks]
-    asked = pa.chunked_array(sides, pa.string())
-    listed = pc.is_in(utterances["utterance_id"], value_set=asked.unique())
+    listed = pc.is_in(utterances["utterance_id"], value_set=pa.chunked_array(sides, pa.string()).unique())
     names = list_names(utterances.filter(listed), models)
     written: dict[str, set[str]] = {"lists": set(), "models": set()}
     for list_name in trials["list"].unique().to_pylist():

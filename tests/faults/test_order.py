@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.account import Tried, faults
-from tests.faults.order import OTHER, USUAL, contents, differing, main, tried
 from tests.faults.around import Surroundings
+from tests.faults.order import OTHER, USUAL, contents, differing, main, tried
 from tests.forked import Forks
 
 

@@ -173,7 +173,8 @@ def write_database(catalog: Catalog) -> Path:
 
 
 def _make_database(file: Path, statements: list[str], store: Any) -> None:
-    file.unlink(missing_ok=True)
+    for left in (file, file.with_name(f"{file.name}.wal")):  # by one that died
+        left.unlink(missing_ok=True)
     try:
         with duckdb.connect(str(file)) as database:
             if store is not None:

@@ -9,14 +9,15 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import CORPORA
-from tests.faults import crash
+from tests.faults import concurrency, crash, hostile
+from tests.faults import order as orders
 from tests.faults.account import Tried, faults, table
-from tests.faults.jobs import Job, Publication, Reviews, Run, RunAgain, Training
+from tests.faults.jobs import Job, Migration, Publication, Reviews, Run, RunAgain, Training
 from tests.forked import OF_A_RUN, OF_TRAINING, Forks, forks
 from tests.models.training.tones_made import tones
 from tests.prefect_shared import serving
@@ -80,10 +81,21 @@ def jobs(folder: Path, forked: Forks) -> Iterator[Job]:
     yield RunAgain(CORPORA / "LibriSpeech", published)
     yield Reviews(published)
     yield Publication(published)
+    yield Migration()
     yield Training(tones(folder))
 
 
-SUITES = {"crash": crashes}
+def order(folder: Path, _forked: Forks, _num: int) -> Iterator[Tried]:
+    """The whole path under other locales, zones, threads, ...: the same bytes."""
+    yield from orders.tried(folder, CORPORA / "LibriSpeech", full=True)
+
+
+SUITES: dict[str, Callable[[Path, Forks, int], Iterator[Tried]]] = {
+    "crash": crashes,
+    "concurrency": lambda folder, forked, _: concurrency.tried(folder, forked, full=True),
+    "hostile": lambda folder, forked, _: hostile.tried(folder, forked, full=True),
+    "order": order,
+}
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,7 @@ HELD_AT = {"score": PUBLISHED, "build": "flows.building:build", "evaluate": PUBL
 PAIRS = [("score", "run"), ("build", "evaluate"), ("evaluate", "score")]  # of the short form
 INTO = {  # commands that write a folder, and where each is when it does
     "publish": "curate.export.huggingface:write_data",
-    "export": "curate.export.writing:sync",
+    "export": "curate.export.writing:sync_all",
     "report": "pages.report.sheets:write",
     "plant": "flows.planting:_write",
 }

@@ -22,6 +22,7 @@ from tests.faults.layer import Change
 from tests.flows.pipelines_made import SMALL
 from tests.forked import SCRIPT
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 VIEWS = "catalog.duckdb"
 Left = Mapping[str, bytes]  # what a job promises, by its name
 
@@ -100,7 +101,7 @@ class Run(Job):
         for file in files:
             if file.suffix == ".parquet":
                 read_parquet(file, verify=True)
-            if file.name != "writer.lock":
+            if file.suffix != ".lock":
                 found[str(file.relative_to(root))] = file.read_bytes()
         if (timed := f"{RUNS.name}/all.parquet") in found:
             found[timed] = _untimed(root)
@@ -206,6 +207,24 @@ class Publication(Job):
     def left(self, folder: Path) -> Left:
         out = folder / "out"
         return {str(file.relative_to(out)): file.read_bytes() for file in out.rglob("*") if file.is_file()}
+
+
+class Migration(Job):
+    """`curate migrate` of a catalog of the first version."""
+
+    name = "migrate"
+
+    def begin(self, folder: Path) -> None:
+        shutil.copytree(GOLDEN / "version-1", folder / "catalog")
+
+    def command(self, folder: Path) -> Command:
+        return curate("migrate", folder / "catalog")
+
+    def left(self, folder: Path) -> Left:
+        root = folder / "catalog"
+        files = [file for file in root.rglob("*") if file.is_file() and file.suffix != ".lock"]
+        kept = [file for file in files if file.relative_to(root).parts[0] not in ("before", VIEWS)]
+        return {str(file.relative_to(root)): file.read_bytes() for file in kept}
 
 
 class Training(Job):

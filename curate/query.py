@@ -183,6 +183,7 @@ def _make_database(file: Path, statements: list[str], store: Any) -> None:
                 database.execute(statement)
                 quoted = statement.replace("'", "''")  # the comment is how a later run knows what the view is
                 database.execute(f"COMMENT ON VIEW {statement.split()[2]} IS '{quoted}'")
+            database.execute("CHECKPOINT")  # closing does it, too, but says nothing where the disk does not take it
     except duckdb.Error as error:
         raise CatalogError(f"{file}: {' '.join(str(error).split())}; expected room on the disk for views") from error
 

@@ -171,6 +171,7 @@ def _told_badly(ended: Ended) -> list[str]:
     words += [
         "disk I/O error",
         "disk is full",
+        "fsync failed",
         "readonly database",
         "unable to open database file",
     ]  # as SQLite says it

@@ -144,3 +144,12 @@ def test_readme_examples_of_pipeline_files_are_valid(tmp_path):
         head = "".join(line for key, line in LEAST.items() if key not in tomllib.loads(block))
         (tmp_path / "pipeline.toml").write_text(head + block, encoding="utf-8")
         assert load_pipeline(tmp_path / "pipeline.toml").corpora
+
+
+def test_every_promise_names_tests_that_there_are():
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    for promise in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", promise)
+        assert named, promise.partition("\n")[0]
+        for file, test in named:
+            assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), (file, test)

@@ -85,6 +85,13 @@ def blocks_to_embed(pipeline: Pipeline, catalog: Catalog) -> Planned | None:
     return plan(catalog, block_store(pipeline, catalog), roots, _scratch(catalog))
 
 
+def is_on_processor(pipeline: Pipeline) -> bool:
+    """Whether no GPU computes the embeddings."""
+    from models.extractors.device import device_of  # torch takes seconds
+
+    return device_of(pipeline.embedding.device).type == "cpu"
+
+
 class Progress:
     """How far the blocks are, in words. What is left is told by the audio: blocks come longest first."""
 

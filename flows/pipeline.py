@@ -46,7 +46,7 @@ def embed(sealed: Sealed[Pipeline], number: int, block: Sealed[list[Stretch]], e
     """Embed one block; its file appears whole or not at all. `expected` is the fingerprint of the run's own encoder."""
     pipeline = sealed.value
     embedding.require_same_encoder(pipeline, expected)
-    runners.share_cores(pipeline.runner)
+    runners.take_one_core()
     store, decoders = embedding.block_store(pipeline, drafts(pipeline)), pipeline.embedding.decoders
     return embed_block(block.value, embedding.encoder(pipeline), store, decoders=decoders)
 
@@ -127,6 +127,8 @@ def embed_missing(pipeline: Pipeline, catalog: Catalog, workers: Workers) -> Non
         return
     progress = embedding.Progress(planned)
     log.info(progress.before(embedding.encoder(pipeline).name))
+    if embedding.is_on_processor(pipeline) and (idle := runners.idle_cores(pipeline.runner)):
+        log.info(f"embed: {idle} cores are left idle; `workers` in [runner] says how many compute, a block each")
     blocks = enumerate(planned.blocks(pipeline.embedding.utterances_per_block))
     same = {"sealed": Sealed(pipeline), "expected": embedding.encoder(pipeline).fingerprint}
     jobs = (same | {"number": number, "block": Sealed(block)} for number, block in blocks)

@@ -191,7 +191,7 @@ def started(runner: Runner) -> Iterator[Workers]:
     require(runner)
     with ExitStack() as stack:
         if runner.kind != "threads" and runner.address is None:
-            stack.enter_context(_environment(runner))
+            stack.enter_context(_environment())
         try:
             tasks = stack.enter_context(_tasks(runner))
         except (OSError, RuntimeError, ValueError) as error:
@@ -262,10 +262,9 @@ def _ray(runner: Runner) -> "AbstractContextManager[TaskRunner[Any]]":
 
 
 @contextmanager
-def _environment(runner: Runner) -> Iterator[None]:
+def _environment() -> Iterator[None]:
     """What the processes of a local cluster are born with, those too that take the place of dead ones."""
-    threads = os.environ.get("OMP_NUM_THREADS", str(cores_each(runner.workers)))
-    wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     wanted |= {"DASK_LOGGING__DISTRIBUTED": "critical", "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL"}
     wanted |= {"RAY_USAGE_STATS_ENABLED": "0"}
     added = {key: value for key, value in wanted.items() if key not in os.environ}  # what the user says, holds
@@ -277,17 +276,16 @@ def _environment(runner: Runner) -> Iterator[None]:
             os.environ.pop(key, None)
 
 
-def cores_each(workers: int) -> int:
-    """How many of the cores that we may use fall to each worker; at least one."""
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+def idle_cores(runner: Runner) -> int:
+    """How many of the cores that we may use no worker of this machine takes: each takes one."""
+    return 0 if runner.address else max(0, len(os.sched_getaffinity(0)) - runner.workers)
 
 
-def share_cores(runner: Runner) -> None:
-    """Leave torch, in a task on threads, its share of the cores; processes are told by their environment."""
-    if runner.kind == "threads" and "OMP_NUM_THREADS" not in os.environ:
-        import torch
+def take_one_core() -> None:
+    """Have torch compute a block on one core, however many there are: sums that several share end in other bits."""
+    import torch
 
-        torch.set_num_threads(cores_each(runner.workers))
+    torch.set_num_threads(1)
 
 
 def _place(runner: Runner) -> str:

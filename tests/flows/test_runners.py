@@ -33,10 +33,10 @@ from flows.runners import (
     _require_package,
     at_most,
     chosen,
-    cores_each,
+    idle_cores,
     require,
     require_device,
-    share_cores,
+    take_one_core,
 )
 
 TIMED = (RUNS.name,)  # the one table whose bytes depend on when it was made
@@ -309,38 +309,31 @@ def test_only_what_a_disk_or_a_network_did_is_tried_again(state, may_pass):
     assert _may_pass(None, None, state) is may_pass
 
 
-@given(workers=st.integers(1, 500))
-def test_workers_together_ask_for_no_more_cores_than_there_are(workers):
+def test_a_worker_takes_one_core_and_those_of_a_cluster_elsewhere_none_of_ours():
     cores = len(os.sched_getaffinity(0))
-    assert cores_each(workers) >= 1
-    assert cores_each(workers) * workers <= max(cores, workers)
-    assert (cores_each(workers) + 1) * workers > cores
+    assert [idle_cores(Runner(workers=workers)) for workers in (1, cores, cores + 1)] == [cores - 1, 0, 0]
+    assert idle_cores(Runner(kind="dask", workers=1, address="tcp://head:8786")) == 0
 
 
-def test_processes_of_a_local_cluster_are_born_with_the_share_of_a_worker_unless_the_user_has_said_it(monkeypatch):
+def test_processes_of_a_local_cluster_are_born_with_one_core_unless_the_user_has_said_it(monkeypatch):
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     for name in names:
         monkeypatch.delenv(name, raising=False)
     before = dict(os.environ)
-    with _environment(Runner(kind="ray", workers=1000)):
+    with _environment():
         assert [os.environ[name] for name in names] == ["1", "1", "1"]
     assert dict(os.environ) == before
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    with _environment(Runner(kind="dask", workers=1000)):
+    with _environment():
         assert [os.environ[name] for name in names] == ["3", "3", "3"]
 
 
-def test_torch_gets_the_share_of_a_worker_on_threads_unless_the_user_has_said_it(monkeypatch):
+def test_a_block_is_computed_on_one_core_whatever_the_user_says_of_threads(monkeypatch):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
-        share_cores(Runner(workers=1000))
-        assert torch.get_num_threads() == 3
-        monkeypatch.delenv("OMP_NUM_THREADS")
-        share_cores(Runner(kind="dask", workers=1000))
-        assert torch.get_num_threads() == 3
-        share_cores(Runner(workers=1000))
+        take_one_core()
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -73,7 +73,7 @@ def reading(root: Path) -> Iterator[None]:
         try:
             publishing = until_read.enter_context(opened_here(root / PUBLISHING))
             readers = until_read.enter_context(opened_here(root / READING))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             yield  # nobody has published several at once here
             return
         fcntl.flock(publishing, fcntl.LOCK_SH)
@@ -88,7 +88,7 @@ def broke_off(root: Path) -> str:
     try:
         with opened_here(root / PUBLISHING) as file:
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 

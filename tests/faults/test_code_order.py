@@ -14,10 +14,12 @@ LISTING = {"scandir", "listdir", "iterdir", "glob", "rglob", "walk"}
 ORDER_FREE = {"sorted", "any", "all", "min", "max", "len", "set", "frozenset"}
 ANY_ORDER = {  # lists a folder as it comes, and nothing of the order is left
     "curate/blocks.py": "takes away what is unfinished",
+    "curate/whole.py": "looks at each",
     "curate/corpora/inventory.py": "goes into SQLite, which answers in order",
     "curate/corpora/places.py": "sorts what it made of the entries",
     "curate/export/manifest.py": "a dictionary that its readers sort",
     "curate/export/writing.py": "takes away what is unfinished",
+    "flows/planting.py": "asks whether there is anything",
     "flows/reading.py": "uploads each file of a scan to a place of its own",
     "models/common/augment.py": "sorts what it found, two lines below",
     "models/extractors/hub.py": "names that are looked up, and sorted where one is chosen",
@@ -25,7 +27,6 @@ ANY_ORDER = {  # lists a folder as it comes, and nothing of the order is left
 }
 SETS = {  # goes through a set, and nothing of its order is left
     "benchmarks/planting/account.py": "a dictionary that is only looked up",
-    "curate/ages.py": "a dictionary that is only looked up",
     "curate/catalog.py": "takes away each",
     "curate/corpora/nist_sre08.py": "gathers sets, of which the least name is taken",
     "models/data/labels.py": "a dictionary that is only looked up",

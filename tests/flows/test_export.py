@@ -1,6 +1,7 @@
 """A catalog leaves by the command in every form, whatever its audio comes in, and what is wrong is one line."""
 
 import re
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -18,7 +19,8 @@ from curate.corpora import READERS
 from curate.export import FORMS, form
 from curate.export.sound import quantised
 from curate.scan import file_of, scan
-from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES
+from curate.schema import CORPORA, DECISIONS, SPLITS, TRIALS, UTTERANCES, VERSION
+from curate.versions import say
 from flows import cli
 
 CALLS = {
@@ -86,6 +88,7 @@ def home(tmp_path_factory):
         catalog.path(UTTERANCES, name).parent.mkdir(parents=True, exist_ok=True)
         file_of(aside, UTTERANCES).rename(catalog.path(UTTERANCES, name))
         corpora.append({"corpus": name, "reader": reader, "root": str(root / name)})
+    say(catalog.root, VERSION)  # as a run does before its first table
     catalog.publish(CORPORA, rows_of(CORPORA, corpora), fingerprint="")
     catalog.publish(DECISIONS, rows_of(DECISIONS, []), part="clean", fingerprint="")
     publish(catalog, "small")
@@ -354,6 +357,7 @@ def test_what_is_no_catalog_is_one_line(command, tmp_path, place):
 
 def test_a_table_that_is_no_parquet_is_one_line(command, tmp_path):
     path = Catalog(tmp_path).path(UTTERANCES, "b")
+    say(tmp_path, VERSION)
     for table in (UTTERANCES, SPLITS):
         Catalog(tmp_path).path(table, "b").parent.mkdir()
         Catalog(tmp_path).path(table, "b").write_text("not Parquet")
@@ -365,9 +369,9 @@ def test_a_table_that_is_no_parquet_is_one_line(command, tmp_path):
 def test_audio_that_has_moved_is_one_line(command, home, tmp_path):
     where = [{"corpus": name, "reader": "folder", "root": "/moved"} for name in ("calls", "studio", "talks", "vox")]
     moved = Catalog(tmp_path / "catalog")
+    say(moved.root, VERSION)
     for table in (UTTERANCES, DECISIONS, SPLITS, TRIALS):
-        (moved.root / table.name).parent.mkdir(parents=True, exist_ok=True)
-        (moved.root / table.name).symlink_to(home / "catalog" / table.name)
+        shutil.copytree(home / "catalog" / table.name, moved.root / table.name)
     moved.publish(CORPORA, rows_of(CORPORA, where), fingerprint="")
     code, _, error = command("export", moved.root, tmp_path / "out", "--to", "kaldi")
     assert code == 1

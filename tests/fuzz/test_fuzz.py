@@ -88,7 +88,7 @@ def test_fuzzing_goes_on_after_a_death_and_a_hang_and_tells_of_both(tmp_path):
     words = ["-m", "tests.fuzz", "faulty", "--files", "200", "--wait-s", "2", "--blind", "--out", tmp_path / "out"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    kept = {"death-SIGABRT": {5}, "hang": {3, 15}, "ValueError": {6}}  # on a busy machine what takes memory hangs, too
+    kept = {"death-SIGABRT": {5}, "hang": {3, 15}}  # on a busy machine what takes memory hangs, too
     for fault, bits in kept.items():
         files = [path for path in (tmp_path / "out").rglob("a.txt") if path.parent.name.startswith(fault)]
         assert files, done.stdout

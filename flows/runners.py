@@ -264,7 +264,8 @@ def _ray(runner: Runner) -> "AbstractContextManager[TaskRunner[Any]]":
 @contextmanager
 def _environment() -> Iterator[None]:
     """What the processes of a local cluster are born with, those too that take the place of dead ones."""
-    wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     wanted |= {"DASK_LOGGING__DISTRIBUTED": "critical", "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL"}
     wanted |= {"RAY_USAGE_STATS_ENABLED": "0"}
     added = {key: value for key, value in wanted.items() if key not in os.environ}  # what the user says, holds

@@ -21,6 +21,7 @@ It happens in this order, all of it under the lock of the writer:
 
 import hashlib
 import json
+import re
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ from curate.versions import BEFORE, FILE, MIGRATION, require_current, say, versi
 ADDED = {"trials": {"list": "test"}, "results": {"list": "test", "subset": "all"}}
 DATABASE = "catalog.duckdb"
 DRAFTS = "cache/draft/"
+PART = re.compile(rf"({DRAFTS})?({'|'.join(TABLES)})/[^/\0]+\.parquet")
+IN_BETWEEN = ""  # nobody's name is left by a migration that is killed: the version says that it was cut off
 AT_ONCE = 2**20  # bytes that are read at a time
 
 
@@ -196,31 +199,33 @@ def _sha256(place: Path) -> str:
 
 def _go_on(root: Path, begun: Migration) -> None:
     """Make the new files current, then the version; what a crash left of it is ended the same way."""
-    for file in begun.changed:
-        lease.require_held(root)
-        new = root / BEFORE / "new" / file
-        if whole.exists(new):
-            whole.move(new, root / file)
-    whole.remove(root / DATABASE)  # its views know the columns that the tables had
-    write_database(Catalog(root))
-    say(root, begun.to)
+    with Catalog(root).publishing(IN_BETWEEN):
+        for file in begun.changed:
+            lease.require_held(root)
+            new = root / BEFORE / "new" / file
+            if whole.exists(new):
+                whole.move(new, root / file)
+        whole.remove(root / DATABASE)  # its views know the columns that the tables had
+        write_database(Catalog(root))
+        say(root, begun.to)
     whole.remove_folder(root / BEFORE / "new")
 
 
 def _go_back(root: Path, begun: Migration) -> None:
     """Make the old files current. What says that there is something to undo goes last."""
-    if begun.since == 1:
-        whole.remove(root / FILE)
-    else:
-        say(root, begun.since)
     old = root / BEFORE / "old"
-    for file in begun.changed:
-        lease.require_held(root)
-        whole.copy(old / file, root / file)
-    if begun.has_database:
-        whole.copy(old / DATABASE, root / DATABASE)
-    else:
-        whole.remove(root / DATABASE)
+    with Catalog(root).publishing(IN_BETWEEN):
+        if begun.since == 1:
+            whole.remove(root / FILE)
+        else:
+            say(root, begun.since)
+        for file in begun.changed:
+            lease.require_held(root)
+            whole.copy(old / file, root / file)
+        if begun.has_database and whole.exists(old / DATABASE):
+            whole.copy(old / DATABASE, root / DATABASE)
+        else:
+            whole.remove(root / DATABASE)
     whole.remove(root / MIGRATION)
     whole.remove_folder(root / BEFORE)
 
@@ -259,11 +264,19 @@ def _require_kept(folder: Path, files: dict[str, str]) -> None:
 
 
 def _begun(root: Path) -> Migration | None:
+    """What `migration.json` says. Raises CatalogError where it is no such file, or names what is no part of a table."""
     content = whole.read_bytes(root / MIGRATION)
+    if content is None:
+        return None
     try:
-        return None if content is None else Migration(**json.loads(content))
-    except (ValueError, TypeError) as error:
-        raise CatalogError(f"{root / MIGRATION}: expected what `curate migrate` wrote there") from error
+        begun = Migration(**json.loads(content))
+        is_ours = begun.before.keys() == begun.after.keys() and all(map(PART.fullmatch, begun.before))
+        is_ours = is_ours and type(begun.since) is type(begun.to) is int
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        is_ours = False
+    if not is_ours:  # its names are moved and copied: one that led out of the catalog would be, too
+        raise CatalogError(f"{root / MIGRATION}: expected what `curate migrate` wrote there")
+    return begun
 
 
 def _write(root: Path, begun: Migration) -> None:

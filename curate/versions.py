@@ -26,7 +26,7 @@ def version_of(root: Path) -> int | None:
         return 1 if any(whole.stems(root / name, "parquet") for name in folders) else None
     try:
         version = json.loads(content)["version"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         version = None
     if type(version) is not int or version < 1:
         raise CatalogError(f'{root / FILE}: says no version; expected {{"version": {VERSION}}} or another number')

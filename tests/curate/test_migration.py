@@ -3,6 +3,7 @@
 `tests/golden/version-N` was filled by the code of that version; its README says how.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -50,6 +51,11 @@ def hashes(root, *, but=()):
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix not in (".lock", ".new")]
     told = {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     return {name: one for name, one in told.items() if not name.startswith(("before/", *but))}
+
+
+def tree(folder):
+    """What lies there, but for what locks."""
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*") if path.suffix != ".lock"}
 
 
 def cut_off(*_):
@@ -130,7 +136,9 @@ def parquet_metadata(path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2", "{}", '{"version": "2"}', '{"version": true}', "[]", "\xff", '{"version": 0}']
+    "text",
+    ["", "2", "{}", '{"version": "2"}', '{"version": true}', "[]", "\xff", '{"version": 0}', "[" * 100_000],
+    ids=lambda text: text[:20],
 )
 def test_a_file_that_says_no_version_is_told_in_one_line(tmp_path, text):
     (tmp_path / FILE).write_text(text, encoding="latin-1")
@@ -265,6 +273,57 @@ def test_where_a_kept_file_is_not_as_it_was_nothing_is_undone(old, damage):
         undo(old)
     assert hashes(old) == after
     assert open_catalog(old)
+
+
+@pytest.mark.parametrize("goes_back", [True, False])
+@pytest.mark.parametrize("name", ["../../victim.parquet", "/tmp/victim.parquet", "trials/../../victim.parquet"])
+def test_a_note_of_a_migration_that_names_what_is_elsewhere_moves_nothing(old, name, goes_back):
+    (old / "before").mkdir()
+    (old.parent / "victim.parquet").write_text("mine")
+    told = {"since": 1, "to": VERSION, "goes_back": goes_back, "has_database": False}
+    (old / "before" / "migration.json").write_text(json.dumps(told | {"before": {name: "a"}, "after": {name: "b"}}))
+    before = tree(old.parent)
+    for do in (migrate, undo):
+        with pytest.raises(CatalogError, match=r"migration.json: expected what `curate migrate` wrote there"):
+            do(old)
+    assert tree(old.parent) == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000], ids=lambda text: text[:20])
+def test_a_note_of_a_migration_that_is_none_is_told(old, text):
+    migrate(old)
+    (old / "before" / "migration.json").write_text(text)
+    with pytest.raises(CatalogError, match=r"migration.json: expected what"):
+        undo(old)
+
+
+@pytest.mark.parametrize("do", [migrate, undo])
+def test_what_a_migration_keeps_is_not_written_through_a_link(old, do):
+    (old.parent / "elsewhere").mkdir()
+    (old.parent / "elsewhere" / "migration.json").write_text("{}")
+    (old / "before").symlink_to(old.parent / "elsewhere")
+    before = tree(old.parent)
+    with pytest.raises(CatalogError, match=r"before leads out of .* by a link"):
+        do(old)
+    assert tree(old.parent) == before
+
+
+def test_who_reads_is_waited_for_and_who_comes_to_read_what_was_undone_is_told(old, monkeypatch):
+    migrate(old)
+    opened, waited = open_catalog(old), []
+    copy = migration.whole.copy
+
+    def watching(place, to):
+        with (old / "reading.lock").open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        waited.append(to)
+        copy(place, to)
+
+    monkeypatch.setattr(migration.whole, "copy", watching)
+    undo(old)
+    assert waited
+    with pytest.raises(CatalogError, match="a catalog of version 1"), opened.as_one():
+        pass
 
 
 def test_where_a_new_file_is_gone_a_migration_that_was_cut_off_can_only_be_undone(old, monkeypatch):

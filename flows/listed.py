@@ -146,7 +146,7 @@ class Listed:
 
     def _told(self, column: str) -> dict[str, Any]:
         if self.catalog is None or (column in UTTERANCES.arrow().names and column not in OF_AGES):
-            rows, name = self.of_trials(["utterance_id", column]), column
+            rows, name = self.of_trials([*dict.fromkeys(["utterance_id", column])]), column
         else:
             rows, name = self._age_labels(self.catalog, column)
         return dict(zip(rows["utterance_id"].to_pylist(), rows[name].to_pylist(), strict=True))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from curate.errors import CatalogError
-from curate.whole import opened_here
+from curate.whole import make_folder, opened_here, sync
 
 WRITER, PUBLISHING, READING = "writer.lock", "publishing.lock", "reading.lock"
 
@@ -29,7 +29,7 @@ log = logging.getLogger("voxcurate")  # the command line shows it
 @contextmanager
 def writing(root: Path, who: str) -> Iterator[None]:
     """Be the only writer. Raises CatalogError that names the other one, or as `require_whole` does."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     with opened_here(root / WRITER, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,8 +39,9 @@ def writing(root: Path, who: str) -> Iterator[None]:
                 f"{root}: process {file.read().strip() or '?'} is writing it; expected to be the only one"
             ) from None
         _say(file, str(os.getpid()))
-        for name in (PUBLISHING, READING):  # there before anybody reads what is published first
+        for name in (PUBLISHING, READING):  # there before anybody reads what is published first, and after a power cut
             opened_here(root / name, "a").close()
+        sync(root)
         require_whole(root, mended_by=who)
         yield
 

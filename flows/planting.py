@@ -136,12 +136,13 @@ def _alone(aside: Path) -> Iterator[None]:
     aside.mkdir(parents=True, exist_ok=True)
     handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PlantingError(f"{aside}: another process plants there; expected to be the only one") from error
         for entry in aside.iterdir():  # of one that died
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         yield
-    except BlockingIOError as error:
-        raise PlantingError(f"{aside}: another process plants there; expected to be the only one") from error
     finally:
         os.close(handle)
 

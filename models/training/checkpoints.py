@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from curate.errors import TrainingError
-from curate.whole import rename_durably, sync
+from curate.whole import make_folder, rename_durably, sync
 
 SYSTEM, OPTIMIZER, STATE = "system.safetensors", "optimizer.safetensors", "state.json"
 UNFINISHED = ".unfinished"
@@ -48,7 +48,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     aside = place.with_name(place.name + UNFINISHED)
     shutil.rmtree(aside, ignore_errors=True)  # of a run that died
     try:
-        aside.mkdir(parents=True)
+        make_folder(folder)
+        aside.mkdir()
         tensors, numbers = _apart(checkpoint.optimizer)
         save_file({key: tensor.contiguous() for key, tensor in checkpoint.system.items()}, aside / SYSTEM)
         save_file(tensors, aside / OPTIMIZER)

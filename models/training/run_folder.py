@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import TrainingError
 from curate.storage import is_local
-from curate.whole import sync, write_text
+from curate.whole import make_folder, sync, write_text
 from models.training import checkpoints
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class RunFolder:
         is_new = not (self.root / DESCRIPTION).exists()
         if is_new and self.root.exists() and any(self.root.iterdir()):
             raise TrainingError(f"{self.root}: is not empty and no run; expected a folder that is not there")
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         self._take()
         if not is_new and ((self.root / STEPS).exists() or checkpoints.latest(self.checkpoints)):
             self._require_same(description)

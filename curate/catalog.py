@@ -42,7 +42,7 @@ FINGERPRINT = b"voxcurate.fingerprint"
 ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold, and a writer
 BYTES_PER_GROUP = 1 << 23  # of vectors
 A_RUN = "curate run"  # who replaces many tables at once
-BESIDE = ("cache", "benchmarks", "lists", "README.md", "catalog.duckdb")  # what we write there beside tables
+BESIDE = ("cache", "benchmarks", "lists", "README.md", "catalog.duckdb", versions.FILE, versions.BEFORE)  # and tables
 FEW_VALUES, SAMPLE = 8, 4096  # of a column of a key that divides the rows, and how many rows tell that it may
 AS_WRITTEN = {"compression": "zstd", "write_page_index": True, "write_page_checksum": True}
 
@@ -184,15 +184,21 @@ class Catalog:
         with turns.publishing(self.root, who) if is_local(self.root) else nullcontext():
             yield
 
+    def broke_off(self) -> str:
+        """Who was killed while several tables were replaced; else empty, as for a store, where that is not known."""
+        return turns.broke_off(self.root) if is_local(self.root) else ""
+
     @contextmanager
     def as_one(self) -> Iterator[None]:
         """Read several tables as one run left them. It waits for that: read, and do the rest afterwards.
 
-        Raises CatalogError where a writer was killed while it replaced them, and where a link leads out of the catalog.
+        Raises CatalogError where a writer was killed while it replaced them, where a link leads out of the catalog, and
+        where it is of another version: a migration may have been undone since it was opened.
         """
         if is_local(self.root):
             whole.require_no_way_out(self.root, TABLES)
         with turns.reading(self.root) if is_local(self.root) else nullcontext():
+            versions.require_current(self.root)
             yield
 
 

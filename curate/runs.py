@@ -94,13 +94,17 @@ class Step:
     def carry_out(self) -> Done:
         """Compute and publish, unless that is done already."""
         started_at, changed = datetime.now(UTC), not self.is_current
+        who = f"curate {self.name} {self.part}"
         if not changed:
+            if not self.catalog.drafts and self.catalog.broke_off() == who:
+                with self.catalog.publishing(who):
+                    pass  # it was killed when all tables were in their place, and had only not said so
             num_rows = sum(num_rows_of(self.catalog.path(*part)) for part in self.publishes)
             row = self._row(num_rows, "finished by a run that died before it took note", None)
             return Done(step=self.name, part=self.part, changed=False, row=row)
         tables, summary = self.compute(self)
         are_seen_together = len(self.publishes) > 1 and not self.catalog.drafts
-        with self.catalog.publishing(f"curate {self.name} {self.part}") if are_seen_together else nullcontext():
+        with self.catalog.publishing(who) if are_seen_together else nullcontext():
             num_rows = sum(
                 self.catalog.publish(table, rows, part=part, fingerprint=self.fingerprint)
                 for (table, part), rows in zip(self.publishes, tables, strict=True)

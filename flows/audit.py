@@ -41,14 +41,19 @@ def circularity(
     Example: curate audit circularity examples/real.toml --judge my-judge.toml
     """
     import json
+    from contextlib import ExitStack
 
     from benchmarks.circularity import AUDITED, JUDGE
     from benchmarks.circularity_report import as_json as plain
     from benchmarks.circularity_report import as_text
+    from curate.catalog import open_catalog
     from curate.config import load_pipeline
 
     audited, judging = load_pipeline(pipeline), load_pipeline(judge)
-    found, num_test = measured(audited, judging)
+    with ExitStack() as until_read:
+        for root in sorted({audited.catalog, judging.catalog}, key=str):  # in one order, or two audits could wait for
+            until_read.enter_context(open_catalog(root).as_one())  # each other
+        found, num_test = measured(audited, judging)
     names = {AUDITED: in_words(audited.embedding), JUDGE: in_words(judging.embedding)}
     if as_json:
         head = {"benchmark": audited.name, "systems": names, "num_test_utterances": num_test}

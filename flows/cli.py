@@ -256,7 +256,6 @@ app.add_typer(audit, name="audit")
 
 def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     """Run a pipeline file to its end, and say so in one line."""
-    from curate import turns
     from curate.catalog import A_RUN, open_catalog
     from curate.config import load_pipeline
     from flows import runners
@@ -274,7 +273,7 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     embedding.require_thresholds(pipeline)
     with catalog.locked(A_RUN):
         try:
-            complete = not turns.broke_off(catalog.root) and steps.is_complete(pipeline, catalog)
+            complete = not catalog.broke_off() and steps.is_complete(pipeline, catalog)
         except CorpusError:
             complete = False  # it stops at the first fault; the flow tells all
         if complete:  # Prefect takes seconds to start: not to find that there is nothing to do

@@ -103,31 +103,32 @@ def compare(
     from curate.query import as_table
     from flows import evaluating
 
-    listed, metrics = _asked(trials, catalog, benchmark, name, people, metric, p_target)
     files = _files(systems)
-    differences: evaluating.Table | None = None
-    if files is None:
-        if listed.catalog is None:
-            raise typer.BadParameter(f"{', '.join(systems)}: no files of scores; expected them, or --catalog")
-        if metric or p_target or pictures:
-            raise typer.BadParameter(
-                "--metric, --p-target and --pictures go with files of scores only; expected none beside systems "
-                f"of the catalog ({', '.join(systems)})"
-            )
-        rows = evaluating.results_of(listed.catalog, listed.benchmark, listed.name, systems)
-        names, remarks = systems, []
-    else:
-        names, scores = list(files), {one: listed.scores(path, form) for one, path in files.items()}
-        found = [
-            evaluating.evaluated(listed, some, system=one, metrics=metrics, by=[], seed=seed)
-            for one, some in scores.items()
-        ]
-        rows = pa.concat_tables(one.rows for one in found)
-        remarks = list(dict.fromkeys(line for one in found for line in one.remarks))
-        if listed.person is not None:
-            differences = evaluating.differences(listed, scores, metrics, seed=seed, num_draws=draws)
-        if pictures is not None:
-            evaluating.draw(pictures, listed, scores, rows)
+    with _as_one(catalog):
+        listed, metrics = _asked(trials, catalog, benchmark, name, people, metric, p_target)
+        differences: evaluating.Table | None = None
+        if files is None:
+            if listed.catalog is None:
+                raise typer.BadParameter(f"{', '.join(systems)}: no files of scores; expected them, or --catalog")
+            if metric or p_target or pictures:
+                raise typer.BadParameter(
+                    "--metric, --p-target and --pictures go with files of scores only; expected none beside systems "
+                    f"of the catalog ({', '.join(systems)})"
+                )
+            rows = evaluating.results_of(listed.catalog, listed.benchmark, listed.name, systems)
+            names, remarks = systems, []
+        else:
+            names, scores = list(files), {one: listed.scores(path, form) for one, path in files.items()}
+            found = [
+                evaluating.evaluated(listed, some, system=one, metrics=metrics, by=[], seed=seed)
+                for one, some in scores.items()
+            ]
+            rows = pa.concat_tables(one.rows for one in found)
+            remarks = list(dict.fromkeys(line for one in found for line in one.remarks))
+            if listed.person is not None:
+                differences = evaluating.differences(listed, scores, metrics, seed=seed, num_draws=draws)
+            if pictures is not None:
+                evaluating.draw(pictures, listed, scores, rows)
     papers = evaluating.published(listed.benchmark, listed.name)
     if as_json:
         between = [] if differences is None else [dict(zip(differences[0], row, strict=True)) for row in differences[1]]

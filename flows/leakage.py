@@ -36,9 +36,10 @@ def leakage(
     from flows.leaking import allowed_before, lists_against, measured
 
     opened = open_catalog(catalog)
-    name = benchmark_of(opened, benchmark)
-    lists, others = lists_against(opened, name, against or [])
-    found = measured(opened, name, lists=lists, allowed=allowed_before(opened, name) | others)
+    with opened.as_one():
+        name = benchmark_of(opened, benchmark)
+        lists, others = lists_against(opened, name, against or [])
+        found = measured(opened, name, lists=lists, allowed=allowed_before(opened, name) | others)
     remarks = [one.remark for one in lists.values() if one.remark is not None]
     if as_json:
         checks = found.drop_columns(["benchmark"]).to_pylist()

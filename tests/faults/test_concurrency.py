@@ -6,6 +6,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+from typer.testing import CliRunner
 
 from curate import turns
 from curate.catalog import A_RUN, Catalog, rows_of
@@ -15,6 +16,7 @@ from curate.reasons import Subject, Verdict
 from curate.reviews import decide, said
 from curate.runs import Step
 from curate.schema import LEAKS, REVIEWS, RUNS, UTTERANCES
+from flows.cli import app
 from tests.faults import concurrency, reading, reviewing, tiny
 from tests.faults.account import faults
 from tests.faults.commands import Done, contents, told_badly
@@ -119,6 +121,22 @@ def test_a_writer_that_broke_off_between_tables_is_named_until_it_was_run_again(
     assert reading.by_query(catalog.root) == {"all tables": {reading.NEW}}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("query", "select 1"), ("why", "x"), ("status",), ("corpora",), ("audit", "leakage")),
+        *(("evaluate", "toy/test", "s.txt"), ("compare", "one", "other", "--trials", "toy/test")),
+    ],
+    ids=lambda words: words[0],
+)
+def test_commands_that_read_several_tables_do_not_read_those_of_two_runs(catalog, words):
+    with catalog.locked():
+        pass
+    (catalog.root / turns.PUBLISHING).write_text(A_RUN)
+    with pytest.raises(CatalogError, match="`curate run` broke off while it replaced tables"):
+        CliRunner().invoke(app, [*words, "-c", str(catalog.root)], catch_exceptions=False)
+
+
 def test_a_step_that_publishes_several_parts_is_seen_whole_and_one_of_one_part_keeps_nobody_waiting(catalog):
     def made_of(*publishes):
         seen = []
@@ -143,6 +161,32 @@ def test_a_step_that_publishes_several_parts_is_seen_whole_and_one_of_one_part_k
     assert made_of((LEAKS, "toy"), (RUNS, "all")) == ["curate build toy"] * 2
     assert turns.broke_off(catalog.root) == ""
     assert made_of((UTTERANCES, "studio")) == [""]
+
+
+def test_a_step_that_was_killed_when_all_its_parts_were_in_place_is_mended_by_itself_alone(catalog, monkeypatch):
+    def compute(step):
+        return [catalog.read(LEAKS, "toy"), catalog.read(RUNS)], "done"
+
+    parts = [(LEAKS, "toy"), (RUNS, "all")]
+    step = Step(catalog=catalog, name="build", part="toy", settings={}, code="x", publishes=parts, compute=compute)
+    say = turns._say
+
+    def dies(file, text):
+        if not text:
+            raise KeyboardInterrupt
+        say(file, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "_say", dies)
+        with pytest.raises(KeyboardInterrupt):
+            step.carry_out()
+    assert step.is_current
+    with pytest.raises(CatalogError, match="`curate build toy` broke off"), catalog.as_one():
+        pass
+    with catalog.locked("curate build toy"):
+        assert not step.carry_out().changed
+    with catalog.as_one():
+        pass
 
 
 def test_readers_who_come_all_the_time_do_not_keep_a_writer_waiting(catalog):

@@ -18,7 +18,7 @@ from benchmarks.division import Division, among
 from benchmarks.leakage import Voices
 from benchmarks.protocol import KNOWN_BY, Filters, Protocol, Source
 from benchmarks.protocol_trials import Lists, MadeList
-from curate.catalog import in_order, is_ascending
+from curate.codes import in_order, is_ascending
 from curate.errors import PipelineError
 from curate.schema import MODELS, TRIALS
 from curate.sides import Pair

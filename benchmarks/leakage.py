@@ -34,8 +34,8 @@ import pyarrow.compute as pc
 
 from benchmarks.alike import Alike, alike_people, alike_recordings, nothing_known
 from benchmarks.protocol import Protocol
-from curate.catalog import in_order, rows_of
-from curate.codes import in_one
+from curate.catalog import rows_of
+from curate.codes import in_one, in_order
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
 from curate.labels import Columns

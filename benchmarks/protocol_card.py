@@ -10,7 +10,7 @@ from benchmarks.leakage import CHECKS, NAMED
 from benchmarks.leakage_report import ALLOWED, IN_WORDS, LEAK, NOT_KNOWN, status
 from benchmarks.protocol import Protocol, in_words
 from benchmarks.sexes import sexes_of
-from curate.catalog import in_order
+from curate.codes import in_order
 from curate.publish import SIZES, figure, filled, hours, said
 
 STAGES = ("source", "filter", "split", "trials", "targets", "nontargets")

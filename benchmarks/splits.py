@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.sexes import SEXES
-from curate.catalog import in_order
+from curate.codes import in_order
 from curate.errors import PipelineError
 from curate.schema import SPLITS
 

@@ -30,8 +30,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from curate.catalog import is_ascending
-from curate.codes import numbered
+from curate.codes import is_ascending, numbered
 from curate.errors import PipelineError
 from curate.similarity import ROUNDING, Indices, Scores, Vectors, mean_vectors, unit
 

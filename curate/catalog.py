@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import lease, turns, versions, whole
+from curate.codes import is_ascending
 from curate.errors import CatalogError
 from curate.schema import TABLES, Table
 from curate.storage import is_local
@@ -259,19 +260,6 @@ def _are_unique(keys: pa.Table) -> bool:
             rest = keys.select(others)
             return all(_are_unique(rest.filter(pc.equal(keys[first], value))) for value in values)
     return bool(keys.group_by(keys.column_names).aggregate([]).num_rows == keys.num_rows)
-
-
-def is_ascending(values: pa.ChunkedArray, *, strictly: bool = False) -> bool:
-    """Whether no value is less than the one before it, `strictly` none equal to it; of nulls it is not known."""
-    if len(values) < 2:
-        return True
-    in_order = pc.less if strictly else pc.less_equal
-    return bool(not values.null_count and pc.all(in_order(values[:-1], values[1:])).as_py())
-
-
-def in_order(rows: pa.Table, column: str) -> pa.Table:
-    """The rows in the order of a column: as they are, where they are in it already, which costs no copy of them."""
-    return rows if is_ascending(rows[column]) else rows.sort_by(column)
 
 
 def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -1,4 +1,4 @@
-"""Columns of millions of rows without a copy: texts as numbers, and what lies in one piece as it lies.
+"""Columns of millions of rows without a copy: texts as numbers, and what is in one piece or in order as it is.
 
 Of ids that are few labels, a Python text a row would take a gigabyte and a minute.
 """
@@ -23,3 +23,16 @@ def in_one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def is_ascending(values: pa.ChunkedArray, *, strictly: bool = False) -> bool:
+    """Whether no value is less than the one before it, `strictly` none equal to it; of nulls it is not known."""
+    if len(values) < 2:
+        return True
+    in_order = pc.less if strictly else pc.less_equal
+    return bool(not values.null_count and pc.all(in_order(values[:-1], values[1:])).as_py())
+
+
+def in_order(rows: pa.Table, column: str) -> pa.Table:
+    """The rows in the order of a column: as they are, where they are in it already, which costs no copy of them."""
+    return rows if is_ascending(rows[column]) else rows.sort_by(column)

@@ -28,8 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from curate.catalog import is_ascending
-from curate.codes import in_one
+from curate.codes import in_one, is_ascending
 from curate.decisions import Author, verdicts
 from curate.presets import Duplicates
 from curate.reasons import Reason, Subject, Verdict

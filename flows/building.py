@@ -23,7 +23,8 @@ from benchmarks.protocol import OF_AGES, Protocol
 from benchmarks.protocol_card import OF_UTTERANCES, REMARK, protocol_card
 from curate import whole
 from curate.ages import label_ages
-from curate.catalog import Catalog, canonical_json, in_order, rows_of, write_text
+from curate.catalog import Catalog, canonical_json, rows_of, write_text
+from curate.codes import in_order
 from curate.errors import CatalogError, PipelineError
 from curate.exclusions import Exclusions, read_exclusions
 from curate.explain import counted

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.blocks import BlockStore, read_vectors
-from curate.catalog import Catalog, in_order, is_ascending
+from curate.catalog import Catalog
+from curate.codes import in_order, is_ascending
 from curate.config import Pipeline
 from curate.decisions import Author
 from curate.embed import Embedded, Extractor

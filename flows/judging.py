@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from curate import cleaning
 from curate.ages import label_ages
 from curate.blocks import keep_rows
-from curate.catalog import Catalog, in_order
+from curate.catalog import Catalog
+from curate.codes import in_order
 from curate.config import Pipeline
 from curate.decisions import REVIEW, Author, as_decided, dropped, new_labels, relabelled
 from curate.duplicates import alike, judge_alike

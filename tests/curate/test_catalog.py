@@ -24,7 +24,6 @@ from curate.catalog import (
     Sorted,
     canonical_json,
     conform,
-    is_ascending,
     known_table,
     read_batches,
     read_parquet,
@@ -132,13 +131,6 @@ def test_keys_of_few_and_of_many_values_in_order_or_not_with_nulls_or_not_are_to
     else:
         with pytest.raises(ValueError, match="must be unique"):
             conform(DECISIONS, table)
-
-
-@given(st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=6), st.booleans(), st.integers(0, 6))
-def test_rows_are_in_order_exactly_where_no_value_is_less_than_the_one_before(values, strictly, cut):
-    column = pa.chunked_array([pa.array(values[:cut], pa.string()), pa.array(values[cut:], pa.string())])
-    in_order = None not in values and values == sorted(set(values) if strictly else values)
-    assert is_ascending(column, strictly=strictly) == (in_order or len(values) < 2)
 
 
 @pytest.mark.parametrize(

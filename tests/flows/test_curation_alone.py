@@ -11,9 +11,10 @@ from curate.config import load_pipeline
 from curate.errors import PipelineError
 from curate.schema import AGE_LABELS, LEAKS, RESULTS, SPLITS, TRIALS
 from flows import steps
-from flows.cli import app, curate_file
+from flows.cli import app
 from flows.pipeline import run
 from flows.reading import require_own_catalog
+from flows.running import curate_file
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 

@@ -9,8 +9,8 @@ from curate.config import load_pipeline
 from curate.query import ask
 from curate.schema import CORPORA, RUNS, TABLES
 from curate.storage import location
-from flows.cli import curate_file
 from flows.pipeline import run
+from flows.running import curate_file
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("prefect_server")]
 SPEAKERS = ("1688", "2033", "1998", "3005", "3331")

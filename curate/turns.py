@@ -32,7 +32,7 @@ def writing(root: Path, who: str) -> Iterator[None]:
     make_folder(root)
     with opened_here(root / WRITER, "a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _hold(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise CatalogError(
@@ -53,12 +53,12 @@ def publishing(root: Path, who: str) -> Iterator[None]:
     Who comes to read waits from now on, so that readers who come all the time do not keep it waiting.
     """
     with opened_here(root / PUBLISHING, "a+") as file, opened_here(root / READING, "a") as readers:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _hold(file, fcntl.LOCK_EX)
         try:
-            fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _hold(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.info(f"{root}: waiting for who reads it")
-            fcntl.flock(readers, fcntl.LOCK_EX)
+            _hold(readers, fcntl.LOCK_EX)
         _say(file, who)
         yield
         _say(file, "")  # not where the block raises: then tables of two runs may lie there
@@ -77,9 +77,9 @@ def reading(root: Path) -> Iterator[None]:
         except (FileNotFoundError, NotADirectoryError):
             yield  # nobody has published several at once here
             return
-        fcntl.flock(publishing, fcntl.LOCK_SH)
+        _hold(publishing, fcntl.LOCK_SH)
         require_whole(root)
-        fcntl.flock(readers, fcntl.LOCK_SH)
+        _hold(readers, fcntl.LOCK_SH)
         publishing.close()
         yield
 
@@ -101,6 +101,18 @@ def require_whole(root: Path, mended_by: str = "") -> None:
             f"{root}: `{who}` broke off while it replaced tables, which may be of two runs now; expected it to be run "
             f"again to its end (or {PUBLISHING} to be taken away, to take them as they are)"
         )
+
+
+def _hold(file: IO[str], how: int) -> None:
+    """Lock it, as `fcntl.flock` does. Raises CatalogError where its file system has no locks."""
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise CatalogError(
+            f"{file.name}: cannot be locked ({error.strerror}); expected a catalog on a file system that has locks"
+        ) from error
 
 
 def _say(file: IO[str], text: str) -> None:

@@ -1,5 +1,6 @@
 """Whatever goes on at once, nothing is lost, doubled or mixed; and what would be is found."""
 
+import errno
 import fcntl
 import queue
 import threading
@@ -135,6 +136,20 @@ def test_commands_that_read_several_tables_do_not_read_those_of_two_runs(catalog
     (catalog.root / turns.PUBLISHING).write_text(A_RUN)
     with pytest.raises(CatalogError, match="`curate run` broke off while it replaced tables"):
         CliRunner().invoke(app, [*words, "-c", str(catalog.root)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("do", [Catalog.as_one, Catalog.locked])
+def test_a_file_system_without_locks_is_told_in_one_line(catalog, do, monkeypatch):
+    with catalog.locked():
+        pass
+
+    def has_none(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", has_none)
+    told = r"\w+.lock: cannot be locked \(No locks available\); expected a catalog on a file system that has locks"
+    with pytest.raises(CatalogError, match=told), do(catalog):
+        pass
 
 
 def test_a_step_that_publishes_several_parts_is_seen_whole_and_one_of_one_part_keeps_nobody_waiting(catalog):

@@ -387,10 +387,3 @@ def rows_of(table: Table, rows: list[dict[str, object]]) -> pa.Table:
 def canonical_json(value: object) -> str:
     """JSON that is the same for equal values."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def known_table(name: str) -> Table:
-    """The table of this name. Raises CatalogError naming the tables that there are."""
-    if name not in TABLES:
-        raise CatalogError(f"{name!r}: no such table; expected one of {', '.join(TABLES)}")
-    return TABLES[name]

@@ -15,7 +15,7 @@ from benchmarks.metrics import Bools
 from benchmarks.scoring import SIDES, Scorer, Side, averaged, scored, trials_of
 from curate.blocks import keep_rows, matrix
 from curate.catalog import Catalog, read_batches, read_parquet
-from curate.codes import numbered
+from curate.codes import in_one, numbered
 from curate.errors import CatalogError, ScoringError
 from curate.explain import counted
 from curate.schema import EMBEDDINGS, MODELS, SPLITS, TRIALS, UTTERANCES
@@ -79,7 +79,7 @@ def made(
 ) -> Scorer:
     """The system, ready to score the lists. Raises as `score_lists` does, and ValueError."""
     ids = ids_of(catalog, benchmark, lists)
-    enrolled = pa.concat_arrays([_without(ids.enrol, ids.models["model_id"]), _one(ids.models["utterance_id"])])
+    enrolled = pa.concat_arrays([_without(ids.enrol, ids.models["model_id"]), in_one(ids.models["utterance_id"])])
     back_end = learnt(catalog, benchmark, system, pa.concat_arrays([ids.enrol, ids.test]))
 
     def heard(asked: pa.Array, *, whole: bool) -> tuple[pa.Array, Vectors]:
@@ -175,9 +175,9 @@ def split_of(catalog: Catalog, benchmark: str, split: str, extractor: str) -> tu
     if not len(rows):
         known = sorted(splits["split"].unique().to_pylist())
         raise CatalogError(f"{benchmark}: no split {split!r}; expected {', '.join(known)}")
-    ids, vectors = vectors_of(catalog, extractor, _one(rows["utterance_id"]))
-    place = pc.index_in(ids, value_set=_one(rows["utterance_id"]))
-    return _one(rows["identity_id"]).take(place), ids, vectors
+    ids, vectors = vectors_of(catalog, extractor, in_one(rows["utterance_id"]))
+    place = pc.index_in(ids, value_set=in_one(rows["utterance_id"]))
+    return in_one(rows["identity_id"]).take(place), ids, vectors
 
 
 def vectors_of(catalog: Catalog, extractor: str, ids: pa.Array) -> tuple[pa.Array, Vectors]:
@@ -186,7 +186,7 @@ def vectors_of(catalog: Catalog, extractor: str, ids: pa.Array) -> tuple[pa.Arra
     Raises CatalogError naming one that has none.
     """
     path = catalog.path(EMBEDDINGS, extractor)
-    known = _one(read_parquet(path, ["utterance_id"])["utterance_id"])
+    known = in_one(read_parquet(path, ["utterance_id"])["utterance_id"])
     is_asked = pc.is_in(known, value_set=ids)
     found = known.filter(is_asked)
     if len(found) < len(ids):
@@ -211,8 +211,8 @@ def longest(catalog: Catalog, ids: pa.Array, num: int) -> Bools | None:
     if len(ids) <= num:
         return None
     told = catalog.read(UTTERANCES, columns=["utterance_id", "duration_s"])
-    place = pc.index_in(ids, value_set=_one(told["utterance_id"]))
-    duration_s = _one(told["duration_s"]).take(place).fill_null(0.0).to_numpy()
+    place = pc.index_in(ids, value_set=in_one(told["utterance_id"]))
+    duration_s = in_one(told["duration_s"]).take(place).fill_null(0.0).to_numpy()
     is_long = np.zeros(len(ids), dtype=bool)
     is_long[np.argsort(-duration_s, kind="stable")[:num]] = True
     return is_long
@@ -224,7 +224,7 @@ def people_in(catalog: Catalog, benchmark: str, ids: pa.Array) -> dict[str, str]
     has_models = benchmark in catalog.parts(MODELS)
     models = catalog.read(MODELS, benchmark) if has_models else MODELS.arrow().empty_table()
     models = models.filter(pc.is_in(models["model_id"], value_set=ids))
-    asked = pa.concat_arrays([ids, _one(models["utterance_id"])])
+    asked = pa.concat_arrays([ids, in_one(models["utterance_id"])])
     splits = splits.filter(pc.is_in(splits["utterance_id"], value_set=asked))  # of millions few are in trials
     person = dict(zip(splits["utterance_id"].to_pylist(), splits["identity_id"].to_pylist(), strict=True))
     pairs = zip(models["model_id"].to_pylist(), models["utterance_id"].to_pylist(), strict=True)
@@ -258,8 +258,4 @@ def _all(ids: Ids) -> pa.Array:
 
 
 def _without(ids: pa.Array, others: pa.ChunkedArray) -> pa.Array:
-    return ids.filter(pc.invert(pc.is_in(ids, value_set=_one(others))))
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks()
+    return ids.filter(pc.invert(pc.is_in(ids, value_set=in_one(others))))

@@ -24,7 +24,6 @@ from curate.catalog import (
     Sorted,
     canonical_json,
     conform,
-    known_table,
     read_batches,
     read_parquet,
     rows_of,
@@ -544,9 +543,3 @@ def test_text_that_is_there_already_is_left_alone_and_other_text_replaces_it(tmp
 def test_equal_values_give_one_json_in_whatever_order_their_keys_come(value):
     assert canonical_json(dict(reversed(value.items()))) == canonical_json(value)
     assert json.loads(canonical_json(value)) == value
-
-
-def test_an_unknown_table_is_refused_by_naming_those_that_there_are():
-    assert known_table("splits") is SPLITS
-    with pytest.raises(CatalogError, match=r"^'split': no such table; expected one of corpora, utterances, "):
-        known_table("split")

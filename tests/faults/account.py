@@ -9,10 +9,11 @@ from dataclasses import dataclass
 class Tried:
     """One fault, what was going on when it struck, and what was found wrong afterwards: nothing, where all is well."""
 
-    suite: str  # crash, concurrency or hostile
+    suite: str  # crash, concurrency, hostile or order
     during: str  # what was going on: ingest, clean, review, ...
     fault: str  # what struck: killed, disk full, two at once, ...
     point: str  # where exactly, so that it can be struck there again
+    has_struck: bool = True  # else the work was done before it came to that point
     lost: tuple[str, ...] = ()  # what had been finished, decided or published, and is not there as it should be
     doubled: tuple[str, ...] = ()  # what was done or is there twice
     half_written: tuple[str, ...] = ()  # what can be read and is not whole
@@ -25,17 +26,21 @@ class Tried:
 
 
 def table(tried: Iterable[Tried]) -> str:
-    """One line for what was going on and what struck it, in Markdown, and one for all together."""
+    """One line for what was going on and what struck it, in Markdown, and one for all together.
+
+    The first three figures count points: tried, at which the fault did strike, and after which nothing was wrong. The
+    others count what was found wrong, of which one point may have several.
+    """
     rows: dict[tuple[str, str, str], Counter[str]] = {}
     total: Counter[str] = Counter()
     for one in tried:
         counts = {name: len(getattr(one, name)) for name in ("lost", "doubled", "half_written", "untold")}
         for row in (rows.setdefault((one.suite, one.during, one.fault), Counter()), total):
-            row.update(tried=1, survived=int(one.survived), **counts)
-    columns = ("tried", "survived", "lost", "doubled", "half_written", "untold")
+            row.update(tried=1, struck=int(one.has_struck), survived=int(one.survived), **counts)
+    columns = ("tried", "struck", "survived", "lost", "doubled", "half_written", "untold")
     lines = [
-        "| suite | during | what struck | points tried | survived | lost | doubled | left half-written | told badly |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| suite | during | what struck | points | struck | survived | lost | doubled | left half-written | told badly |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for names, row in [*rows.items(), (("all", "", ""), total)]:
         lines.append("| " + " | ".join([*names, *(f"{row[column]:,}" for column in columns)]) + " |")

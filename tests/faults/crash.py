@@ -101,6 +101,7 @@ def struck(known: Undisturbed, forked: Forks, fault: str, number: int) -> Tried:
         during=job.during(where) if where else job.name,
         fault=fault,
         point=f"{number}: {where or 'the end'}",
+        has_struck=ended.was_struck or where is None,
         **{kind: tuple(found) for kind, found in wrong.items()},
     )
 

@@ -8,9 +8,12 @@ lets it fail, or ends the process before it happens. Nothing in the process know
 A power cut is more than a kill: it takes with it what was not synced. What that is, is told by a model, which allows no
 more than file systems promise that keep the order in which names changed (ext4, XFS, Btrfs):
 
-- a file loses what was written to it after it was synced last (what was written over what had been synced stays);
-- names that were made, changed or removed come back as they were, but for those before a sync of their folder or, for
-  a new file, of itself.
+- a file loses what was written to it after it was synced last, and all of it where it was emptied since then (what was
+  written over what had been synced stays);
+- names of files and folders that were made, changed or removed come back as they were, but for those before a sync of
+  their folder or, for a new one, of itself.
+
+What is written through a map of a file (mmap), by io_uring or splice, or by openat2 and creat, is not seen.
 """
 
 import ctypes
@@ -34,6 +37,7 @@ from tests.forked import Forks
 IS_POSSIBLE = sys.platform == "linux" and platform.machine() == "x86_64"
 TO_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC  # of what is opened, nothing else is looked at
 HERE = -100  # AT_FDCWD
+PATIENCE_S = 300.0  # for who never comes
 AT_REMOVEDIR = 0x200
 
 
@@ -113,6 +117,7 @@ class Ended:
     out: str
     err: str
     changes: list[Change] = field(repr=False)
+    was_struck: bool = False  # whether the strike was due before it ended
 
 
 def watched(
@@ -133,10 +138,14 @@ def watched(
         place = Path(met) / "layer"
         meeting.bind(str(place))
         meeting.listen(1)
+        meeting.settimeout(PATIENCE_S)
         ended = forked.start(_held_in, str(place), call, arguments, argv=argv)
         connection, _ = meeting.accept()
         with connection:
-            message, (listener, *_), _, _ = socket.recv_fds(connection, 64, 1)
+            message, listeners, _, _ = socket.recv_fds(connection, 64, 1)
+            if not listeners:  # the kernel, or what we run in, does not let a process filter its calls
+                raise OSError(ended().stderr)
+            (listener,) = listeners
             watcher = _Watcher(folder, Path(kept), strike, int(message), listener)
             connection.sendall(b"go")
             try:
@@ -146,7 +155,7 @@ def watched(
         finished = ended()
         if strike.cuts_power:
             watcher.disk.cut()
-        return Ended(finished.returncode, finished.stdout, finished.stderr, watcher.changes)
+        return Ended(finished.returncode, finished.stdout, finished.stderr, watcher.changes, watcher.was_struck)
 
 
 class _Watcher:
@@ -155,6 +164,7 @@ class _Watcher:
     def __init__(self, folder: Path, kept: Path, strike: Strike, process: int, listener: int) -> None:
         self._folder, self._strike, self._process, self._listener = folder, strike, process, listener
         self.changes: list[Change] = []
+        self.was_struck = False
         self.disk = _Disk(folder, kept)
 
     def watch(self) -> None:
@@ -195,9 +205,11 @@ class _Watcher:
         is_due = strike.at is not None and (number == strike.at or (strike.lasts and number > strike.at))
         self.changes.append(change)
         if is_due and (strike.kills or strike.cuts_power):
+            self.was_struck = True
             os.killpg(self._process, signal.SIGKILL)
             return errno.EINTR  # never seen: nothing that was killed goes on
         if is_due and strike.fails_with is not None and (strike.only is None or change.call in strike.only):
+            self.was_struck = True
             return strike.fails_with
         if strike.cuts_power:
             self.disk.note(change)
@@ -220,10 +232,13 @@ class _Disk:
         """Take in a change that is about to happen."""
         if change.call == "sync":
             self._sync(change.path)
-        elif change.call in ("write", "truncate", "empty"):
+        elif change.call in ("write", "truncate"):
             self._lasting.setdefault(change.path.stat().st_ino, change.path.stat().st_size)
-        elif change.call == "create":
-            self._names.append((change, None))
+        elif change.call == "empty":
+            self._lasting[change.path.stat().st_ino] = 0
+        elif change.call in ("create", "mkdir", "rmdir"):
+            if change.path.exists() == (change.call == "rmdir"):  # else it fails, and changes nothing
+                self._names.append((change, None))
         elif change.call in ("rename", "link", "symlink", "unlink"):
             removed = change.path if change.call == "unlink" else change.other
             self._names.append((change, self._keep(removed)))
@@ -238,7 +253,12 @@ class _Disk:
 
     def _sync(self, path: Path) -> None:
         if path.is_dir():
-            self._last(lambda change: path in (change.path.parent, change.other and change.other.parent))
+            self._last(
+                lambda change: (
+                    path in (change.path.parent, change.other and change.other.parent)
+                    or (change.call == "mkdir" and change.path == path)
+                )
+            )
         else:
             self._lasting[path.stat().st_ino] = path.stat().st_size
             self._last(lambda change: change.call == "create" and change.path == path)
@@ -259,6 +279,11 @@ class _Disk:
                 change.other.rename(change.path)
             elif change.call in ("create", "link", "symlink"):
                 (change.other or change.path).unlink(missing_ok=True)
+            elif change.call == "mkdir":
+                with suppress(OSError):  # it holds what was there before, if it was renamed to here
+                    change.path.rmdir()
+            elif change.call == "rmdir":
+                change.path.mkdir(parents=True, exist_ok=True)
             came_back = change.path if change.call == "unlink" else change.other
             if removed is not None and came_back is not None:
                 came_back.parent.mkdir(parents=True, exist_ok=True)  # its folder may have been removed after it

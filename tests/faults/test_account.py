@@ -5,13 +5,14 @@ from tests.faults.account import Tried, faults, table
 FINE = Tried(suite="crash", during="run", fault="killed", point="3: write x")
 BAD = Tried(suite="crash", during="run", fault="killed", point="4: sync x", lost=("x", "y"), untold=("Traceback",))
 OTHER = Tried(suite="hostile", during="export", fault="a link", point="out", half_written=("z",))
+LATE = Tried(suite="crash", during="run", fault="killed", point="9: sync y", has_struck=False)
 
 
 def test_what_was_tried_is_counted_by_what_struck_whom():
-    assert table([FINE, BAD, OTHER]).splitlines()[2:] == [
-        "| crash | run | killed | 2 | 1 | 2 | 0 | 0 | 1 |",
-        "| hostile | export | a link | 1 | 0 | 0 | 0 | 1 | 0 |",
-        "| all |  |  | 3 | 1 | 2 | 0 | 1 | 1 |",
+    assert table([FINE, BAD, OTHER, LATE]).splitlines()[2:] == [
+        "| crash | run | killed | 3 | 2 | 2 | 2 | 0 | 0 | 1 |",
+        "| hostile | export | a link | 1 | 1 | 0 | 0 | 0 | 1 | 0 |",
+        "| all |  |  | 4 | 3 | 2 | 2 | 0 | 1 | 1 |",
     ]
 
 

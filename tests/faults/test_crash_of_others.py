@@ -27,7 +27,9 @@ def known(loaded, small_run, tmp_path_factory):
 )
 def test_a_job_that_is_struck_and_begun_again_ends_as_if_nothing_had_been(known, loaded, name, fault, share):
     job = known[name]
-    assert faults([struck(job, loaded, fault, point_at(job, fault, share))]) == []
+    one = struck(job, loaded, fault, point_at(job, fault, share))
+    assert one.has_struck
+    assert faults([one]) == []
 
 
 @pytest.mark.real

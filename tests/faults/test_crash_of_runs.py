@@ -28,7 +28,9 @@ def again(running, corpora, small_run):
     ],
 )
 def test_a_run_that_is_struck_and_begun_again_ends_as_if_nothing_had_been(first, running, fault, share):
-    assert faults([struck(first, running, fault, point_at(first, fault, share))]) == []
+    one = struck(first, running, fault, point_at(first, fault, share))
+    assert one.has_struck
+    assert faults([one]) == []
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,9 @@ def test_a_run_that_is_struck_and_begun_again_ends_as_if_nothing_had_been(first,
     [("killed", 0.45), ("killed", 0.9), ("power cut", 0.8), ("power cut", 1.0), ("disk fault", 0.85)],
 )
 def test_what_is_published_stays_until_a_run_that_is_struck_has_replaced_it(again, running, fault, share):
-    assert faults([struck(again, running, fault, point_at(again, fault, share))]) == []
+    one = struck(again, running, fault, point_at(again, fault, share))
+    assert one.has_struck
+    assert faults([one]) == []
 
 
 def test_a_run_by_a_clock_that_jumps_publishes_the_same(again, running):

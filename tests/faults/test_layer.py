@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import socket
 import sqlite3
 
 import pytest
@@ -93,6 +94,61 @@ def rename_over_what_is_there(folder):
 def test_a_power_cut_brings_back_what_was_renamed_over(done):
     assert done(rename_over_what_is_there)[1] == {"old": b"new"}
     assert done(rename_over_what_is_there, cuts_power=True)[1] == {"old": b"old"}
+
+
+def empty_and_write_again(folder):
+    with (folder / "old").open("r+b") as file:
+        os.fsync(file.fileno())
+    (folder / "old").write_bytes(b"new")
+
+
+def test_a_power_cut_takes_all_of_a_file_that_was_emptied_and_not_synced_since(done):
+    assert done(empty_and_write_again)[1] == {"old": b"new"}
+    assert done(empty_and_write_again, cuts_power=True)[1] == {"old": b""}
+
+
+def make_folders(folder, synced):
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)  # it is there, and stays
+    if synced:
+        handle = os.open(folder / "a", os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+@pytest.mark.parametrize(("synced", "left"), [(False, set()), (True, {"a"})])
+def test_a_power_cut_takes_folders_that_are_new(loaded, tmp_path, synced, left):
+    (tmp_path / "work").mkdir()
+    watched(loaded, tmp_path / "work", Strike(cuts_power=True), make_folders, tmp_path / "work", synced)
+    assert {path.name for path in (tmp_path / "work").iterdir()} == left
+
+
+def remove_a_folder(folder):
+    (folder / "there").rmdir()
+
+
+def test_a_power_cut_brings_back_a_folder_that_was_removed(loaded, tmp_path):
+    (tmp_path / "work" / "there").mkdir(parents=True)
+    watched(loaded, tmp_path / "work", Strike(cuts_power=True), remove_a_folder, tmp_path / "work")
+    assert (tmp_path / "work" / "there").is_dir()
+
+
+def test_whether_a_strike_was_due_is_told(done):
+    assert done(write_aside, kills=True, at=7)[0].was_struck
+    assert not done(write_aside, kills=True, at=8)[0].was_struck
+
+
+def test_where_the_kernel_holds_no_calls_that_is_told(loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.faults.layer._held_in", meets_without)
+    with pytest.raises(OSError, match="seccomp: not here"):
+        watched(loaded, tmp_path, Strike(), print)
+
+
+def meets_without(place, *_):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(place)
+    raise OSError(38, "seccomp: not here")
 
 
 def test_a_full_disk_takes_nothing_from_there_on_and_is_told_to_who_writes(done):

@@ -39,7 +39,7 @@ def table(tried: Iterable[Tried]) -> str:
             row.update(tried=1, struck=int(one.has_struck), survived=int(one.survived), **counts)
     columns = ("tried", "struck", "survived", "lost", "doubled", "half_written", "untold")
     lines = [
-        "| suite | during | what struck | points | struck | survived | lost | doubled | left half-written | told badly |",
+        "| suite | during | what struck | points | struck | survived | lost | doubled | half-written | told badly |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for names, row in [*rows.items(), (("all", "", ""), total)]:

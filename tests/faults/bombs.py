@@ -23,15 +23,15 @@ class Payload:
         return exec, (f"open({str(self.mark)!r}, 'w').close()",)
 
 
-def tried(folder: Path, forks: Forks, *, full: bool) -> Iterator[Tried]:
+def tried(folder: Path, forks: Forks) -> Iterator[Tried]:
     """Each file, read as what it says that it is."""
     folder.mkdir()
     for name in FILES:
-        yield opened_here(folder / name.replace(" ", "-"), forks, name)
+        yield sprung(folder / name.replace(" ", "-"), forks, name)
 
 
-def opened_here(home: Path, forks: Forks, name: str) -> Tried:
-    """Make the file, and have a process read it; `ran` is what it would make."""
+def sprung(home: Path, forks: Forks, name: str) -> Tried:
+    """A trap, made and read by a process of its own; `ran` is the file that it makes where it is run."""
     (home / "victim").mkdir(parents=True)
     (home / "victim" / "secret").write_bytes(b"\0\0\x80?" * 64)
     (home / "data").mkdir()
@@ -150,14 +150,16 @@ def a_pickle_as_weights(home: Path) -> None:
 
 def a_pickle_as_an_array(home: Path) -> None:
     import numpy as np
+    import soundfile
 
-    from curate.errors import VoxcurateError
+    from models.data.pcm_cache import FIRST, MappedReader, write
+    from tests.models.data.speech_made import speech_of
 
-    np.save(home / "first.npy", np.array([Payload(home / "ran")], dtype=object), allow_pickle=True)
-    try:
-        np.load(home / "first.npy")  # as models/data/pcm_cache.py does
-    except ValueError as error:
-        raise VoxcurateError(str(error)) from error
+    soundfile.write(home / "one.wav", np.zeros(800), 16_000)
+    speech = speech_of(home / "one.wav")
+    place = write(speech, home / "cache")
+    np.save(place / FIRST, np.array([Payload(home / "ran")], dtype=object), allow_pickle=True)
+    MappedReader(speech, home / "cache")
 
 
 def a_pickle_as_a_published_network(home: Path) -> None:
@@ -182,7 +184,6 @@ def a_network_whose_weights_are_a_link(home: Path) -> None:
 
 def _network(home: Path, place: str) -> None:
     """A network in ONNX that adds 64 numbers, which lie in another file."""
-    import onnx
     from onnx import TensorProto, helper
 
     from models.extractors.onnx import _session
@@ -196,7 +197,6 @@ def _network(home: Path, place: str) -> None:
     graph = helper.make_graph([helper.make_node("Add", ["x", "numbers"], ["y"])], "g", ports[:1], ports[1:], [numbers])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     (home / "n.onnx").write_bytes(model.SerializeToString())
-    del onnx
     _session(home / "n.onnx", ("CPUExecutionProvider", {}))
 
 

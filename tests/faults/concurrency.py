@@ -9,7 +9,8 @@ from curate.catalog import Catalog
 from curate.reviews import said
 from tests.faults import reading, reviewing, tiny
 from tests.faults.account import Tried
-from tests.faults.commands import Done, Held, contents, copied, curate, held, told_badly
+from tests.faults.commands import contents, copied, curate, held, told_badly
+from tests.faults.watched import changed
 from tests.forked import Forks
 
 tried_one = partial(Tried, suite="concurrency")
@@ -29,7 +30,7 @@ SUITES: tuple[ModuleType, ...] = (reading, reviewing)
 def tried(folder: Path, forks: Forks, *, full: bool) -> Iterator[Tried]:
     """All of it; `forks` have loaded what commands import."""
     made = folder / "made"
-    forks.run(tiny.write_tiny, made)
+    forks.run(tiny.write_tiny, made).check_returncode()
     undisturbed = {name: alone(folder, made, forks, name) for name in HELD_AT if name != "run"}
     pairs = [(one, other) for one in HELD_AT for other in HELD_AT] if full else PAIRS
     for first, second in pairs:
@@ -81,7 +82,7 @@ def two_writers(
         during=first,
         fault="a second writer",
         point=second,
-        lost=differing(contents(catalog), undisturbed.get(first, before)),
+        lost=changed(contents(catalog), undisturbed.get(first, before)),
         untold=untold,
     )
 
@@ -95,7 +96,7 @@ def after_a_kill(folder: Path, made: Path, forks: Forks, first: str, undisturbed
         during=first,
         fault="the lock of a killed writer",
         point="the same again",
-        lost=differing(contents(catalog), undisturbed[first]),
+        lost=changed(contents(catalog), undisturbed[first]),
         untold=told_badly(after, refused=False),
     )
 
@@ -126,7 +127,7 @@ def others_beside(
         during=first,
         fault="reviewers and readers beside it",
         point="before it publishes",
-        lost=differing(after, undisturbed[first]) + (() if words == kept else (f"of {kept} is kept: {words}",)),
+        lost=changed(after, undisturbed[first]) + (() if words == kept else (f"of {kept} is kept: {words}",)),
         untold=untold,
     )
 
@@ -155,7 +156,7 @@ def into_one_folder(folder: Path, made: Path, forks: Forks, name: str) -> Tried:
         during=name,
         fault="a second one into its folder",
         point=INTO[name],
-        lost=differing(files_below(home / "out"), whole),
+        lost=changed(files_below(home / "out"), whole),
         half_written=tuple(f"{one} is left beside it" for one in left),
         untold=untold,
     )
@@ -164,11 +165,3 @@ def into_one_folder(folder: Path, made: Path, forks: Forks, name: str) -> Tried:
 def files_below(folder: Path) -> dict[str, bytes]:
     """Every file by its path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def differing(found: dict[str, bytes], expected: dict[str, bytes]) -> tuple[str, ...]:
-    """The files that are not as they should be."""
-    return tuple(sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)))
-
-
-__all__ = ["Done", "Held", "differing", "tried"]

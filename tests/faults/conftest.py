@@ -17,7 +17,8 @@ def running(prefect_server) -> Iterator[Forks]:
             yield forked
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def layer() -> None:
+    """What strikes at system calls; the other tests of faults do without it."""
     if not IS_POSSIBLE:
         pytest.skip("system calls are held on Linux and x86-64 alone")

@@ -11,9 +11,9 @@ from tests.forked import Forks
 def tried(folder: Path, forks: Forks, *, full: bool) -> Iterator[Tried]:
     """All of it; `forks` have loaded what commands import."""
     made = folder / "made"
-    forks.run(tiny.write_tiny, made)
+    forks.run(tiny.write_tiny, made).check_returncode()
     yield from links.tried(folder / "links", made, forks, full=full)
-    yield from bombs.tried(folder / "bombs", forks, full=full)
+    yield from bombs.tried(folder / "bombs", forks)
     yield from names.tried(folder / "names", forks, full=full)
     yield from secrets.tried(folder / "secrets", made, forks, full=full)
     if full:

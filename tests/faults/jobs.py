@@ -73,8 +73,8 @@ class Job:
         return self.name
 
 
-def curate(*words: str | Path) -> Command:
-    """The command with these arguments."""
+def of_curate(*words: str | Path) -> Command:
+    """`curate` with these words."""
     return Command(main, (), (str(SCRIPT), *map(str, words)))
 
 
@@ -92,7 +92,7 @@ class Run(Job):
         (folder / "small.toml").write_text(text, encoding="utf-8")
 
     def command(self, folder: Path) -> Command:
-        return curate("run", folder / "small.toml")
+        return of_curate("run", folder / "small.toml")
 
     def left(self, folder: Path) -> Left:
         root = folder / "catalog"
@@ -199,7 +199,7 @@ class Publication(Job):
         self._published = published
 
     def command(self, folder: Path) -> Command:
-        return curate("publish", self._published, "small", folder / "out", "--insist", "--date", "2026-01-02")
+        return of_curate("publish", self._published, "small", folder / "out", "--insist", "--date", "2026-01-02")
 
     def is_done(self, told: str) -> bool:
         return "is there already" in told
@@ -218,7 +218,7 @@ class Migration(Job):
         shutil.copytree(GOLDEN / "version-1", folder / "catalog")
 
     def command(self, folder: Path) -> Command:
-        return curate("migrate", folder / "catalog")
+        return of_curate("migrate", folder / "catalog")
 
     def left(self, folder: Path) -> Left:
         root = folder / "catalog"

@@ -33,13 +33,13 @@ NAMES = ("../'; DROP TABLE x; --", "a\nb\0", "x" * 300, "..", "/etc", "", ".", "
 def tried(folder: Path, forks: Forks, *, full: bool) -> Iterator[Tried]:
     """Speakers and utterances with such names, through every command; then names of corpora and benchmarks."""
     odd = ODD if full else (*ODD[:5], *ODD[-2:])
-    forks.run(tiny.write_tiny, folder / "odd", odd)
+    forks.run(tiny.write_tiny, folder / "odd", odd).check_returncode()
     catalog = folder / "odd" / "catalog"
     for command, words in commands(folder, catalog, full=full).items():
         yield through(folder, catalog, forks, command, words)
     yield asked_back(catalog, forks, odd)
-    for name in NAMES if full else NAMES[:3]:
-        yield in_the_pipeline_file(folder, catalog, forks, name)
+    for at, name in enumerate(NAMES if full else NAMES[:3]):
+        yield in_the_pipeline_file(folder / f"named-{at}", catalog, forks, name)
 
 
 def commands(folder: Path, catalog: Path, *, full: bool) -> dict[str, tuple[object, ...]]:
@@ -96,12 +96,12 @@ def asked_back(catalog: Path, forks: Forks, odd: tuple[str, ...]) -> Tried:
     )
 
 
-def in_the_pipeline_file(folder: Path, catalog: Path, forks: Forks, name: str) -> Tried:
+def in_the_pipeline_file(home: Path, catalog: Path, forks: Forks, name: str) -> Tried:
     """A corpus and a benchmark of such a name are refused before anything is made."""
-    home = copied(catalog, folder / f"named-{abs(hash(name)) % 10**8}" / "catalog").parent
+    copied(catalog, home / "catalog")
     file = home / "p.toml"
     quoted = '"' + "".join(f"\\U{ord(one):08x}" for one in name) + '"'
-    corpus = f'[[corpora]]\nname = {quoted}\nreader = "folder"\nroot = "{folder / "odd" / "odd"}"\n'
+    corpus = f'[[corpora]]\nname = {quoted}\nreader = "folder"\nroot = "{catalog.parent / "odd"}"\n'
     file.write_text(f'name = {quoted}\ncatalog = "catalog"\n{corpus}', encoding="utf-8")
     before = sorted(str(path) for path in home.rglob("*"))
     done = curate(forks, "run", file)

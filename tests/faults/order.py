@@ -10,7 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from curate.catalog import Catalog
 from curate.schema import RUNS
 from tests.faults.account import Tried
 from tests.faults.around import HOMES, Surroundings
+from tests.faults.watched import changed
 
 ROOT = Path(__file__).parents[2]
 NAME = "small"
@@ -191,11 +192,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return found | {"runs": json.dumps(rows, ensure_ascii=False).encode()}
 
 
-def differing(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> list[str]:
-    """Places of what is not the same, or in one of them alone."""
-    return sorted(place for place in one.keys() | other.keys() if one.get(place) != other.get(place))
-
-
 USUAL = Surroundings()
 OTHER = Surroundings(
     zone="Pacific/Kiritimati",
@@ -230,15 +226,15 @@ def tried(folder: Path, libri: Path, *, full: bool = False, process: Process = f
     lay_out(corpora, libri, seed=1)
     usual = go(folder / "usual", corpora, USUAL, process)
     for what, surroundings in (EACH if full else {"all at once": OTHER}).items():
-        yield _told(what, differing(usual, go(folder / "other", corpora, surroundings)))
+        yield _told(what, changed(usual, go(folder / "other", corpora, surroundings)))
         shutil.rmtree(folder / "other")
     if full:
         shutil.rmtree(corpora)
         lay_out(corpora, libri, seed=2)
-        yield _told("files created in another order", differing(usual, go(folder / "other", corpora, USUAL)))
+        yield _told("files created in another order", changed(usual, go(folder / "other", corpora, USUAL)))
 
 
-def _told(what: str, places: list[str]) -> Tried:
+def _told(what: str, places: Iterable[str]) -> Tried:
     told = tuple(f"{place} has other bytes" for place in places)
     return Tried(suite="order", during="the whole path", fault=what, point="from the pipeline file on", lost=told)
 

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -68,17 +69,22 @@ def speak(root: Path, reviewer: str, turn: int, words: int, killed_after: int | 
 def by_page(root: Path, forks: Forks, *, killed_after: int) -> Tried:
     """Two visitors press buttons at once; the server is killed as soon as so many are acknowledged; another goes on."""
     acknowledged: list[Word] = []
+    untold: list[str] = []
     for turn in range(2):
         server = served(root, forks)
         visitors = [Visitor(server.said.split()[1], who, turn) for who in ("ann", "bob")]
-        asked = Asked(server.process, acknowledged, killed_after * (turn + 1))
+        asked = Asked(server.process, acknowledged, killed_after * (turn + 1), untold)
         ids = sorted(Catalog(root).read(UTTERANCES)["utterance_id"].to_pylist())
         threads = [threading.Thread(target=asked.press, args=(visitor, ids)) for visitor in visitors]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        with suppress(ProcessLookupError):  # it was killed
+            os.kill(server.process, signal.SIGKILL)
         server.go_on()
+    if len(acknowledged) < 2 * killed_after:
+        untold.append(f"only {len(acknowledged)} were acknowledged")
     lost, doubled = missing(root, acknowledged)
     return Tried(
         suite="concurrency",
@@ -87,15 +93,16 @@ def by_page(root: Path, forks: Forks, *, killed_after: int) -> Tried:
         point=f"after {killed_after} answers",
         lost=lost,
         doubled=doubled,
-        untold=() if len(acknowledged) >= 2 * killed_after else (f"only {len(acknowledged)} were acknowledged",),
+        untold=tuple(untold),
     )
 
 
 class Asked:
     """What visitors were told by a server, which is killed when it has acknowledged so many words."""
 
-    def __init__(self, process: int, acknowledged: list[Word], most: int) -> None:
-        self._process, self._acknowledged, self._most, self._one = process, acknowledged, most, threading.Lock()
+    def __init__(self, process: int, acknowledged: list[Word], most: int, untold: list[str]) -> None:
+        self._process, self._acknowledged, self._most, self._untold = process, acknowledged, most, untold
+        self._one = threading.Lock()
 
     def press(self, visitor: "Visitor", ids: list[str]) -> None:
         """One thing after the other, until there is no answer any more."""
@@ -103,6 +110,9 @@ class Asked:
             try:
                 word = visitor.drop(one, number)
             except (OSError, http.client.HTTPException):
+                return
+            except RuntimeError as refused:
+                self._untold.append(str(refused))
                 return
             with self._one:
                 self._acknowledged.append(word)
@@ -119,7 +129,7 @@ class Visitor:
         self._cookie = self._post("/who", reviewer=name, back="/").partition(";")[0]
 
     def drop(self, utterance: str, number: int) -> Word:
-        """Raises OSError or HTTPException where it was not acknowledged."""
+        """Raises OSError or HTTPException where there was no answer, RuntimeError where it was refused."""
         note = f"{self._turn}-{number}"
         self._post("/decide", subject="utterance", id=utterance, verdict="drop", view="", note=note)
         return self._name, utterance, note

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults import tiny
 from tests.faults.account import Tried
-from tests.faults.commands import Done, copied, curate
+from tests.faults.commands import Done, copied, curate, told_badly
 from tests.forked import Forks
 
 SECRETS = {
@@ -18,6 +18,7 @@ SECRETS = {
     "VOXCURATE_TOKEN": "token-of-the-tests-0123456789",
 }
 IN_ADDRESSES = "password-in-an-address"
+FAILS = ("an address", "nobody serves")  # commands of such are refused, in one line
 AROUND = {  # nobody answers there; and all that libraries would say is said
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -57,12 +58,13 @@ def tried(folder: Path, made: Path, forks: Forks, *, full: bool) -> Iterator[Tri
         }
     for name, words in commands.items():
         done = curate(forks, *words, environment=SECRETS | AROUND)
+        fails = any(word in name for word in FAILS)
         yield Tried(
             suite="hostile",
             during=name,
             fault="secrets in the environment and in addresses",
             point="all that was printed and written",
-            untold=told_of(done, folder),
+            untold=(*told_of(done, folder), *told_badly(done, refused=fails)),
         )
 
 

@@ -21,6 +21,7 @@ from flows.cli import app
 from tests.faults import concurrency, reading, reviewing, tiny
 from tests.faults.account import faults
 from tests.faults.commands import Done, contents, told_badly
+from tests.faults.watched import changed
 
 
 def test_two_at_once_never_mix_and_what_is_acknowledged_is_kept(tmp_path, loaded):
@@ -41,7 +42,7 @@ def catalog(tmp_path):
 def test_a_table_that_another_has_written_is_found(catalog):
     before = contents(catalog.root)
     catalog.publish(LEAKS, catalog.read(LEAKS).slice(0, 0), part="toy", fingerprint="another")
-    assert concurrency.differing(contents(catalog.root), before) == ("leaks/toy.parquet",)
+    assert changed(contents(catalog.root), before) == ("leaks/toy.parquet",)
 
 
 def test_a_refusal_without_a_line_with_a_wrong_code_or_with_a_traceback_is_found():

@@ -6,7 +6,7 @@ from tests.faults.account import faults
 from tests.faults.crash import by_a_clock_that_jumps, point_at, struck, undisturbed
 from tests.faults.jobs import Run, RunAgain
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("layer")]
 
 
 @pytest.fixture(scope="module")

@@ -66,11 +66,11 @@ class Forged:
 
 
 def test_a_trap_that_was_run_and_one_that_was_followed_are_found(tmp_path):
-    assert bombs.opened_here(tmp_path / "0", Forged(lambda _name, home: None), "a pickle as weights").survived
-    ran = bombs.opened_here(tmp_path / "1", Forged(lambda _name, home: (home / "ran").touch()), "a pickle as weights")
+    assert bombs.sprung(tmp_path / "0", Forged(lambda _name, home: None), "a pickle as weights").survived
+    ran = bombs.sprung(tmp_path / "1", Forged(lambda _name, home: (home / "ran").touch()), "a pickle as weights")
     assert ran.lost == ("the file was run",)
     read = Forged(lambda _name, home: (home.parent / "victim" / "secret").read_bytes())
-    assert len(bombs.opened_here(tmp_path / "2", read, "a network whose weights are elsewhere").lost) == 2
+    assert len(bombs.sprung(tmp_path / "2", read, "a network whose weights are elsewhere").lost) == 2
 
 
 def test_a_pickle_of_ours_does_run_where_somebody_opens_it(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 
 from tests.faults.layer import Strike, watched
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 
 def write_aside(folder):
     """A file, synced and renamed; its folder is synced; then another is written to, and one removed."""

@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults.account import Tried, faults
 from tests.faults.around import Surroundings
-from tests.faults.order import OTHER, USUAL, contents, differing, main, tried
+from tests.faults.order import OTHER, USUAL, contents, main, tried
+from tests.faults.watched import changed
 from tests.forked import Forks
 
 
@@ -40,8 +41,8 @@ def test_nothing_that_is_published_is_left_out(gone, folder):
     assert kinds >= {"told", "pictures", "kaldi", "lhotse", "nemo", "wespeaker", "published", "report", "runs"}
     assert tables >= {"utterances", "embeddings", "decisions", "splits", "trials", "results", "leaks", "lists", "built"}
     for place in ("catalog/README.md", "scores.parquet", "report/report.html", "told/audit", "wespeaker/test/wav.scp"):
-        assert differing(usual, usual | {place: usual[place][:-2] + b"?!"}) == [place]
-    assert differing(usual, usual | {"more": b""}) == ["more"]
+        assert changed(usual, usual | {place: usual[place][:-2] + b"?!"}) == (place,)
+    assert changed(usual, usual | {"more": b""}) == ("more",)
 
 
 def test_surroundings_are_what_they_are_called(loaded: Forks, tmp_path):

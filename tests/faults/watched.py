@@ -4,11 +4,12 @@ import ctypes
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-ACCESS, MODIFY, OPEN = 0x1, 0x2, 0x20
+ACCESS, MODIFY, OPEN = 0x1, 0x2, 0x20  # <linux/inotify.h>
+OVERFLOW, UNWATCHED, OF_A_FOLDER = 0x4000, 0x8000, 0x40000000
 NAMES = {ACCESS: "read", MODIFY: "written", OPEN: "opened"}
 
 
@@ -25,7 +26,9 @@ def opened_below(folder: Path) -> Iterator[list[str]]:
     watched = {}
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir() and not path.is_symlink():
-            watched[libc.inotify_add_watch(watching, os.fsencode(path), ACCESS | MODIFY | OPEN)] = path
+            if (watch := libc.inotify_add_watch(watching, os.fsencode(path), ACCESS | MODIFY | OPEN)) < 0:
+                raise OSError(ctypes.get_errno(), f"inotify: {path} cannot be watched")
+            watched[watch] = path
     try:
         yield found
         while True:
@@ -37,7 +40,11 @@ def opened_below(folder: Path) -> Iterator[list[str]]:
                 which, mask, _, length = struct.unpack("iIII", events[:16])
                 name = events[16 : 16 + length].rstrip(b"\0").decode()
                 events = events[16 + length :]
-                if not mask & 0x40000000:  # of a folder
+                if mask & OVERFLOW:
+                    raise OSError("inotify: more has happened than it could tell")
+                if mask & UNWATCHED:
+                    found.append(f"removed {watched[which]}")
+                elif not mask & OF_A_FOLDER:
                     what = next(told for bit, told in NAMES.items() if mask & bit)
                     found.append(f"{what} {watched[which] / name}")
     finally:
@@ -53,8 +60,8 @@ def tree(folder: Path) -> dict[str, str]:
     return found
 
 
-def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
-    """What came, went or is another."""
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
+    """What came, went or is another, by its name."""
     return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
 
 

@@ -2,7 +2,12 @@
 
     python -m tests.fuzz [KIND ...] [--files 20000] [--minutes 10] [--seed 1] [--blind] [--out build/fuzz]
 
-Each kind is tried in processes of its own, which may hang, die or be out of memory: that is a finding, too.
+Each kind is tried in processes of its own, which may hang, die or be out of memory: that is a finding, too. Minutes are
+shared as files are, but a kind has 15 seconds at least. With atheris, and without --blind, damage that reaches new code
+is damaged further; else every file is a whole one that was damaged. Needs Linux.
+
+What is found lies in OUT/<kind>/<fault>: the file, what it was the file of, and the traceback. build/fuzz is emptied
+first; any other OUT must be new.
 """
 
 import argparse
@@ -24,6 +29,7 @@ from tests.fuzz.kinds import FAULTY
 from tests.fuzz.kinds import KINDS as USUAL
 from tests.fuzz.trying import parts
 
+OUT = Path("build/fuzz")
 START_S = 180.0  # to import, and to make what is damaged
 KINDS = {**USUAL, FAULTY.name: FAULTY}
 MAX_IDLE = 9  # processes after one another that die at their first file
@@ -78,7 +84,7 @@ def main() -> int:
     names = asked.kinds or list(USUAL)
     ends = time.monotonic() + 60 * asked.minutes
     total = sum(KINDS[name].share for name in names)
-    accounts, forking, module = [], None, ""
+    accounts, forking, module, planned = [], None, "", 0
     shutil.rmtree(asked.out, ignore_errors=True)
     asked.out.mkdir(parents=True)
     for at, name in enumerate(names):
@@ -92,6 +98,7 @@ def main() -> int:
         of_rest = kind.share / sum(KINDS[one].share for one in names[at:])
         seconds = max(min(left, 2 * left * of_rest), 15.0)  # what one saves, the next may take
         num_files = max(round(asked.files * kind.share / total), 1)
+        planned += num_files
         accounts.append(fuzz(name, num_files, seconds, 1_000 * asked.seed, forking, asked))
         sys.stdout.write(
             "  ".join(cell.ljust(18) if at == 0 else cell.rjust(8) for at, cell in enumerate(accounts[-1].row())) + "\n"
@@ -99,23 +106,29 @@ def main() -> int:
         sys.stdout.flush()
     forking.end()
     sys.stdout.write("\n" + table(accounts) + "\n")
+    if (num := sum(one.num for one in accounts)) < planned:
+        sys.stdout.write(f"{num:,} of {planned:,} files: there was no time for more\n")
     found = [f"{one.kind}: {fault} ({num})" for one in accounts for fault, num in one.faults.items()]
     sys.stdout.write("\n".join([*found, f"findings lie in {asked.out}" if found else "nothing was found"]) + "\n")
     return bool(found)
 
 
 def _asked() -> argparse.Namespace:
-    words = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
-    words.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(USUAL))
-    words.add_argument("--files", type=int, default=20_000)
-    words.add_argument("--minutes", type=float, default=10.0)
-    words.add_argument("--seed", type=int, default=1)
-    words.add_argument("--wait-s", type=float, default=30.0, help="for one file; a processor has 10 s for it")
+    words = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    words.add_argument("kinds", nargs="*", metavar="KIND", help=f"all, where none is said: {', '.join(USUAL)}")
+    words.add_argument("--files", type=int, default=20_000, help="of all kinds together: 20,000")
+    words.add_argument("--minutes", type=float, default=10.0, help="10")
+    words.add_argument("--seed", type=int, default=1, help="1; the same files again, with --blind")
+    words.add_argument("--wait-s", type=float, default=30.0, help="30, for one file; a processor has 10 s for it")
     words.add_argument("--blind", action="store_true", help="without atheris")
-    words.add_argument("--out", type=Path, default=Path("build/fuzz"))
+    words.add_argument("--out", type=Path, default=OUT, help=f"for what is found: {OUT}")
     asked = words.parse_args()
     if unknown := [one for one in asked.kinds if one not in KINDS]:
         words.error(f"{unknown[0]!r}: no such kind; expected any of {', '.join(KINDS)}")
+    if asked.out != OUT and asked.out.exists():
+        words.error(f"{asked.out}: exists already; expected a new folder")
     return asked
 
 

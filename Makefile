@@ -19,10 +19,11 @@ test: $(INSTALLED)
 	.venv/bin/mypy
 	.venv/bin/pytest
 
-# Kills, power cuts, full disks, two at once, hostile input: what is lost, doubled or left half-written.
+# Kills, power cuts, full disks, two at once, hostile input, other surroundings: what is lost, doubled or half-written.
 faults: $(INSTALLED)
 	.venv/bin/python -m tests.faults
 
+# Damaged files of every kind that is read: each is read, or told in one line.
 fuzz: $(INSTALLED)
 	.venv/bin/python -m tests.fuzz --files 20000 --minutes 10
 

@@ -18,6 +18,7 @@ from tests.forked import SCRIPT, Forks
 
 Done = subprocess.CompletedProcess[str]
 PATIENCE_S = 300.0  # for who never comes
+NEVER = "never came"
 
 
 def start(forks: Forks, *words: object, environment: Mapping[str, str] | None = None) -> Callable[[], Done]:
@@ -65,13 +66,19 @@ def gate() -> Iterator[tuple[Path, socket.socket]]:
 
 
 def held(forks: Forks, where: str, *words: object, which: int = 1) -> Held:
-    """`curate` with these words, held before its so manieth call of `where`, such as curate.catalog:Catalog.publish."""
+    """`curate` with these words, held before its so manieth call of `where`, such as curate.catalog:Catalog.publish.
+
+    RuntimeError where it has ended before that.
+    """
     with gate() as (place, listening):
         argv = (str(SCRIPT), *map(str, words))
         ended = forks.start(come_to_the_gate, where, which, place, argv=argv)
         connection, _ = listening.accept()
         connection.settimeout(PATIENCE_S)
-        return Held(connection, ended)
+        one = Held(connection, ended)
+    if one.said.endswith(NEVER):
+        raise RuntimeError(f"{words[0]} has ended without call {which} of {where}: {one.go_on().stderr[-500:]}")
+    return one
 
 
 def come_to_the_gate(where: str, which: int, place: Path) -> None:
@@ -90,7 +97,11 @@ def come_to_the_gate(where: str, which: int, place: Path) -> None:
         return real(*arguments, **named)
 
     setattr(owner, last, waits)
-    carried_out()
+    try:
+        carried_out()
+    finally:
+        if calls < which:
+            wait_at(place, NEVER)
 
 
 def wait_at(place: Path, said: str = "") -> None:

@@ -20,7 +20,7 @@ from curate.schema import LEAKS, REVIEWS, RUNS, UTTERANCES
 from flows.cli import app
 from tests.faults import concurrency, reading, reviewing, tiny
 from tests.faults.account import faults
-from tests.faults.commands import Done, contents, told_badly
+from tests.faults.commands import Done, contents, held, told_badly
 from tests.faults.watched import changed
 
 
@@ -51,6 +51,11 @@ def test_a_refusal_without_a_line_with_a_wrong_code_or_with_a_traceback_is_found
     assert len(told_badly(good, refused=True, says=("process 8",))) == 1
     assert len(told_badly(good, refused=False)) == 1
     assert len(told_badly(Done(("curate",), 1, "", "Traceback (most recent call last)"), refused=True)) == 2
+
+
+def test_a_command_that_never_comes_to_its_point_is_told_at_once(catalog, loaded):
+    with pytest.raises(RuntimeError, match=r"status has ended without call 1 of .*:Catalog\.publish"):
+        held(loaded, concurrency.PUBLISHED, "status", "-c", catalog.root)
 
 
 def test_readers_that_look_without_asking_see_tables_of_two_runs(catalog, monkeypatch):

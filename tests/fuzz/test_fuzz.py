@@ -44,15 +44,17 @@ def test_whole_files_are_read(kind, trying):
     of_kind = trying(kind)
     said = [of_kind.run(of_kind.whole(number)) for number in range(0, len(of_kind.places), EVERY)]
     assert [one["fault"] for one in said if one["fault"]] == []
-    assert any(one["told"] is None for one in said)
+    assert sum(one["told"] is None for one in said) > len(said) / 2  # a few are whole, and odd: sound of no numbers
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_or_told_in_one_line(kind, trying):
     of_kind = trying(kind)
-    for number in range(KINDS[kind].share // ONE_OF + 1):
+    num = KINDS[kind].share // ONE_OF + 1
+    step = max(len(of_kind.places) // num, 1)  # all whole files in turn; where there are more, some of them, evenly
+    for number in range(num):
         rng = np.random.default_rng([number, len(kind)])
-        data = of_kind.change(of_kind.whole(number * 7), rng)
+        data = of_kind.change(of_kind.whole(number * step), rng)
         assert of_kind.run(data)["fault"] is None, data[:200]
 
 

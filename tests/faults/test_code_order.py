@@ -14,7 +14,6 @@ LISTING = {"scandir", "listdir", "iterdir", "glob", "rglob", "walk"}
 ORDER_FREE = {"sorted", "any", "all", "min", "max", "len", "set", "frozenset"}
 ANY_ORDER = {  # lists a folder as it comes, and nothing of the order is left
     "curate/blocks.py": "takes away what is unfinished",
-    "curate/whole.py": "looks at each",
     "curate/corpora/inventory.py": "goes into SQLite, which answers in order",
     "curate/corpora/places.py": "sorts what it made of the entries",
     "curate/export/manifest.py": "a dictionary that its readers sort",

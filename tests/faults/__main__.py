@@ -1,6 +1,6 @@
 """Try every kind of fault, and print what came of it: `make faults`.
 
-    .venv/bin/python -m tests.faults [--points 80] [--suite crash] [--suite ...]
+    .venv/bin/python -m tests.faults [--points 40] [--suite crash] [--suite ...]
 
 crash        runs, reviews, a publication, a migration and a training, each killed, cut from power, given full and
              failing disks and a clock that jumps, at moments spread over all that it changes; then begun again

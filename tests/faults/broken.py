@@ -63,7 +63,7 @@ BREAKS = [
         "curate/whole.py",
         'place.with_name(place.name + (".new" if alone else f".{uuid.uuid4().hex}.new"))',
         "place",
-        f"{STRUCK}[review-killed-0.5]",
+        f"{STRUCK}[review-killed-0.57]",
     ),
     Break(
         1,
@@ -87,7 +87,7 @@ BREAKS = [
         "curate/blocks.py",
         "if not _is_whole(file)",
         "if True",
-        f"{RUNS}::test_a_run_that_is_struck_and_begun_again_ends_as_if_nothing_had_been[killed-0.71]",
+        f"{RUNS}::test_a_run_that_is_struck_and_begun_again_ends_as_if_nothing_had_been[killed-0.45]",
     ),
     Break(
         3,

@@ -9,7 +9,7 @@ from tests.models.training.tones_made import tones
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("layer")]
 JOBS = {
-    "review": [("killed", 0.5), ("killed", 0.97), ("power cut", 0.35), ("power cut", 1.0), ("disk fault", 0.7)],
+    "review": [("killed", 0.57), ("killed", 0.97), ("power cut", 0.35), ("power cut", 1.0), ("disk fault", 0.7)],
     "publish": [("killed", 0.4), ("power cut", 0.9), ("power cut", 1.0), ("disk full", 0.6), ("disk fault", 0.99)],
     "train": [("killed", 0.7), ("power cut", 0.5), ("power cut", 1.0), ("disk full", 0.6)],
 }

@@ -22,7 +22,7 @@ def again(running, corpora, small_run):
 @pytest.mark.parametrize(
     ("fault", "share"),
     [
-        *[("killed", share) for share in (0.17, 0.33, 0.52, 0.71)],
+        *[("killed", share) for share in (0.17, 0.45, 0.52, 0.71)],
         *[("power cut", share) for share in (0.6, 1.0)],
         *[("disk full", 0.98), ("disk fault", 0.65)],
     ],

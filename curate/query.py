@@ -34,7 +34,7 @@ from curate.schema import DECISIONS, EMBEDDINGS, TABLES, Table
 from curate.storage import is_local
 
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-MEMORY = "6GB"  # of a query; what is more goes to the disk, into the cache of the catalog
+MAX_GIB = 6.0  # of a query, or what DuckDB takes of a smaller machine; the rest goes into the cache of the catalog
 REQUESTS_AT_ONCE = 16  # of a store, each of which answers after some hundredths of a second
 
 ABOUT = "(subject, subject_id, CASE subject WHEN 'pair' THEN coalesce(other_id, '') ELSE '' END)"
@@ -56,7 +56,9 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         if DECISIONS in published:
             connection.execute(f"CREATE TEMP VIEW settled AS {SETTLED}")
         # DuckDB lets a query write where it spills, which else is `.tmp` where we stand: this name nobody can guess.
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{spill}'")
+        connection.execute(f"SET temp_directory = '{spill}'")
+        if _gib_of(connection) > MAX_GIB:
+            connection.execute(f"SET memory_limit = '{MAX_GIB}GiB'")
         # A SELECT can hold a COPY (`WITH t AS (COPY ...)`), and EXPLAIN ANALYZE carries out what it explains.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
@@ -72,6 +74,13 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         except duckdb.Error as error:
             told = re.split(r"\n\nLINE|\.? Detail: Python exception", str(error))[0]
             raise QueryError(" ".join(told.split())) from error
+
+
+def _gib_of(connection: duckdb.DuckDBPyConnection) -> float:
+    """The memory that DuckDB would take: a share of what the machine, or its container, has."""
+    ((told,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    number, unit = told.split()  # as `18.7 GiB`
+    return float(number) * {"TiB": 1024.0, "GiB": 1.0}.get(unit, 0.0)
 
 
 @contextmanager

@@ -273,8 +273,8 @@ def main() -> None:
 
 
 def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
-    """A disk that a thread could not write to is told by who waits for it: TensorBoard's writer raises it once more."""
-    if not issubclass(fault.exc_type, OSError):
+    """What TensorBoard's thread could not write is told by who waits for it, to whom it is raised once more."""
+    if not (issubclass(fault.exc_type, OSError) and type(fault.thread).__name__ == "_AsyncWriterThread"):
         threading.__excepthook__(fault)
 
 

@@ -362,20 +362,26 @@ def test_what_does_not_fit_into_memory_goes_to_the_cache_of_the_catalog_and_is_t
     here.mkdir()
     catalog.scratch.mkdir()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(query, "MEMORY", "40MB")
+    monkeypatch.setattr(query, "MAX_GIB", 0.04)
     before = everything(tmp_path)
     assert ask(catalog, MUCH)[1] == [(600_000,)]
     told, memory = ask(catalog, "select current_setting('temp_directory'), current_setting('memory_limit')")[1][0]
     assert Path(told).parent == catalog.scratch
     assert not Path(told).exists()
-    assert memory == "38.1 MiB"
+    assert memory == "40.9 MiB"
     assert everything(tmp_path) == before
     assert not list(here.iterdir())
 
 
+def test_a_query_takes_no_more_than_duckdb_would_of_a_small_machine(tmp_path, monkeypatch):
+    catalog, asked = fill(tmp_path / "catalog"), "select current_setting('memory_limit')"
+    monkeypatch.setattr(query, "_gib_of", lambda connection: 0.5)
+    assert ask(catalog, asked)[1] == duckdb.sql(asked).fetchall()
+
+
 def test_where_there_is_no_cache_nothing_is_written_and_memory_is_what_there_is(tmp_path, monkeypatch):
     catalog = fill(tmp_path / "catalog")
-    monkeypatch.setattr(query, "MEMORY", "40MB")
+    monkeypatch.setattr(query, "MAX_GIB", 0.04)
     before = everything(tmp_path)
     with pytest.raises(QueryError, match="Out of Memory"):
         ask(catalog, MUCH)

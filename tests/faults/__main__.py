@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--points",
         type=int,
-        default=80,
+        default=40,
         help=f"moments of each job to kill it at, and of a run twice that (crash alone; of each: {shares})",
     )
     parser.add_argument("--suite", action="append", choices=list(SUITES), help="only this one; may be given again")

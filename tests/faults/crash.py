@@ -175,7 +175,7 @@ def _told_badly(ended: Ended) -> list[str]:
         "fsync failed",
         "readonly database",
         "unable to open database file",
-    ]  # as SQLite says it
+    ]  # as SQLite and DuckDB say it
     if "Traceback" in ended.err or ended.code != 1:
         return [f"exit code {ended.code}: {ended.err.strip()[-300:]}"]
     return [] if any(word in _last_line(ended.err) for word in words) else [f"unclear: {_last_line(ended.err)}"]

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.blocks import keep_rows
 from curate.duplicates import near_pairs
+from curate.marks import Marks
 from curate.presets import Duplicates
 from curate.similarity import Flags, Indices, Scores, Vectors, mean_vectors, product_error, unit
 
@@ -51,21 +50,21 @@ def nothing_known(num_utterances: int) -> Alike:
     )
 
 
-def alike_recordings(samples: Indices, side: Indices, landmarks: pa.ChunkedArray, place: Indices) -> Alike:
+def alike_recordings(samples: Indices, side: Indices, marks: Marks, place: Indices) -> Alike:
     """Near duplicates of other samples; the score is how many landmarks agree.
 
     Of each utterance `samples` (N,) numbers its samples (-1: not known), `side` (N,) its side, and `place` (N,) says
-    which of the lists of `landmarks` is its own.
+    which recording of `marks` is its own.
     """
     thing, first = _things(samples, side)
     rows = place[first]
-    near = near_pairs(landmarks, rows, NEAR, side[first])
+    near = near_pairs(marks, rows, NEAR, side[first])
     differ = samples[first[near.one]] != samples[first[near.other]]
     return Alike(
         thing=thing,
         side=side[first],
         first=first,
-        can_be_told=pc.list_value_length(landmarks).to_numpy()[rows] >= NEAR.min_landmarks,
+        can_be_told=np.diff(marks.offsets)[rows] >= NEAR.min_landmarks,
         one=near.one[differ],
         other=near.other[differ],
         score=near.score[differ].astype(np.float64),

@@ -39,6 +39,7 @@ from curate.codes import in_one, in_order
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
 from curate.labels import Columns
+from curate.marks import Prints
 from curate.schema import LEAKS
 from curate.sides import Pair, ordered
 from curate.similarity import Indices, Scores, Vectors
@@ -82,7 +83,7 @@ def leaks(
     splits: pa.Table,
     utterances: Columns,
     *,
-    sound_prints: Columns | None = None,
+    sound_prints: Prints | None = None,
     vectors: Voices | None = None,
     lists: Mapping[str, Exclusions] | None = None,
     allowed: Allowed = frozenset(),
@@ -107,7 +108,7 @@ def leaks(
     side = pc.index_in(splits["split"], value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(names)}
     person = in_one(splits["identity_id"])
-    of_print = _places(ids, None if sound_prints is None else sound_prints(["utterance_id"])["utterance_id"])
+    of_print = _places(ids, None if sound_prints is None else sound_prints.columns(["utterance_id"])["utterance_id"])
 
     def told(column: str) -> Keys:
         return _numbered(utterances([column])[column]).of(place)
@@ -118,9 +119,9 @@ def leaks(
     def alike_in_sound() -> Alike:
         if sound_prints is None:
             return nothing_known(len(ids))
-        number, landmarks = samples().number, sound_prints(["landmarks"])["landmarks"]
+        number, marks = samples().number, sound_prints.landmarks()
         _let_go()
-        return alike_recordings(number, side, landmarks, of_print)
+        return alike_recordings(number, side, marks, of_print)
 
     def alike_in_voice() -> Alike:
         if vectors is None or threshold is None:
@@ -224,10 +225,10 @@ def _places(ids: pa.Array, known: pa.ChunkedArray | None) -> Indices:
     return found
 
 
-def _taken(table: Columns | None, column: str, place: Indices) -> pa.ChunkedArray:
-    if table is None:
+def _taken(prints: Prints | None, column: str, place: Indices) -> pa.ChunkedArray:
+    if prints is None:
         return pa.chunked_array([pa.nulls(len(place), pa.string())])
-    return table([column])[column].take(pa.array(place, mask=place < 0))
+    return prints.columns([column])[column].take(pa.array(place, mask=place < 0))
 
 
 def _numbered(keys: pa.Array | pa.ChunkedArray) -> Keys:

@@ -19,13 +19,15 @@ PARTNER_MASK = (1 << PARTNER_BITS) - 1
 
 
 @compiled()
-def seeds(values: Indices, start: Indices, end: Indices, place: Indices, found: Indices) -> None:
-    """Fill `found` with all seeds, each with its recording in the low 32 bits, those of each part together.
+def seeds(values: Indices, start: Indices, end: Indices, first: int, stop: int, place: Indices, found: Indices) -> None:
+    """Fill `found` with the seeds of the recordings from `first` to before `stop`, those of each part together.
+
+    Each has its recording in the low 32 bits.
 
     A seed is two landmarks that begin at one peak: three peaks, and so much rarer than a landmark. `place` (parts,)
     says where the next one of each part goes, and is moved on; where `found` has no room they are counted only.
     """
-    for r in range(len(start)):
+    for r in range(first, stop):
         by_frame = np.empty(end[r] - start[r], np.int64)
         for i in range(len(by_frame)):
             value = values[start[r] + i]

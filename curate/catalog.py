@@ -105,7 +105,9 @@ class Catalog:
         paths = [self.path(table, p) for p in parts]
         if not paths or not all(map(whole.exists, paths)):
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
-        return pa.concat_tables(read_parquet(path, columns) for path in paths)
+        rows = pa.concat_tables(read_parquet(path, columns) for path in paths)
+        pa.default_memory_pool().release_unused()  # what Arrow keeps for the next read: of ten million rows gigabytes
+        return rows
 
     def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:
         """Make `rows` the current part, whole or not at all; says how many they are.

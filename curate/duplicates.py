@@ -21,22 +21,24 @@ label with more utterances comes first. All is done in the order of ids, so no r
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from curate.codes import in_one, is_ascending
+from curate.codes import is_ascending
 from curate.decisions import Author, verdicts
+from curate.marks import Marks
 from curate.presets import Duplicates
 from curate.reasons import Reason, Subject, Verdict
 from curate.similarity import Indices, Scores, Vectors, unit
 
 ABOUT_EQUAL = 0.05  # of cosines
 MAX_ALIKE = 100  # recordings that share a seed; what more share is no sign of a copy, but of a common sound
-SEEDS_AT_ONCE, PAIRS_AT_ONCE = 1 << 24, 1 << 22  # 128 MB, and 32 MB of each figure of a pair
+SEEDS_AT_ONCE, LANDMARKS_AT_ONCE = 1 << 24, 1 << 22  # 128 MB and 32 MB
+PAIRS_AT_ONCE = 1 << 22  # 32 MB of each figure of a pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +57,25 @@ def judge_duplicates(
     `vectors` (N, D) are theirs row by row; `prints` (rows of SOUND_PRINTS) are found by id. Raises ValueError for an
     utterance without a print, and for a vector without direction where labels are compared.
     """
-    return judge_alike(utterances, alike(utterances["utterance_id"], prints, settings), vectors, author)
+    found = alike(utterances["utterance_id"], prints, Marks.held(prints["landmarks"]), settings)
+    return judge_alike(utterances, found, vectors, author)
 
 
-def alike(utterance_ids: pa.ChunkedArray, prints: pa.Table, settings: Duplicates) -> Alike:
-    """Hold the prints of these utterances against each other. Raises ValueError for one without a print."""
+def alike(utterance_ids: pa.ChunkedArray, prints: pa.Table, marks: Marks, settings: Duplicates) -> Alike:
+    """Hold the prints of these utterances against each other. Raises ValueError for one without a print.
+
+    `prints` are rows of SOUND_PRINTS (utterance_id, samples_sha256), `marks` the landmarks of each row.
+    """
     ids = utterance_ids if is_ascending(utterance_ids) else utterance_ids.take(pc.sort_indices(utterance_ids))
-    place = pc.index_in(ids, value_set=prints["utterance_id"].combine_chunks()).combine_chunks()
-    if place.null_count:
-        raise ValueError(f"{ids.filter(pc.is_null(place))[0]}: has no sound print; expected one for each utterance")
-    is_each = len(prints) == len(ids) and is_ascending(prints["utterance_id"])
-    sound = _numbers(prints["samples_sha256"] if is_each else prints["samples_sha256"].take(place))
+    known, samples, place = prints["utterance_id"], prints["samples_sha256"], np.arange(len(ids))
+    if not ids.equals(known):  # as a rule they are: to look up ten million takes two gigabytes
+        found = pc.index_in(ids, value_set=known.combine_chunks()).combine_chunks()
+        if found.null_count:
+            raise ValueError(f"{ids.filter(pc.is_null(found))[0]}: has no sound print; expected one for each utterance")
+        samples, place = samples.take(found), found.to_numpy()
+    sound = _numbers(samples)
     first = np.unique(sound, return_index=True)[1]
-    near = near_pairs(prints["landmarks"], place.to_numpy()[first], settings) if settings.near else _NOTHING
+    near = near_pairs(marks, place[first], settings) if settings.near else _NOTHING
     return Alike(sound=sound, near=near)
 
 
@@ -145,24 +153,17 @@ class Near:
 _NOTHING = Near(one=np.zeros(0, int), other=np.zeros(0, int), score=np.zeros(0, int), least=np.zeros(0, int))
 
 
-def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates, side: Indices | None = None) -> Near:
-    """All pairs of these `rows` of lists of landmarks that are near duplicates, numbered as in `rows`.
+def near_pairs(marks: Marks, rows: Indices, settings: Duplicates, side: Indices | None = None) -> Near:
+    """All pairs of these `rows` of recordings that are near duplicates, numbered as in `rows`.
 
-    Where the `side` of each row is given, those of two sides only.
+    Where the `side` of each row is given, those of two sides only. As large as the landmarks, and written where these
+    have room for it, are the seeds; else it takes some 500 MB and, for each row, the space of a few numbers.
     """
     from curate import agreement  # numba takes a third of a second to import
 
-    lists = in_one(landmarks)
-    offsets, values = lists.offsets.to_numpy().astype(np.int64), lists.values.to_numpy()
-    start, end = offsets[rows], offsets[rows + 1]
-    num_of_part = np.zeros(int((end - start).sum() // SEEDS_AT_ONCE + 1), np.int64)
-    agreement.seeds(values, start, end, num_of_part, np.empty(0, np.int64))
-    all_seeds, stops = np.empty(num_of_part.sum(), np.int64), np.cumsum(num_of_part)
-    agreement.seeds(values, start, end, stops - num_of_part, all_seeds)
+    values, start, end = marks.values, marks.offsets[rows], marks.offsets[rows + 1]
     found = [np.zeros((3, 0), np.int64)]
-    for seeds in np.split(all_seeds, stops[:-1]):
-        seeds.sort()
-        seeds = seeds[np.diff(seeds, prepend=-1) > 0]  # a loop has the same one many times
+    for seeds in _in_parts(marks, start, end):
         begin = 0
         while begin < len(seeds):
             room = np.empty(PAIRS_AT_ONCE, np.int64)
@@ -180,8 +181,32 @@ def near_pairs(landmarks: pa.ChunkedArray, rows: Indices, settings: Duplicates, 
             spans = np.empty(len(pairs))
             agreement.spanned(values, start, end, pairs, spans)
             found.append(np.stack([pairs, counts, least])[:, spans >= settings.min_span])
+        marks.let_go()
     pair, score, least = np.unique(np.concatenate(found, axis=1), axis=1)
     return Near(one=pair >> 32, other=pair & agreement.ROW_MASK, score=score, least=least)
+
+
+def _in_parts(marks: Marks, start: Indices, end: Indices) -> Iterator[Indices]:
+    """All seeds of R recordings, ascending, each recording's once; equal seeds come in one part."""
+    from curate import agreement
+
+    until = np.cumsum(end - start)  # landmarks; a recording has about as many seeds
+    num_landmarks = int(until[-1]) if len(until) else 0
+    files = [marks.room() for _ in range(num_landmarks // SEEDS_AT_ONCE + 1)]
+    stops = np.searchsorted(until, np.arange(LANDMARKS_AT_ONCE, num_landmarks, LANDMARKS_AT_ONCE), side="right")
+    for first, stop in pairwise(np.unique([0, *stops, len(until)]).tolist()):
+        num_of_part = np.zeros(len(files), np.int64)
+        agreement.seeds(marks.values, start, end, first, stop, num_of_part, np.empty(0, np.int64))
+        some, bounds = np.empty(num_of_part.sum(), np.int64), np.cumsum(num_of_part)
+        agreement.seeds(marks.values, start, end, first, stop, bounds - num_of_part, some)
+        for file, of_part in zip(files, np.split(some, bounds[:-1]), strict=True):
+            file.write(of_part.data)
+        marks.let_go()
+    for file in files:
+        file.seek(0)
+        seeds = np.sort(np.frombuffer(file.read(), np.int64))
+        file.close()
+        yield seeds[np.diff(seeds, prepend=-1) > 0]  # a loop has the same one many times
 
 
 def _connected(sound: Indices, near: Near) -> Iterator[Indices]:

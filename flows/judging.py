@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curate import cleaning
 from curate.ages import label_ages
 from curate.blocks import keep_rows
-from curate.catalog import Catalog
+from curate.catalog import Catalog, read_batches
 from curate.codes import in_order
 from curate.config import Pipeline
 from curate.decisions import REVIEW, Author, as_decided, dropped, new_labels, relabelled
@@ -21,6 +21,7 @@ from curate.duplicates import alike, judge_alike
 from curate.explain import counted
 from curate.identities import same_people
 from curate.labels import changes, labels_of
+from curate.marks import Marks
 from curate.reasons import Reason, Subject, Verdict
 from curate.reviewed import pairs_of, reviewed
 from curate.reviews import standing
@@ -41,7 +42,7 @@ from curate.schema import (
 from curate.similarity import Vectors
 from curate.speakers import SPANNED
 from flows.code import CODE
-from flows.embedding import embedded, encoder, ingested, sound_prints
+from flows.embedding import embedded, encoder, ingested
 
 SPEAKERS = pa.schema([("speaker_id", pa.string())])
 
@@ -89,10 +90,11 @@ def duplicates(pipeline: Pipeline, catalog: Catalog) -> Step:
     listener = encoder(pipeline)
 
     def compare(step: Step) -> Result:
-        prints = sound_prints(pipeline, catalog)
+        prints = catalog.read(SOUND_PRINTS, listener.name, columns=["utterance_id", "samples_sha256"])
+        marks = Marks.filed(read_batches(catalog.path(SOUND_PRINTS, listener.name), ["landmarks"]), catalog.scratch)
         heard = catalog.read(EMBEDDINGS, listener.name, columns=["utterance_id"])["utterance_id"]
-        repeated = alike(heard, prints, pipeline.duplicates)
-        del heard, prints  # landmarks and vectors are more than is to be held at once
+        repeated = alike(heard, prints, marks, pipeline.duplicates)
+        del heard, prints, marks  # these and vectors are more than is to be held at once
         utterances, vectors = embedded(pipeline, catalog, ["utterance_id", "speaker_id", "duration_s"])
         author = Author(rule="samples and landmarks", step="duplicates", run_id=step.run_id)
         found = judge_alike(utterances, repeated, vectors, author)

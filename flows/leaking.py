@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,12 +16,13 @@ import pyarrow.compute as pc
 from benchmarks.leakage import NAMED, Allowed, Voices, leaks
 from curate import whole
 from curate.blocks import read_vectors
-from curate.catalog import Catalog, num_rows_of, rows_of
+from curate.catalog import Catalog, num_rows_of, read_batches, rows_of
 from curate.corpora import READERS
 from curate.decisions import REVIEW
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions, read_exclusions
 from curate.labels import Columns, columns_of
+from curate.marks import Marks, Prints
 from curate.reasons import Verdict
 from curate.reviewed import pairs_of
 from curate.runs import last_done
@@ -50,7 +52,7 @@ class Heard:
     """What the catalog's extractor heard, to be read when it is needed; and from when on two voices are one."""
 
     vectors: Voices | None
-    sound_prints: Columns | None
+    sound_prints: Prints | None
     threshold: dict[str, float] | float | None  # as the corpora told it, else as it was given
     apart: set[Pair]  # identities that reviewers keep apart
 
@@ -65,11 +67,19 @@ def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
     has = {table: any(num_rows_of(catalog.path(table, part)) for part in catalog.parts(table)) for table in HEARD}
     return Heard(
         vectors=partial(read_vectors, catalog, catalog.parts(EMBEDDINGS)) if has[EMBEDDINGS] else None,
-        sound_prints=(lambda columns: catalog.read(SOUND_PRINTS, columns=columns)) if has[SOUND_PRINTS] else None,
+        sound_prints=_prints(catalog) if has[SOUND_PRINTS] else None,
         threshold=dict(zip(calibrations["corpus"].to_pylist(), calibrations["threshold"].to_pylist(), strict=True))
         or given_threshold(catalog),
         apart={ordered(person[one], person[other]) for one, other in kept_apart},
     )
+
+
+def _prints(catalog: Catalog) -> Prints:
+    def landmarks() -> Marks:
+        files = (catalog.path(SOUND_PRINTS, part) for part in catalog.parts(SOUND_PRINTS))
+        return Marks.filed(chain.from_iterable(read_batches(file, ["landmarks"]) for file in files), catalog.scratch)
+
+    return Prints(columns=lambda columns: catalog.read(SOUND_PRINTS, columns=columns), landmarks=landmarks)
 
 
 def read(catalog: Catalog, table: Table) -> pa.Table:

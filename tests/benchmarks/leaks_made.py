@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from benchmarks.leakage import leaks
 from curate.exclusions import Exclusions
+from curate.marks import Prints
 from curate.schema import SOUND_PRINTS, SPLITS, UTTERANCES
 
 KEYED = ("person", "speaker", "session", "recording", "samples", "transcript")
@@ -37,7 +38,7 @@ def found(rows, **more):
     if "vectors" in more:
         ids, vectors = more["vectors"]
         more |= {"vectors": lambda: (ids, vectors.copy())}
-    shared = leaks("made", splits, utterances.select, **({"sound_prints": prints.select} | more))
+    shared = leaks("made", splits, utterances.select, **({"sound_prints": Prints.held(prints)} | more))
     return {(one["check"], one["side"], one["other_side"]): one for one in shared.to_pylist()}
 
 

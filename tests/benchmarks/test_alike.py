@@ -15,6 +15,7 @@ from benchmarks.alike import NEAR, similar_between
 from curate import audio
 from curate.duplicates import near_pairs
 from curate.landmarks import landmarks, samples_sha256
+from curate.marks import Marks
 from curate.similarity import unit
 from tests.benchmarks.leaks_made import found, recording, row
 
@@ -125,7 +126,7 @@ def test_pairs_across_sides_are_those_of_all_that_are_across(seed):
         [pa.array([later(sources[n], int(rng.integers(5))) for n in rng.integers(0, 3, 10)], pa.list_(pa.int64()))]
     )
     side, rows = rng.integers(0, 3, 10), rng.permutation(10)
-    every, across = near_pairs(lists, rows, NEAR), near_pairs(lists, rows, NEAR, side)
+    every, across = near_pairs(Marks.held(lists), rows, NEAR), near_pairs(Marks.held(lists), rows, NEAR, side)
     differ = side[every.one] != side[every.other]
     for name in ("one", "other", "score", "least"):
         np.testing.assert_array_equal(getattr(across, name), getattr(every, name)[differ])

@@ -14,6 +14,7 @@ from benchmarks.leakage_report import conclusion, does_leak, told
 from benchmarks.protocol import KeptApart, Protocol, Source, Split
 from curate.catalog import conform
 from curate.errors import CorpusError
+from curate.marks import Prints
 from curate.schema import LEAKS
 from tests.benchmarks.leaks_made import KEYED, found, names, row, shared_checks, tables
 
@@ -136,7 +137,10 @@ def test_an_utterance_that_is_not_told_is_an_error():
 
 def test_the_rows_fit_the_schema():
     splits, utterances, prints = tables(rows_of("person"))
-    assert conform(LEAKS, leaks("made", splits, utterances.select, sound_prints=prints.select)).schema == LEAKS.arrow()
+    assert (
+        conform(LEAKS, leaks("made", splits, utterances.select, sound_prints=Prints.held(prints))).schema
+        == LEAKS.arrow()
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- in general
@@ -217,7 +221,7 @@ def test_words_are_told_again_however_they_are_written_and_few_tell_nothing(said
 def test_transcripts_are_allowed_whatever_the_protocol_says():
     rows = rows_of("transcript")
     splits, utterances, prints = tables(rows)
-    shared = leaks("made", splits, utterances.select, sound_prints=prints.select)
+    shared = leaks("made", splits, utterances.select, sound_prints=Prints.held(prints))
     assert not does_leak(shared)
     assert [one.what for one in told(shared) if one.status == "allowed"] == ["transcripts"]
 
@@ -301,7 +305,7 @@ def test_what_is_allowed_is_told_and_is_no_leak():
             "made",
             splits,
             utterances.select,
-            sound_prints=prints.select,
+            sound_prints=Prints.held(prints),
             allowed=frozenset((check, "test", "train") for check in allowed),
         )
         assert does_leak(shared) == is_leak
@@ -343,13 +347,13 @@ def test_what_is_known_in_part_is_said_beside_what_is_clean():
     rows = rows_of()
     rows[0] |= {"session_id": None}
     splits, utterances, prints = tables(rows)
-    said = conclusion(leaks("made", splits, utterances.select, sound_prints=prints.select))
+    said = conclusion(leaks("made", splits, utterances.select, sound_prints=Prints.held(prints)))
     assert said.startswith("Nothing leaks that should not. Not compared, for nothing is known there: ")
     assert said.endswith(" Compared only as far as it is known: sessions (test and train).")
 
 
 def test_one_split_and_no_list_is_no_clean_bill():
     splits, utterances, prints = tables(rows_of()[:3])
-    assert conclusion(leaks("made", splits, utterances.select, sound_prints=prints.select)).startswith(
+    assert conclusion(leaks("made", splits, utterances.select, sound_prints=Prints.held(prints))).startswith(
         "Nothing was compared"
     )

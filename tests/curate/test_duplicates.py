@@ -14,6 +14,7 @@ from curate import agreement, audio, duplicates
 from curate.decisions import Author
 from curate.duplicates import judge_duplicates, near_pairs
 from curate.landmarks import landmarks, samples_sha256
+from curate.marks import Marks
 from curate.presets import Duplicates
 from curate.schema import DECISIONS, SOUND_PRINTS
 
@@ -284,27 +285,36 @@ def test_what_stays_agrees_with_what_it_stands_for_and_with_nothing_else_that_st
     assert not any(are_alike(one, other) for at, one in enumerate(left) for other in left[:at])
 
 
-@pytest.mark.parametrize(("seeds_at_once", "pairs_at_once"), [(50, 1 << 16), (1 << 25, 20_000), (50, 20_000)])
-def test_parts_find_what_all_at_once_finds(rng, monkeypatch, seeds_at_once, pairs_at_once):
+@pytest.mark.parametrize(
+    ("seeds_at_once", "landmarks_at_once", "pairs_at_once"),
+    [(50, 1 << 22, 1 << 16), (1 << 25, 1 << 22, 20_000), (50, 70, 20_000), (1 << 25, 1, 1 << 16)],
+)
+@pytest.mark.parametrize("is_filed", [False, True])
+def test_parts_find_what_all_at_once_finds(
+    rng, monkeypatch, tmp_path, is_filed, seeds_at_once, landmarks_at_once, pairs_at_once
+):
     found = [recording(rng) for _ in range(30)]
-    found += [shifted(one, 5, share=0.7) for one in found]
-    lists, rows = pa.chunked_array([pa.array(found, pa.list_(pa.int64()))]), np.arange(60)
-    at_once = near_pairs(lists, rows, FEW)
+    found += [shifted(one, 5, share=0.7) for one in found] + [np.zeros(0, np.int64)]
+    lists, rows = pa.chunked_array([pa.array(found, pa.list_(pa.int64()))]), rng.permutation(61)
+    at_once = near_pairs(Marks.held(lists), rows, FEW)
     monkeypatch.setattr(duplicates, "SEEDS_AT_ONCE", seeds_at_once)
+    monkeypatch.setattr(duplicates, "LANDMARKS_AT_ONCE", landmarks_at_once)
     monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", pairs_at_once)
-    in_parts = near_pairs(lists, rows, FEW)
-    assert at_once.one.tolist() == list(range(30))
-    assert at_once.other.tolist() == list(range(30, 60))
+    batches = pa.table({"landmarks": lists}).to_batches(max_chunksize=7)
+    in_parts = near_pairs(Marks.filed(batches, tmp_path) if is_filed else Marks.held(lists), rows, FEW)
+    pairs = zip(rows[at_once.one].tolist(), rows[at_once.other].tolist(), strict=True)
+    assert {frozenset(pair) for pair in pairs} == {frozenset((n, n + 30)) for n in range(30)}
     for name in ("one", "other", "score", "least"):
         assert (getattr(in_parts, name) == getattr(at_once, name)).all()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_more_recordings_share_than_are_compared_is_passed_by(rng, monkeypatch):
     found = [recording(rng)] * 4
     lists = pa.chunked_array([pa.array(found, pa.list_(pa.int64()))])
-    assert len(near_pairs(lists, np.arange(4), FEW).one) == 6
+    assert len(near_pairs(Marks.held(lists), np.arange(4), FEW).one) == 6
     monkeypatch.setattr(duplicates, "MAX_ALIKE", 3)
-    assert len(near_pairs(lists, np.arange(4), FEW).one) == 0
+    assert len(near_pairs(Marks.held(lists), np.arange(4), FEW).one) == 0
 
 
 # ------------------------------------------------------------------------------------------------------- real speech

@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 from benchmarks.alike import Alike, alike_people, alike_recordings, nothing_known
 from benchmarks.protocol import Protocol
 from curate.catalog import rows_of
-from curate.codes import in_one, in_order
+from curate.codes import give_back, in_one, in_order
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions
 from curate.labels import Columns
@@ -120,7 +120,7 @@ def leaks(
         if sound_prints is None:
             return nothing_known(len(ids))
         number, marks = samples().number, sound_prints.landmarks()
-        _let_go()
+        give_back()
         return alike_recordings(number, side, marks, of_print)
 
     def alike_in_voice() -> Alike:
@@ -145,7 +145,7 @@ def leaks(
         find = finds[check]()
         found |= {(check, one, other): find(one, other) for one, other in combinations(sides, 2)}
         del find
-        _let_go()
+        give_back()
     for name, entries in (lists or {}).items():
         for split, shared in _named(name, entries, utterances, side, place, names).items():
             found[NAMED, split, name] = shared
@@ -177,11 +177,6 @@ def words(transcripts: pa.ChunkedArray) -> pa.ChunkedArray:
     plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(plain, r"[^\p{L}\p{M}\p{N}]+", " "))
     is_enough = pc.greater_equal(pc.count_substring_regex(plain, _WORD), MIN_WORDS)
     return pc.if_else(is_enough, plain, pa.scalar(None, pa.string()))
-
-
-def _let_go() -> None:
-    """Give back what Arrow keeps of memory that was read into: of ten million utterances two gigabytes."""
-    pa.default_memory_pool().release_unused()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import lease, turns, versions, whole
-from curate.codes import is_ascending
+from curate.codes import give_back, is_ascending
 from curate.errors import CatalogError
 from curate.schema import TABLES, Table
 from curate.storage import is_local
@@ -106,7 +106,7 @@ class Catalog:
         if not paths or not all(map(whole.exists, paths)):
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
         rows = pa.concat_tables(read_parquet(path, columns) for path in paths)
-        pa.default_memory_pool().release_unused()  # what Arrow keeps for the next read: of ten million rows gigabytes
+        give_back()
         return rows
 
     def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from curate.codes import is_ascending
+from curate.codes import give_back, is_ascending
 from curate.decisions import Author, verdicts
 from curate.marks import Marks
 from curate.presets import Duplicates
@@ -74,6 +74,7 @@ def alike(utterance_ids: pa.ChunkedArray, prints: pa.Table, marks: Marks, settin
             raise ValueError(f"{ids.filter(pc.is_null(found))[0]}: has no sound print; expected one for each utterance")
         samples, place = samples.take(found), found.to_numpy()
     sound = _numbers(samples)
+    give_back()
     first = np.unique(sound, return_index=True)[1]
     near = near_pairs(marks, place[first], settings) if settings.near else _NOTHING
     return Alike(sound=sound, near=near)

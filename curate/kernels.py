@@ -71,6 +71,13 @@ def dot(one: Values, other: Values) -> float:
     return product
 
 
+@compiled()
+def products(ones: Values, of_one: Indices, others: Values, of_other: Indices, found: Scores) -> None:
+    """Fill `found` (P,) with the products of P pairs of rows, `of_one` with `of_other`, without a copy of them."""
+    for pair in range(len(found)):
+        found[pair] = dot(ones[of_one[pair]], others[of_other[pair]])
+
+
 @compiled(fastmath=ANY_ORDER)
 def _dot_and_square(row: Vectors, total: Scores) -> tuple[float, float]:
     product = 0.0

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import pyarrow as pa
 
-from curate.codes import in_one
+from curate.codes import give_back, in_one
 from curate.labels import Columns
 from curate.similarity import Indices
 
@@ -45,7 +45,7 @@ class Marks:
                 lists = batch.column(0)
                 num_of_each.append(lists.value_lengths().to_numpy().astype(np.int64))
                 file.write(lists.flatten().to_numpy())
-            pa.default_memory_pool().release_unused()
+            give_back()
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else None
         values = np.frombuffer(mapped, np.int64) if mapped else np.zeros(0, np.int64)

@@ -129,11 +129,15 @@ def _under_wrong_labels(
     trusted: Flags,
 ) -> Iterator[tuple[Indices, Scores]]:
     """Labels of others for these R rows, several times: each label (R,), and the cosines (R,) to it."""
+    from curate import kernels  # numba takes a third of a second to import
+
     direction = directions(unit_ND, speaker, num_speakers, trusted)
     num = max(1, min(NUM_WRONG_LABELS, num_speakers - 1, MAX_WRONG_SCORES // max(len(rows), 1)))
     for step in np.unique(np.linspace(1, num_speakers - 1, num).round().astype(np.int64)):
         label = (speaker[rows] + step) % num_speakers
-        yield label, np.einsum("nd,nd->n", unit_ND[rows], direction[label], dtype=np.float64)
+        cosines = np.empty(len(rows))
+        kernels.products(unit_ND, rows, direction, label, cosines)
+        yield label, cosines
 
 
 def _finite(scores: list[Scores]) -> Scores:

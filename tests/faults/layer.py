@@ -13,8 +13,8 @@ more than file systems promise that keep the order in which names changed (ext4,
 - names of files and folders that were made, changed or removed come back as they were, but for those before a sync of
   their folder or, for a new one, of itself.
 
-What is written to a file without a name, through a map of a file (mmap), by io_uring or splice, or by openat2 and creat,
-is not seen.
+What is written to a file without a name, through a map of a file (mmap), by io_uring or splice, or by openat2 and
+creat, is not seen.
 """
 
 import ctypes

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from curate import whole
 from curate.catalog import Catalog, num_rows_of, read_batches, read_parquet, write_parquet
+from curate.codes import give_back
 from curate.errors import CatalogError
 from curate.reasons import Reason
 from curate.schema import EMBEDDINGS
@@ -208,6 +209,7 @@ def read_vectors(catalog: Catalog, parts: Sequence[str]) -> tuple[pa.ChunkedArra
             vectors[done : done + len(some)] = some
             ids.append(batch["utterance_id"])
             done += len(some)
+    give_back()
     return pa.chunked_array(ids, pa.string()), vectors
 
 

@@ -38,14 +38,8 @@ def clean(
     """
     if isinstance(settings, Robust):
         judged = [
-            clean_robust(
-                utterances.take(pa.array(rows)),
-                _of_rows(vectors, rows),
-                settings=settings,
-                author=author,
-                overwrite=overwrite,
-            )
-            for rows in judged_together(utterances)
+            clean_robust(*of_corpus, settings=settings, author=author, overwrite=overwrite)
+            for of_corpus in (_of_rows(utterances, vectors, rows) for rows in judged_together(utterances))
         ]
         return Cleaned(
             utterance_scores=pa.concat_tables(one.utterance_scores for one in judged),
@@ -79,8 +73,8 @@ def judged_together(utterances: pa.Table) -> list[Indices]:
     return [*groups, small] if len(small) or not groups else groups
 
 
-def _of_rows(vectors: Vectors, rows: Indices) -> Vectors:
+def _of_rows(utterances: pa.Table, vectors: Vectors, rows: Indices) -> tuple[pa.Table, Vectors]:
     """Those of a corpus, which mostly lie side by side: no copy then."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
-        return vectors[rows[0] : rows[-1] + 1]
-    return vectors[rows]
+        return utterances.slice(rows[0], len(rows)), vectors[rows[0] : rows[-1] + 1]
+    return utterances.take(pa.array(rows)), vectors[rows]

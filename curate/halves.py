@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.similarity import Indices, Scores, Vectors
+from curate.similarity import Indices, Picked, Scores, Vectors
 from curate.whitened import TINY, VALUES_PER_BATCH, Spaces
 
 Flags = NDArray[np.bool_]
@@ -31,7 +31,7 @@ class Cut:
     upper: list[Flags]  # of each set: which of its rows are in the one half
 
 
-def cut(unit_ND: Vectors, session: Indices, spaces: Spaces, sets: Rows, fold: Indices) -> Cut:
+def cut(unit_ND: Vectors | Picked, session: Indices, spaces: Spaces, sets: Rows, fold: Indices) -> Cut:
     """Cut sets of rows in two, each in the space of its fold. `session` (N,) says from which sitting, -1: unknown."""
     score = np.full(len(sets), np.nan)
     upper = [np.zeros(len(one), bool) for one in sets]

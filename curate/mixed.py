@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from curate.halves import MIN_HALF, Flags, Rows, cut
-from curate.similarity import Indices, Scores, Vectors
+from curate.similarity import Indices, Picked, Scores, Vectors
 from curate.whitened import TINY, VALUES_PER_BATCH, Spaces, add_rows, chunks, spaces
 
 Hashes = NDArray[np.uint64]
@@ -60,7 +60,7 @@ class People:
 
 
 def people(
-    unit_ND: Vectors,
+    unit_ND: Vectors | Picked,
     speaker: Indices,
     session: Indices,
     num_speakers: int,
@@ -96,7 +96,7 @@ def people(
 
 
 def _told_apart(
-    unit_ND: Vectors,
+    unit_ND: Vectors | Picked,
     session: Indices,
     labels: "_Labels",
     judged: Indices,
@@ -300,7 +300,7 @@ class _Labels:
     What is drawn below is drawn by these numbers: it does not depend on the order of rows or on the index of a label.
     """
 
-    def __init__(self, unit_ND: Vectors, speaker: Indices, num_speakers: int) -> None:
+    def __init__(self, unit_ND: Vectors | Picked, speaker: Indices, num_speakers: int) -> None:
         self.speaker = speaker
         self.count = np.bincount(speaker, minlength=num_speakers)
         self.rows: Rows = np.split(np.argsort(speaker, kind="stable"), np.cumsum(self.count)[:-1])
@@ -343,7 +343,7 @@ def _keys(speaker: Indices, part: Indices) -> Indices:
 class _Likeness:
     """How alike the parts of labels are, in the space of all of them."""
 
-    def __init__(self, unit_ND: Vectors, speaker: Indices, part: Indices, space: Spaces) -> None:
+    def __init__(self, unit_ND: Vectors | Picked, speaker: Indices, part: Indices, space: Spaces) -> None:
         _, first, group = np.unique(_keys(speaker, part), return_index=True, return_inverse=True)
         self.speaker, self.part = speaker[first], part[first]
         self.size = np.bincount(group)

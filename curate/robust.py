@@ -33,7 +33,7 @@ from curate.outliers import Cleaned
 from curate.presets import Robust
 from curate.reasons import Reason, Subject, Verdict
 from curate.schema import SPEAKER_SCORES, UTTERANCE_SCORES
-from curate.similarity import Indices, Scores, Vectors, self_similarity, unit
+from curate.similarity import Indices, Picked, Scores, Vectors, self_similarity, unit
 
 Flags = NDArray[np.bool_]
 
@@ -89,7 +89,7 @@ def _find(unit_ND: Vectors, speaker: Indices, session: Indices, num_speakers: in
     of_label = find_mislabelled(unit_ND, speaker, session, num_speakers)
     is_anothers = of_label.is_wrong & _is_like_first(of_label)
     rest = np.flatnonzero(~is_anothers)  # wrong ones that are like nobody stay: several of one voice are a person
-    told = people(unit_ND[rest], speaker[rest], session[rest], num_speakers)
+    told = people(Picked(unit_ND, rest), speaker[rest], session[rest], num_speakers)
     is_foreign, is_main = np.zeros((2, len(speaker)), bool)
     is_foreign[rest], is_main[rest] = told.part > 0, (told.part == 0) & ~of_label.is_wrong[rest]
     of_nobody = find_unlike(unit_ND, speaker, session, num_speakers, is_main)

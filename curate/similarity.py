@@ -36,6 +36,26 @@ def unit(vectors: Vectors, *, overwrite: bool = False) -> Vectors:
     return directions
 
 
+@dataclass(frozen=True)
+class Picked:
+    """Some `rows` (M,) of vectors (N, D), in their order; copied only as far as they are asked for."""
+
+    vectors: Vectors
+    rows: Indices
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(M, D)."""
+        return len(self.rows), self.vectors.shape[1]
+
+    def __getitem__(self, rows: Indices | slice) -> Vectors:
+        """As of an array."""
+        return self.vectors[self.rows[rows]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SelfSimilarity:
     """How alike the utterances of each speaker are."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.similarity import Indices, Scores, Vectors
+from curate.similarity import Indices, Picked, Scores, Vectors
 
 VALUES_PER_BATCH = 1 << 21  # 8 MB of float32
 MIN_VARIANCE = 1e-6  # of a direction, as a share of the mean: what rounding leaves is not to be blown up
@@ -32,7 +32,7 @@ class Spaces:
         return white
 
 
-def spaces(unit_ND: Vectors, group: Indices, fold: Indices) -> Spaces:
+def spaces(unit_ND: Vectors | Picked, group: Indices, fold: Indices) -> Spaces:
     """In the space of a fold, utterances of one group of the other folds vary alike in all directions.
 
     The covariance within groups is drawn towards a sphere as far as its own error demands (Ledoit and Wolf 2004).
@@ -73,7 +73,7 @@ def _whitening(scatter_DD: Scores, number: float, fourth: float) -> Scores:
     return whitening
 
 
-def means(unit_ND: Vectors, group: Indices) -> tuple[Indices, Scores]:
+def means(unit_ND: Vectors | Picked, group: Indices) -> tuple[Indices, Scores]:
     """How many rows each group has, and their mean."""
     count = np.bincount(group)
     total = np.zeros((len(count), unit_ND.shape[1]))

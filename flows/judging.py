@@ -119,9 +119,9 @@ def clean(pipeline: Pipeline, catalog: Catalog) -> Step:
         settings["min_speaker_similarity"] = listener.min_one_person
 
     def judge(step: Step) -> Result:
-        heard, vectors = embedded(pipeline, catalog, ["utterance_id", "corpus", "speaker_id", "session_id"])
         copies, nobody_moves = catalog.read(DECISIONS, "duplicates"), SPEAKERS.empty_table()
-        utterances, vectors = left_of(heard, vectors, copies, nobody_moves, overwrite=True)
+        asked = ["utterance_id", "corpus", "speaker_id", "session_id"]
+        utterances, vectors = left_of(*embedded(pipeline, catalog, asked), copies, nobody_moves, overwrite=True)
         found = cleaning.clean(
             utterances,
             vectors,

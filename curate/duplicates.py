@@ -193,21 +193,21 @@ def _in_parts(marks: Marks, start: Indices, end: Indices) -> Iterator[Indices]:
 
     until = np.cumsum(end - start)  # landmarks; a recording has about as many seeds
     num_landmarks = int(until[-1]) if len(until) else 0
-    files = [marks.room() for _ in range(num_landmarks // SEEDS_AT_ONCE + 1)]
     stops = np.searchsorted(until, np.arange(LANDMARKS_AT_ONCE, num_landmarks, LANDMARKS_AT_ONCE), side="right")
-    for first, stop in pairwise(np.unique([0, *stops, len(until)]).tolist()):
-        num_of_part = np.zeros(len(files), np.int64)
-        agreement.seeds(marks.values, start, end, first, stop, num_of_part, np.empty(0, np.int64))
-        some, bounds = np.empty(num_of_part.sum(), np.int64), np.cumsum(num_of_part)
-        agreement.seeds(marks.values, start, end, first, stop, bounds - num_of_part, some)
-        for file, of_part in zip(files, np.split(some, bounds[:-1]), strict=True):
-            file.write(of_part.data)
-        marks.let_go()
-    for file in files:
-        file.seek(0)
-        seeds = np.sort(np.frombuffer(file.read(), np.int64))
-        file.close()
-        yield seeds[np.diff(seeds, prepend=-1) > 0]  # a loop has the same one many times
+    with marks.rooms(num_landmarks // SEEDS_AT_ONCE + 1) as files:
+        for first, stop in pairwise(np.unique([0, *stops, len(until)]).tolist()):
+            num_of_part = np.zeros(len(files), np.int64)
+            agreement.seeds(marks.values, start, end, first, stop, num_of_part, np.empty(0, np.int64))
+            some, bounds = np.empty(num_of_part.sum(), np.int64), np.cumsum(num_of_part)
+            agreement.seeds(marks.values, start, end, first, stop, bounds - num_of_part, some)
+            for file, of_part in zip(files, np.split(some, bounds[:-1]), strict=True):
+                file.write(of_part.data)
+            marks.let_go()
+        for file in files:
+            file.seek(0)
+            seeds = np.sort(np.frombuffer(file.read(), np.int64))
+            file.close()
+            yield seeds[np.diff(seeds, prepend=-1) > 0]  # a loop has the same one many times
 
 
 def _connected(sound: Indices, near: Near) -> Iterator[Indices]:

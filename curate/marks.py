@@ -7,7 +7,8 @@ name (`tempfile.TemporaryFile`): they are gone with who wrote them, however he e
 import io
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.codes import give_back, in_one
+from curate.errors import CatalogError
 from curate.labels import Columns
 from curate.similarity import Indices
 
@@ -37,10 +39,13 @@ class Marks:
 
     @classmethod
     def filed(cls, batches: Iterable[pa.RecordBatch], folder: Path) -> "Marks":
-        """Those of the only column of these rows, written to a file in the folder. Raises OSError for a full disk."""
+        """Those of the only column of these rows, written to a file in the folder.
+
+        Raises CatalogError where that cannot be written.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         num_of_each = [np.zeros(1, np.int64)]
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with _told_of(folder), tempfile.TemporaryFile(dir=folder) as file:
             for batch in batches:
                 lists = batch.column(0)
                 num_of_each.append(lists.value_lengths().to_numpy().astype(np.int64))
@@ -56,9 +61,27 @@ class Marks:
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
 
-    def room(self) -> BinaryIO:
-        """Where to write what is as much as the landmarks themselves: a file beside them, or memory."""
-        return io.BytesIO() if self.folder is None else cast(BinaryIO, tempfile.TemporaryFile(dir=self.folder))
+    @contextmanager
+    def rooms(self, num: int) -> Iterator[list[BinaryIO]]:
+        """Where to write what is as much as the landmarks themselves: files beside them, or memory.
+
+        Raises CatalogError where that cannot be written.
+        """
+        with ExitStack() as rooms:
+            if self.folder is None:
+                yield [io.BytesIO() for _ in range(num)]
+                return
+            rooms.enter_context(_told_of(self.folder))
+            yield [cast(BinaryIO, rooms.enter_context(tempfile.TemporaryFile(dir=self.folder))) for _ in range(num)]
+
+
+@contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """What fails in a file without a name is told of its folder."""
+    try:
+        yield
+    except OSError as error:
+        raise CatalogError(f"{folder}: {error.strerror}; expected room for sound prints") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ class Law:
 ALL, NOTHING = Law(1, "utterances"), Law(0, "does not grow")
 LAWS = {
     "start": NOTHING,  # what every process takes that computes
-    "duplicates": Law(1, "landmarks, sorted"),
+    "duplicates": Law(2, "landmarks, sorted, and pairs of recordings that share three peaks by chance"),
     "clean": Law(2, "utterances x labels of their corpus"),
     "review": ALL,
     "identities": Law(2, "pairs of labels"),

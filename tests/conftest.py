@@ -47,6 +47,14 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_handler() -> Iterator[None]:
+    """Commands within this process give their lines no handler: it outlives its stream, and hides them from caplog."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.cli.show_progress", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """The real speech. Where it is missing, tests that need it fail: a pass would say nothing."""

@@ -63,12 +63,6 @@ def catalogs(tmp_path_factory) -> dict[str, Catalog]:
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in MADE.items()}
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """A handler of the command line would outlive the stream that it writes to."""
-    monkeypatch.setattr("flows.cli.show_progress", lambda: None)
-
-
 @pytest.fixture
 def copy_of(catalogs, tmp_path):
     """A copy of one of them from which nothing is built, to be changed."""

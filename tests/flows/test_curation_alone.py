@@ -44,12 +44,6 @@ def pipeline(curated, tmp_path) -> Path:
     return tmp_path / "copy" / curated.name
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """A handler of the command line would outlive the stream that it writes to."""
-    monkeypatch.setattr("flows.cli.show_progress", lambda: None)
-
-
 def told_by(*words) -> str:
     """What a command prints; in this process, whose code is one all the while."""
     result = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)

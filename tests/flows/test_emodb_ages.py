@@ -34,9 +34,7 @@ def folder(corpora, tmp_path_factory):
     """A catalog of EmoDB as `curate run` leaves it where it finds no fault, and the benchmark of the design."""
     folder = tmp_path_factory.mktemp("emodb")
     filled(folder, [section("emodb", "emodb", corpora / "emodb")])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.cli.show_progress", lambda: None)
-        told = told_by("build", DESIGN, "-c", folder / "catalog")
+    told = told_by("build", DESIGN, "-c", folder / "catalog")
     assert told.startswith("emodb-ages: 535 utterances in 3 splits")
     return folder
 

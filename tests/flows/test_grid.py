@@ -49,7 +49,6 @@ def test_a_setting_that_is_none_is_told_before_any_run_begins(tmp_path):
 @pytest.fixture
 def called(monkeypatch):
     """The processes that were called, each carried out within this one."""
-    monkeypatch.setattr("flows.cli.show_progress", lambda: None)
     return carried_out_here(monkeypatch)
 
 

@@ -21,7 +21,7 @@ NOTICE = {  # terms that ask for no more than a notice
 IN_OTHER_WORDS = {  # of classifiers, and free ones
     "Apache-2.0": (
         *("Apache Software License", "Apache License, Version 2.0", "Apache License 2.0", "Apache-2.0 License"),
-        *("Apache 2.0", "Apache 2.0 License"),
+        *("Apache 2.0", "Apache 2.0 License", "Apache License v2.0"),
     ),
     "MIT": ("MIT License", "The MIT License (MIT)", "MIT license", "MIT Licence"),
     "BSD": ("BSD License", "3-Clause BSD License", "BSD 3-Clause License"),

@@ -28,7 +28,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from curate import whole
-from curate.errors import ListError
+from curate.errors import ListError, shown
 from curate.storage import opened, seekable, why
 
 TRIALS = pa.schema(
@@ -97,10 +97,10 @@ def read_models(path: Path) -> pa.Table:
             if not model:
                 continue
             if not utterances:
-                raise ListError(f"{path}:{number}: {_shown(line)}; expected a model and its utterances")
+                raise ListError(f"{path}:{number}: {shown(line)}; expected a model and its utterances")
             if model in first:
                 raise ListError(
-                    f"{path}:{number}: model {_shown(model)} again, after line {first[model]}; expected one line"
+                    f"{path}:{number}: model {shown(model)} again, after line {first[model]}; expected one line"
                 )
             first[model] = number
             rows += [{"model": model, "utterance": utterance} for utterance in utterances]
@@ -141,9 +141,7 @@ def _words(ids: list[str], names: Names | None) -> list[str]:
     words = ids if names is None else [names.get(one, "") for one in ids]
     for one, word in zip(ids, words, strict=True):
         if word.split() != [word] or word in KEYS:
-            raise ListError(
-                f"{one}: called {_shown(word)} in the list; expected one word, neither target nor nontarget"
-            )
+            raise ListError(f"{one}: called {shown(word)} in the list; expected one word, neither target nor nontarget")
     return words
 
 
@@ -189,7 +187,7 @@ def _form_of(path: Path, number: int, line: str) -> str:
         return KALDI
     if len(words) == 3 and words[0] in ("1", "0"):
         return VOXCELEB
-    raise ListError(f"{path}:{number}: {_shown(line)}; expected {VOXCELEB}, or {KALDI}")
+    raise ListError(f"{path}:{number}: {shown(line)}; expected {VOXCELEB}, or {KALDI}")
 
 
 def _require(
@@ -201,7 +199,7 @@ def _require(
         return
     if among is not None:
         at = pc.indices_nonzero(among)[at].as_py()
-    raise ListError(f"{path}:{start + at}: {_shown(lines[at].as_py())}; expected {expected}")
+    raise ListError(f"{path}:{start + at}: {shown(lines[at].as_py())}; expected {expected}")
 
 
 def _lines_in(path: Path) -> Iterator[tuple[int, pa.Array]]:
@@ -259,7 +257,3 @@ def _parquet_trials(path: Path) -> Iterator[pa.RecordBatch]:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         words = " ".join(str(error).split())
         raise ListError(f"{path}: {words}; expected Parquet with columns {', '.join(TRIALS.names)}") from error
-
-
-def _shown(text: str) -> str:
-    return repr(text[:80])

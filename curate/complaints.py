@@ -6,11 +6,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
 from curate.corpora import READERS
+from curate.errors import shown
 from curate.hearing import EXTRACTORS
 from curate.presets import PRESETS
 
 MAX_TOLD = 6  # keys at once: more is no line that anybody reads
-MAX_SHOWN = 80  # characters of a value
 # what pydantic puts among the keys
 UNION_TAG = r"(constrained-)?float$|literal\[|\[key\]$|lax-or-strict\[|dict\[|function-|json-or-python\["
 KINDS: dict[str, tuple[str, dict[str, type]]] = {  # sections that are of one kind or another, and the key that says so
@@ -48,13 +48,7 @@ def _key(problem: Any) -> str:
 
 
 def _quoted(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key) else _shown(key)
-
-
-def _shown(value: object) -> str:
-    """As Python writes it, on one line; of a long one the beginning."""
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return key if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key) else shown(key)
 
 
 def _is_tag(where: tuple[int | str, ...], i: int) -> bool:
@@ -71,15 +65,15 @@ def _fault(problem: Any, whole: type) -> str:
     if kind.startswith("missing"):
         return f"missing; expected {_described(problem['loc'], whole) or 'a value'}"
     if kind == "string_too_short" and (wanted := _described(problem["loc"], whole)):
-        return f"{_shown(problem['input'])}; expected {wanted}"
+        return f"{shown(problem['input'])}; expected {wanted}"
     if kind.startswith("union_tag"):
         key, kinds = KINDS[problem["loc"][0]]
-        given = f"{key} {_shown(problem['ctx']['tag'])}" if "tag" in problem["ctx"] else f"no {key}"
+        given = f"{key} {shown(problem['ctx']['tag'])}" if "tag" in problem["ctx"] else f"no {key}"
         return f"{given}; expected one of {', '.join(kinds)}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     message = message.replace("String should match pattern", "text that matches")
     return (
-        message if kind == "value_error" else f"{_shown(problem['input'])}; expected {message[0].lower()}{message[1:]}"
+        message if kind == "value_error" else f"{shown(problem['input'])}; expected {message[0].lower()}{message[1:]}"
     )
 
 

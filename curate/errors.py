@@ -18,16 +18,17 @@
 A message names the offender first and then what was expected, on one line.
 """
 
-BEGINNING, END = 1_000, 500  # characters that are told of a longer message: the offender may be a megabyte
+MAX_SHOWN = 80  # characters of a value in a message: it may be a megabyte
 
 
 class VoxcurateError(Exception):
     """A fault in what we were given."""
 
-    def __str__(self) -> str:
-        """The message; of one that is longer than anybody reads, the beginning and the end."""
-        text = super().__str__()
-        return text if len(text) <= BEGINNING + END else f"{text[:BEGINNING]} ... {text[-END:]}"
+
+def shown(value: object) -> str:
+    """As Python writes it, on one line; of a long one the beginning."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 class PipelineError(VoxcurateError, ValueError):

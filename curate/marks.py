@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from curate.codes import give_back, in_one
 from curate.errors import CatalogError
 from curate.labels import Columns
 from curate.similarity import Indices
+
+MOST_HELD = 1 << 25  # landmarks, 256 MB; of what is read of a catalog that cannot be written to, no more can be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,23 +40,31 @@ class Marks:
         return cls(values=rows.values.to_numpy(), offsets=rows.offsets.to_numpy().astype(np.int64))
 
     @classmethod
-    def filed(cls, batches: Iterable[pa.RecordBatch], folder: Path) -> "Marks":
-        """Those of the only column of these rows, written to a file in the folder.
+    def read(cls, batches: Iterable[pa.RecordBatch], folder: Path) -> "Marks":
+        """Those of the only column of these rows: few in memory, more than `MOST_HELD` in a file in the folder.
 
         Raises CatalogError where that cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        num_of_each = [np.zeros(1, np.int64)]
-        with _told_of(folder), tempfile.TemporaryFile(dir=folder) as file:
+        num_of_each, held, num_held = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], 0
+        with _told_of(folder), ExitStack() as files:
+            file: BinaryIO | None = None
             for batch in batches:
                 lists = batch.column(0)
-                num_of_each.append(lists.value_lengths().to_numpy().astype(np.int64))
-                file.write(lists.flatten().to_numpy())
+                num_of_each.append(lists.value_lengths().fill_null(0).to_numpy().astype(np.int64))
+                held.append(lists.flatten().to_numpy())
+                num_held += len(held[-1])
+                if num_held > MOST_HELD:
+                    file = file or cast(BinaryIO, files.enter_context(_nameless(folder)))
+                    for some in held:
+                        file.write(some.data)
+                    held.clear()
             give_back()
+            offsets = np.cumsum(np.concatenate(num_of_each))
+            if file is None:
+                return cls(values=np.concatenate(held), offsets=offsets)
             file.flush()
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else None
-        values = np.frombuffer(mapped, np.int64) if mapped else np.zeros(0, np.int64)
-        return cls(values=values, offsets=np.cumsum(np.concatenate(num_of_each)), mapped=mapped, folder=folder)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return cls(values=np.frombuffer(mapped, np.int64), offsets=offsets, mapped=mapped, folder=folder)
 
     def let_go(self) -> None:
         """Take what was read of the file out of the memory of this process; it is read again where it is asked for."""
@@ -72,7 +82,12 @@ class Marks:
                 yield [io.BytesIO() for _ in range(num)]
                 return
             rooms.enter_context(_told_of(self.folder))
-            yield [cast(BinaryIO, rooms.enter_context(tempfile.TemporaryFile(dir=self.folder))) for _ in range(num)]
+            yield [cast(BinaryIO, rooms.enter_context(_nameless(self.folder))) for _ in range(num)]
+
+
+def _nameless(folder: Path) -> IO[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryFile(dir=folder)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curate.catalog import Catalog
 from curate.decisions import in_words
-from curate.errors import VoxcurateError
+from curate.errors import VoxcurateError, shown
 from curate.reasons import Subject, Verdict
 from curate.schema import DECISIONS, EMBEDDINGS, UTTERANCES
 from curate.sides import Pair, ordered
@@ -77,7 +77,7 @@ class Named:
         if not kinds:
             raise self._unknown(one, asked or "utterance or speaker", ["utterance_id"])
         if len(kinds) > 1:
-            raise ReviewError(f"{one!r}: both an utterance and a speaker; expected `--subject` to say which")
+            raise ReviewError(f"{shown(one)}: both an utterance and a speaker; expected `--subject` to say which")
         return kinds[0]
 
     def require_fit(self, one: Review) -> None:
@@ -85,15 +85,17 @@ class Named:
         kinds = FITTING[one.subject]
         if one.verdict not in kinds:
             raise ReviewError(
-                f"{one.subject_id!r}: {one.verdict} is no verdict on {one.subject}s; expected {' or '.join(kinds)}"
+                f"{shown(one.subject_id)}: {one.verdict} is no verdict on {one.subject}s; expected {' or '.join(kinds)}"
             )
         takes_other = one.subject == Subject.PAIR or one.verdict == Verdict.RELABEL
         if takes_other != (one.other_id is not None):
             what = "a second speaker" if one.subject == Subject.PAIR else "the label that it goes to"
             wrong = (
-                f"without a second id; expected {what}" if takes_other else f"with {one.other_id!r}; expected one id"
+                f"without a second id; expected {what}"
+                if takes_other
+                else f"with {shown(one.other_id)}; expected one id"
             )
-            raise ReviewError(f"{one.subject_id!r}: {one.verdict} {wrong}")
+            raise ReviewError(f"{shown(one.subject_id)}: {one.verdict} {wrong}")
         if one.subject == Subject.UTTERANCE:
             self._require_utterance(one)
         else:
@@ -101,7 +103,7 @@ class Named:
         if one.other_id is not None:
             self.require_speaker(one.other_id)
         if one.subject == Subject.PAIR and one.subject_id == one.other_id:
-            raise ReviewError(f"{one.subject_id!r}: twice; expected two speakers")
+            raise ReviewError(f"{shown(one.subject_id)}: twice; expected two speakers")
 
     def require_speaker(self, speaker: str) -> None:
         """Raises ReviewError where the catalog has no such label."""
@@ -113,14 +115,16 @@ class Named:
         if own is None:
             raise self._unknown(one.subject_id, "utterance", ["utterance_id"])
         if one.verdict == Verdict.RELABEL and one.other_id == own:
-            raise ReviewError(f"{one.subject_id!r}: its label is {own} already; expected another, or the verdict keep")
+            raise ReviewError(
+                f"{shown(one.subject_id)}: its label is {own} already; expected another, or the verdict keep"
+            )
         if one.verdict != Verdict.DROP and one.subject_id not in self.heard:
             raise self._unheard(one.subject_id)
 
     def _unknown(self, one: str, kind: str, columns: list[str]) -> ReviewError:
         ids = self.catalog.read(UTTERANCES, columns=columns)[0].unique()
         hint = did_you_mean(one, (value.as_py() for value in ids))
-        return ReviewError(f"{one!r}: no {kind} of {self.catalog.root}; {hint}")
+        return ReviewError(f"{shown(one)}: no {kind} of {self.catalog.root}; {hint}")
 
     def _unheard(self, utterance: str) -> ReviewError:
         """Says who left the utterance out, so that no extractor has heard it."""
@@ -134,7 +138,7 @@ class Named:
             told = f": step {row['step']} {in_words(row)}".replace("other_id", str(row["other_id"]))
             if row["step"].startswith("ingest"):
                 hint += "; the section of its corpus in the pipeline file sets that limit"
-        return ReviewError(f"{utterance!r}: no embedding{told}; {hint}")
+        return ReviewError(f"{shown(utterance)}: no embedding{told}; {hint}")
 
 
 def ids_of(things: Sequence[Review]) -> set[str]:

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from curate.catalog import Catalog
+from curate.errors import shown
 from curate.named import Named, Review, ReviewError
 from curate.reasons import Subject, Verdict
 
@@ -45,9 +46,9 @@ def _review(row: dict[str, str | None], named: Named, note: str | None) -> Revie
     if one is None:
         raise ReviewError("no subject_id; expected an utterance_id or a speaker_id")
     if said_verdict is None or said_verdict not in [*Verdict]:
-        raise ReviewError(f"verdict {said_verdict or ''!r}; expected one of {', '.join(Verdict)}")
+        raise ReviewError(f"verdict {shown(said_verdict or '')}; expected one of {', '.join(Verdict)}")
     if said_subject is not None and said_subject not in [*Subject]:
-        raise ReviewError(f"subject {said_subject!r}; expected one of {', '.join(Subject)}, or none")
+        raise ReviewError(f"subject {shown(said_subject)}; expected one of {', '.join(Subject)}, or none")
     verdict, asked = Verdict(said_verdict), Subject(said_subject) if said_subject else None
     subject = Subject.PAIR if asked == Subject.PAIR else named.subject_of(one, other, verdict, asked)
     review = Review(subject=subject, subject_id=one, other_id=other, verdict=verdict, note=row["note"] or note)

@@ -91,7 +91,7 @@ def duplicates(pipeline: Pipeline, catalog: Catalog) -> Step:
 
     def compare(step: Step) -> Result:
         prints = catalog.read(SOUND_PRINTS, listener.name, columns=["utterance_id", "samples_sha256"])
-        marks = Marks.filed(read_batches(catalog.path(SOUND_PRINTS, listener.name), ["landmarks"]), catalog.scratch)
+        marks = Marks.read(read_batches(catalog.path(SOUND_PRINTS, listener.name), ["landmarks"]), catalog.scratch)
         heard = catalog.read(EMBEDDINGS, listener.name, columns=["utterance_id"])["utterance_id"]
         repeated = alike(heard, prints, marks, pipeline.duplicates)
         del heard, prints, marks  # these and vectors are more than is to be held at once

@@ -77,7 +77,7 @@ def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
 def _prints(catalog: Catalog) -> Prints:
     def landmarks() -> Marks:
         files = (catalog.path(SOUND_PRINTS, part) for part in catalog.parts(SOUND_PRINTS))
-        return Marks.filed(chain.from_iterable(read_batches(file, ["landmarks"]) for file in files), catalog.scratch)
+        return Marks.read(chain.from_iterable(read_batches(file, ["landmarks"]) for file in files), catalog.scratch)
 
     return Prints(columns=lambda columns: catalog.read(SOUND_PRINTS, columns=columns), landmarks=landmarks)
 

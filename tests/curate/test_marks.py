@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate import marks
 from curate.errors import CatalogError
 from curate.marks import Marks, Prints
 
@@ -27,27 +29,39 @@ def as_lists(marks):
     return [marks.values[begin:end].tolist() for begin, end in pairwise(marks.offsets.tolist())]
 
 
-@given(lists=LISTS)
-def test_what_is_held_and_what_is_filed_are_what_was_given(tmp_path_factory, lists):
-    folder = tmp_path_factory.mktemp("marks")
-    rows = column(lists)
-    filed = Marks.filed(pa.table({"landmarks": rows}).to_batches(), folder / "made")
-    filed.let_go()  # and is read again
-    assert as_lists(Marks.held(rows)) == as_lists(filed) == lists
-    assert not list((folder / "made").iterdir())
+def batches(rows):
+    return pa.table({"landmarks": rows}).to_batches()
+
+
+@given(lists=LISTS, most_held=st.integers(0, 20))
+def test_what_is_held_and_what_is_filed_are_what_was_given(tmp_path_factory, lists, most_held):
+    folder, rows = tmp_path_factory.mktemp("marks"), column(lists)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marks, "MOST_HELD", most_held)
+        read = Marks.read(batches(rows), folder / "made")
+    read.let_go()  # and is read again
+    assert as_lists(Marks.held(rows)) == as_lists(read) == lists
+    is_filed = sum(map(len, lists)) > most_held
+    assert (read.folder == folder / "made") == (folder / "made").exists() == is_filed
+    assert not list(folder.glob("made/*"))
 
 
 def test_what_is_in_a_slice_is_its_own_lists():
     rows = pa.table({"landmarks": column([[1, 2], [3], [4, 5, 6], []])}).combine_chunks().slice(1, 2)
     assert as_lists(Marks.held(rows["landmarks"])) == [[3], [4, 5, 6]]
+    assert as_lists(Marks.read(rows.to_batches(), Path("nowhere"))) == [[3], [4, 5, 6]]
     assert as_lists(Prints.held(rows).landmarks()) == [[3], [4, 5, 6]]
 
 
-@pytest.mark.parametrize("is_filed", [False, True])
-def test_what_is_written_into_its_room_is_read_again_and_leaves_no_name(tmp_path, is_filed):
-    rows = pa.table({"landmarks": column([[1]])})
-    marks = Marks.filed(rows.to_batches(), tmp_path) if is_filed else Marks.held(rows["landmarks"])
-    with marks.rooms(2) as (room, other):
+def test_who_has_none_has_no_landmarks(tmp_path):
+    assert as_lists(Marks.read(batches(column([[1], None, [2, 3]])), tmp_path)) == [[1], [], [2, 3]]
+
+
+@pytest.mark.parametrize("most_held", [0, 1])
+def test_what_is_written_into_its_room_is_read_again_and_leaves_no_name(tmp_path, monkeypatch, most_held):
+    monkeypatch.setattr(marks, "MOST_HELD", most_held)
+    read = Marks.read(batches(column([[1]])), tmp_path)
+    with read.rooms(2) as (room, other):
         room.write(np.arange(5))
         for one, written in ((room, [0, 1, 2, 3, 4]), (other, [])):
             one.seek(0)
@@ -55,16 +69,21 @@ def test_what_is_written_into_its_room_is_read_again_and_leaves_no_name(tmp_path
         assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_told_of_the_folder(tmp_path, monkeypatch):
-    rows = pa.table({"landmarks": column([[1]])})
-    marks = Marks.filed(rows.to_batches(), tmp_path)
-
+def test_a_disk_that_cannot_be_written_to_is_told_of_where_there_is_much_and_not_used_where_there_is_little(
+    tmp_path, monkeypatch
+):
     def no_room(**_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    rows = batches(column([[1]]))
+    monkeypatch.setattr(marks, "MOST_HELD", 0)
+    read = Marks.read(rows, tmp_path)
     monkeypatch.setattr(tempfile, "TemporaryFile", no_room)
-    told = f"{tmp_path}: No space left on device; expected room for sound prints"
-    with pytest.raises(CatalogError, match=re.escape(told)):
-        Marks.filed(rows.to_batches(), tmp_path)
-    with pytest.raises(CatalogError, match=re.escape(told)), marks.rooms(1):
+    told = re.escape(f"{tmp_path}: No space left on device; expected room for sound prints")
+    with pytest.raises(CatalogError, match=told):
+        Marks.read(rows, tmp_path)
+    with pytest.raises(CatalogError, match=told), read.rooms(1):
+        pass
+    monkeypatch.setattr(marks, "MOST_HELD", 1)
+    with Marks.read(rows, tmp_path).rooms(1):
         pass

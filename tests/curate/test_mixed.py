@@ -110,25 +110,27 @@ def test_a_space_makes_utterances_of_the_other_labels_vary_alike_in_all_directio
     assert np.cov(white.T) == pytest.approx(np.eye(4) * np.trace(np.cov(white.T)) / 4, abs=0.02)
 
 
-# Not any seed: of the first 300, nine end otherwise (4, 29, 32, 33, 143, ...); in seven of them a whole label is cut.
-@pytest.mark.parametrize("seed", range(5, 25))
-def test_people_who_share_a_label_are_told_apart(seed):
+def people_who_share_a_label_are_told_apart(seed):
     rng = np.random.default_rng(seed)
     vectors, person = voices(rng, [20] * 11 + [40])
     label = person.copy()
     label[np.flatnonzero(person == 11)[:20]] = 0  # half and half
     label[np.flatnonzero(person == 10)[:5]] = 1  # a fifth
-    result = told(vectors, label)
-    assert result.num_people[:2].tolist() == [2, 2]
-    assert (result.num_people[2:] == 1).all()
-    assert result.part[label == 1].tolist() == [0] * 20 + [1] * 5
-    halves = result.part[label == 0]
-    assert len(set(halves[:20])) == len(set(halves[20:])) == 1
-    assert (halves[0], halves[-1]) == (0, 1)  # another label claims the second
-    of_1 = result.parts.speaker == 1
-    assert result.parts.size[of_1].tolist() == [20, 5]
-    assert result.parts.nearest[of_1].tolist()[1] == 10
-    assert result.parts.is_of_nearest[of_1].tolist() == [False, True]
+    found = told(vectors, label)
+    halves, of_1 = found.part[label == 0].tolist(), found.parts.speaker == 1
+    return (
+        found.num_people.tolist() == [2, 2] + [1] * (len(found.num_people) - 2)
+        and found.part[label == 1].tolist() == [0] * 20 + [1] * 5
+        and halves == [0] * 20 + [1] * 20  # another label claims the second
+        and found.parts.size[of_1].tolist() == [20, 5]
+        and found.parts.nearest[of_1].tolist()[1] == 10
+        and found.parts.is_of_nearest[of_1].tolist() == [False, True]
+    )
+
+
+def test_people_who_share_a_label_are_told_apart():
+    """But for a few draws of voices: of the first 300 it is nine, in seven of which a label of one person is cut."""
+    assert sum(map(people_who_share_a_label_are_told_apart, range(50))) >= 46
 
 
 def test_three_people_under_one_label_are_three():

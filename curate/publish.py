@@ -19,6 +19,7 @@ from curate.speakers import ABOUT_A_LABEL, speaker_table
 
 OF_UTTERANCES = ["utterance_id", "session_id", "duration_s", *ABOUT_A_LABEL]  # columns that a card tells of
 OF_DECISIONS = ["subject", "subject_id", "other_id", "verdict", "reason", "score", "decided_by", "step"]
+OF_AGES, OF_SPLITS = ["scheme", "utterance_id", "age_group", "unlabelled_because"], ["split", "identity_id"]
 SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -204,7 +205,8 @@ def shares_of_ages(age_labels: pa.Table, left: pa.Table) -> list[tuple[str, str,
     """The same for the age groups of the first scheme."""
     if not len(age_labels):
         return []
-    labels = age_labels.filter(pc.equal(age_labels["scheme"], age_labels["scheme"][0]))
+    told = age_labels.select(["utterance_id", "age_group"])
+    labels = told.filter(pc.equal(age_labels["scheme"], age_labels["scheme"][0]))
     remaining = labels.filter(pc.is_in(labels["utterance_id"], value_set=left["utterance_id"].combine_chunks()))
     return shares(labels, remaining, "age_group")
 

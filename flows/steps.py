@@ -27,7 +27,7 @@ from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.errors import PipelineError
 from curate.explain import counted
-from curate.publish import OF_DECISIONS, OF_UTTERANCES, card
+from curate.publish import OF_AGES, OF_DECISIONS, OF_SPLITS, OF_UTTERANCES, card
 from curate.query import write_database
 from curate.runs import Result, Step
 from curate.scan import tables_of
@@ -259,7 +259,7 @@ def finish(pipeline: Pipeline, catalog: Catalog) -> list[Path]:
         decisions=pa.concat_tables(catalog.read(*part, columns=OF_DECISIONS) for part in decisions),
         identities=catalog.read(IDENTITIES),
         calibrations=catalog.read(CALIBRATIONS),
-        age_labels=catalog.read(AGE_LABELS),
+        age_labels=catalog.read(AGE_LABELS, columns=OF_AGES),
         **drawn,
     )
     card_path, list_path = catalog.root / "README.md", catalog.root / "lists" / f"{pipeline.name}.txt"
@@ -284,5 +284,6 @@ def sides_of(trials: pa.Table) -> pa.Array:
 
 def _drawn(catalog: Catalog, benchmark: str) -> dict[str, Any]:
     leaks = catalog.read(LEAKS, benchmark)
-    rows = {table.name: catalog.read(table, benchmark) for table in (SPLITS, TRIALS, RESULTS)}
+    columns = {SPLITS: OF_SPLITS, TRIALS: None, RESULTS: None}
+    rows = {table.name: catalog.read(table, benchmark, columns=asked) for table, asked in columns.items()}
     return rows | {"leakage": (conclusion(leaks), [one.cells for one in told(leaks)])}

@@ -20,7 +20,7 @@ from flows.audit import audit
 from flows.build import build
 from flows.evaluate import compare, evaluate
 from flows.migrate import migrate
-from flows.options import PLACE, CatalogOption
+from flows.options import CATALOG, OUT, PLACE, CatalogOption
 from flows.plant import plant
 from flows.publish import publish, verify
 from flows.report import report
@@ -185,9 +185,9 @@ def corpora(
 
 @app.command()
 def export(
-    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **CATALOG)],
     out: Annotated[
-        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **PLACE)
+        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **OUT)
     ],
     to: Annotated[str, typer.Option(help=f"The form: {', '.join(FORMS)}.")],
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,

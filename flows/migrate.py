@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from flows.options import PLACE
+from flows.options import CATALOG
 
 
 def migrate(
-    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **CATALOG)],
     undo: Annotated[bool, typer.Option("--undo", help="Bring the files back as they were before.")] = False,
 ) -> None:
     """Bring a catalog of an earlier version to the one that this Voxcurate reads; what reviewers said stays.

@@ -7,7 +7,8 @@ import typer
 
 from curate.storage import location
 
-PLACE = {"parser": location, "metavar": "PLACE"}  # a folder, or an address such as s3://bucket/catalog
+# Folders, or addresses such as s3://bucket/catalog; arguments are told by what lies there.
+PLACE, CATALOG, OUT = ({"parser": location, "metavar": name} for name in ("PLACE", "CATALOG", "OUT"))
 CatalogOption = Annotated[
     Path, typer.Option("--catalog", "-c", envvar="VOXCURATE_CATALOG", help="The catalog.", **PLACE)
 ]

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from flows.options import PLACE
+from flows.options import CATALOG, OUT
 
 
 def publish(
-    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **CATALOG)],
     benchmark: Annotated[str, typer.Argument(help="Which one of it.")],
     out: Annotated[
-        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **PLACE)
+        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **OUT)
     ],
     audio: Annotated[bool, typer.Option("--audio", help="Put the audio into the rows, as bytes.")] = False,
     insist: Annotated[

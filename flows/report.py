@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from flows.options import PLACE
+from flows.options import CATALOG, OUT
 
 
 def report(
-    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **CATALOG)],
     out: Annotated[
-        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **PLACE)
+        Path, typer.Argument(help="Where to write, on this machine; must not be there, or be empty.", **OUT)
     ],
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
 ) -> None:

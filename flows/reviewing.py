@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from flows.options import PLACE
+from flows.options import CATALOG
 from flows.review import ReviewerOption, name_of
 
 
 def review(
-    catalog: Annotated[Path, typer.Argument(help="The catalog.", **PLACE)],
+    catalog: Annotated[Path, typer.Argument(help="The catalog.", **CATALOG)],
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 takes any that is free.")] = 8765,
     host: Annotated[
         str, typer.Option(help="Who may reach it: this machine alone, or, by a name or 0.0.0.0, others with a token.")

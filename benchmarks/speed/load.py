@@ -13,7 +13,8 @@ what was measured against what each step promises: no more than 8 GB, and a time
 faster than its law; it ends with exit code 1 where one does not. `all` does this for one size after another in a
 folder, taking each catalog away before the next.
 
-The start of a process, which reads nothing, is taken off before growth is told; so is what takes less than a second.
+The start of a process, which reads nothing, is taken off before growth is told; of what takes less than three seconds
+beyond it no growth is told.
 Circularity is not measured: it needs a second catalog, heard by another encoder, and draws the same trials.
 """
 
@@ -37,7 +38,7 @@ UTTERANCES_A_SPEAKER = 50
 SIZES = (1_000_000, 3_000_000, 10_000_000)
 MAX_MB = 8_000
 SLACK = 0.2  # of an exponent: n log n over a factor of ten is 1.06, and machines are not quiet
-MIN_S = 1.0  # less says nothing of growth
+MIN_S = 3.0  # less, beyond a start that varies by one, says nothing of growth
 
 
 @dataclass(frozen=True)
@@ -211,16 +212,14 @@ def growth(files: Iterable[Path]) -> bool:
 
 
 def exponent(latest: dict[tuple[str, int], Measured], step: str, span: tuple[int, int]) -> float | None:
-    """Of the utterances, by which the processor time grows; None where one was not measured, or neither took long."""
+    """Of the utterances, by which the processor time grows; None where one was not measured, or took too little."""
     if any((name, size) not in latest for name in (step, "start") for size in span):
         return None
     low, high = (latest[step, size].processor_s for size in span)
     if step not in QUERIES and step not in ("status", "start"):  # they start otherwise
         start = min(latest["start", size].processor_s for size in span)
         low, high = low - start, high - start
-    if high < MIN_S:
-        return None
-    return math.log(high / max(low, MIN_S)) / math.log(span[1] / span[0])
+    return math.log(high / low) / math.log(span[1] / span[0]) if low >= MIN_S and high > 0 else None
 
 
 # ----------------------------------------------------------------------------------------------------------- commands

@@ -84,12 +84,18 @@ def lines(tmp_path, size, **seconds):
 
 
 @pytest.mark.parametrize(
-    ("after", "well"),
-    [((102.0, 900), True), ((302.0, 900), False), ((102.0, 8_001), False), ((2.5, 900), True)],
-    ids=["as its law", "beyond its law", "beyond the memory", "too short to tell"],
+    ("before", "after", "well"),
+    [
+        ((12.0, 100), (102.0, 900), True),
+        ((12.0, 100), (302.0, 900), False),
+        ((12.0, 100), (102.0, 8_001), False),
+        ((4.5, 100), (302.0, 900), True),
+        ((12.0, 100), (1.5, 900), True),
+    ],
+    ids=["as its law", "beyond its law", "beyond the memory", "too short to tell", "sooner than it starts"],
 )
-def test_a_step_that_grows_faster_than_its_law_or_takes_more_memory_is_told(tmp_path, capsys, after, well):
-    before = lines(tmp_path, 1_000_000, start=(2.0, 100), ages=(12.0, 100))
+def test_a_step_that_grows_faster_than_its_law_or_takes_more_memory_is_told(tmp_path, capsys, before, after, well):
+    before = lines(tmp_path, 1_000_000, start=(2.0, 100), ages=before)
     file = lines(tmp_path, 10_000_000, start=(2.0, 100), ages=after)
     assert growth([before, file]) == well
     assert ("beyond its law" in capsys.readouterr().out) != well

@@ -130,7 +130,7 @@ def people_who_share_a_label_are_told_apart(seed):
 
 def test_people_who_share_a_label_are_told_apart():
     """But for a few draws of voices: of the first 300 it is nine, in seven of which a label of one person is cut."""
-    assert sum(map(people_who_share_a_label_are_told_apart, range(50))) >= 46
+    assert sum(map(people_who_share_a_label_are_told_apart, range(30))) >= 27
 
 
 def test_three_people_under_one_label_are_three():

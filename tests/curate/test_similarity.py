@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
 from curate import kernels, similarity
-from curate.similarity import mean_vectors, product_error, self_similarity, similar_pairs, speaker_sums, unit
+from curate.similarity import Picked, mean_vectors, product_error, self_similarity, similar_pairs, speaker_sums, unit
 
 ROOT = Path(__file__).parents[2]
 seeds = st.integers(0, 2**32 - 1)
@@ -321,3 +321,26 @@ def test_where_what_was_compiled_cannot_be_kept_it_is_compiled_all_the_same():
     )
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "IPythonCacheLocator"}  # which is for notebooks
     assert python(code, **nowhere) == ["3.0", "None"]
+
+
+@given(seed=seeds)
+def test_picked_rows_are_those_of_the_array_that_has_them_alone(seed):
+    rng = np.random.default_rng(seed)
+    every = vectors(rng, 9)
+    rows = np.flatnonzero(rng.random(9) < 0.6)
+    picked, copied = Picked(every, rows), every[rows]
+    assert len(picked) == len(copied)
+    assert picked.shape == copied.shape
+    some = rng.integers(0, max(len(rows), 1), 5 if len(rows) else 0)
+    np.testing.assert_array_equal(picked[some], copied[some])
+    np.testing.assert_array_equal(picked[1:3], copied[1:3])
+
+
+@given(seed=seeds)
+def test_products_of_pairs_of_rows_are_those_of_numpy(seed):
+    rng = np.random.default_rng(seed)
+    ones, others = unit(vectors(rng, 6)), unit(vectors(rng, 4))
+    of_one, of_other, found = rng.integers(0, 6, 20), rng.integers(0, 4, 20), np.empty(20)
+    kernels.products(ones, of_one, others, of_other, found)
+    expected = (ones.astype(np.float64) @ others.T.astype(np.float64))[of_one, of_other]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)

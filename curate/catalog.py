@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from curate import lease, turns, versions, whole
 from curate.codes import give_back, is_ascending
-from curate.errors import CatalogError
+from curate.errors import CatalogError, shown
 from curate.schema import TABLES, Table
 from curate.storage import is_local
 from curate.whole import rename_durably as rename_durably
@@ -105,7 +105,8 @@ class Catalog:
         paths = [self.path(table, p) for p in parts]
         if not paths or not all(map(whole.exists, paths)):
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
-        rows = pa.concat_tables(read_parquet(path, columns) for path in paths)
+        names = table.arrow().names if columns is None else columns
+        rows = pa.concat_tables(_of_schema(table, read_parquet(path, names), path) for path in paths)
         give_back()
         return rows
 
@@ -303,6 +304,7 @@ def read_parquet(path: Path, columns: list[str] | None = None, *, verify: bool =
     With `verify`, each page is held against its checksum: a bit that a disk turned is a CatalogError.
     """
     with _parquet_expected(path), _parquet(path, verify=verify, at_once=True) as file:
+        _require(path, file, columns)
         return file.read(columns).replace_schema_metadata(None)
 
 
@@ -310,6 +312,23 @@ def parquet_schema(path: Path) -> pa.Schema:
     """The columns of one file."""
     with _parquet_expected(path), _parquet(path) as file:
         return file.schema_arrow.remove_metadata()
+
+
+def _require(path: Path, file: pq.ParquetFile, columns: list[str] | None) -> None:
+    """Raises CatalogError for a column that the file lacks, which Arrow would leave out without a word."""
+    for name in columns or ():
+        if name not in file.schema_arrow.names:
+            raise CatalogError(f"{path}: no column {name!r}; expected one beside {shown(file.schema_arrow.names)}")
+
+
+def _of_schema(table: Table, rows: pa.Table, path: Path) -> pa.Table:
+    """The rows, whose columns have the types of the schema. Raises CatalogError where one has another."""
+    for name in rows.column_names:
+        have, expected = rows.schema.field(name).type, table.arrow().field(name).type
+        is_fixed = pa.types.is_list(expected) and pa.types.is_fixed_size_list(have)
+        if have != expected and not (is_fixed and have.value_type == expected.value_type):
+            raise CatalogError(f"{path}: column {name!r} is of {have}; expected {expected}")
+    return rows
 
 
 @contextmanager
@@ -377,6 +396,7 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one file, so many at a time; `verify` as in `read_parquet`."""
     with _parquet_expected(path), _parquet(path, verify=verify) as file:
+        _require(path, file, columns)
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             yield batch.replace_schema_metadata(None)
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from curate import audio
+from curate import audio, marks
 from curate.catalog import Catalog, read_parquet, write_parquet
 from curate.errors import VoxcurateError
 from curate.schema import EMBEDDINGS, IDENTITIES, LEAKS, SOUND_PRINTS, SPLITS
@@ -123,6 +123,16 @@ def test_copies_in_training_of_what_the_test_has_are_told_and_end_in_an_error(ca
     assert (one["num_shared"], one["num_utterances"], one["num_other_utterances"]) == (COPIED, COPIED, COPIED)
     for line in one["examples"].splitlines():
         assert re.fullmatch(r"one/test-other/1688/[0-9]+/(.+) \| two/copied/\1 \([0-9]+ landmarks agree\)", line), line
+
+
+def test_an_audit_writes_nothing_unless_there_is_too_much_to_be_held_and_leaves_nothing(catalog, monkeypatch):
+    shutil.rmtree(catalog / "cache", ignore_errors=True)
+    before, told = hashes(catalog), asked(catalog, "--json").stdout
+    assert not (catalog / "cache").exists()
+    monkeypatch.setattr(marks, "MOST_HELD", 0)
+    assert asked(catalog, "--json").stdout == told
+    assert not list((catalog / "cache").iterdir())
+    assert hashes(catalog) == before
 
 
 def test_the_table_begins_with_the_worst_and_ends_with_the_conclusion(catalog):

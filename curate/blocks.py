@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate import whole
-from curate.catalog import Catalog, num_rows_of, read_batches, read_parquet, write_parquet
+from curate.catalog import Catalog, num_rows_of, read_parquet, write_parquet
 from curate.codes import give_back
 from curate.errors import CatalogError
 from curate.reasons import Reason
@@ -202,8 +202,8 @@ def read_vectors(catalog: Catalog, parts: Sequence[str]) -> tuple[pa.ChunkedArra
         raise CatalogError(f"{catalog.root}: no table 'embeddings'; expected a catalog that `curate run` has filled")
     num_rows, done = sum(map(num_rows_of, files)), 0
     ids, vectors = [], np.zeros((0, 0), np.float32)
-    for file in files:
-        for batch in read_batches(file, ["utterance_id", "vector"], rows=ROWS_AT_ONCE):
+    for part in parts:
+        for batch in catalog.batches(EMBEDDINGS, part, ["utterance_id", "vector"], ROWS_AT_ONCE):
             some = matrix(pa.chunked_array([batch["vector"]]))
             vectors = vectors if done else np.empty((num_rows, some.shape[1]), np.float32)
             vectors[done : done + len(some)] = some

@@ -24,15 +24,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import lease, turns, versions, whole
-from curate.codes import give_back, is_ascending
+from curate.codes import give_back
+from curate.conforming import conform, conforming, typed
 from curate.errors import CatalogError, shown
 from curate.schema import TABLES, Table
 from curate.storage import is_local
@@ -44,7 +43,6 @@ ROWS_PER_GROUP = 65_536  # one row group is what a reader must hold, and a write
 BYTES_PER_GROUP = 1 << 23  # of vectors
 A_RUN = "curate run"  # who replaces many tables at once
 BESIDE = ("cache", "benchmarks", "lists", "README.md", "catalog.duckdb", versions.FILE, versions.BEFORE)  # and tables
-FEW_VALUES, SAMPLE = 8, 4096  # of a column of a key that divides the rows, and how many rows tell that it may
 AS_WRITTEN = {"compression": "zstd", "write_page_index": True, "write_page_checksum": True}
 
 
@@ -106,9 +104,16 @@ class Catalog:
         if not paths or not all(map(whole.exists, paths)):
             raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
         names = table.arrow().names if columns is None else columns
-        rows = pa.concat_tables(_of_schema(table, read_parquet(path, names), path) for path in paths)
+        rows = pa.concat_tables(typed(table, read_parquet(path, names), path) for path in paths)
         give_back()
         return rows
+
+    def batches(
+        self, table: Table, part: str, columns: list[str], rows: int = ROWS_PER_GROUP
+    ) -> Iterator[pa.RecordBatch]:
+        """These columns of one part, so many rows at a time. Raises CatalogError where one of them is not there."""
+        path = self.path(table, part)
+        return (typed(table, batch, path) for batch in read_batches(path, columns, rows))
 
     def publish(self, table: Table, rows: "pa.Table | Sorted", *, part: str = "all", fingerprint: str) -> int:
         """Make `rows` the current part, whole or not at all; says how many they are.
@@ -119,7 +124,7 @@ class Catalog:
             versions.say_current(self.root)
         path = self._draft(table, part) if self.drafts else self._published(table, part)
         if isinstance(rows, Sorted):
-            schema, batches = _conforming(table, rows.batches())
+            schema, batches = conforming(table, rows.batches())
             num_rows = write_batches(path, schema, batches, fingerprint)
         else:
             num_rows = rows.num_rows
@@ -228,76 +233,6 @@ def num_rows_of(path: Path) -> int:
         return int(file.metadata.num_rows)
 
 
-def conform(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows in the columns, types and nullability of the schema. Raises ValueError naming what does not fit.
-
-    A list column of the schema takes fixed-size lists of any one length, and keeps that length.
-    """
-    fields = []
-    for field in table.arrow():
-        if field.name not in rows.column_names:
-            raise ValueError(f"{table.name}: no column {field.name!r}; expected {table.arrow().names}")
-        have = rows.schema.field(field.name).type
-        fixed = pa.types.is_list(field.type) and pa.types.is_fixed_size_list(have)
-        fields.append(field.with_type(pa.list_(field.type.value_type, have.list_size)) if fixed else field)
-        if not field.nullable and rows[field.name].null_count:
-            raise ValueError(f"{table.name}.{field.name}: {rows[field.name].null_count} nulls; expected none")
-    schema = pa.schema(fields)
-    try:
-        rows = rows.select(schema.names).cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"{table.name}: {error}; expected the types of the schema") from error
-    if not _are_unique(rows.select(list(table.key))):
-        raise ValueError(f"{table.name}: {' + '.join(table.key)} must be unique among its {rows.num_rows} rows")
-    return rows
-
-
-def _are_unique(keys: pa.Table) -> bool:
-    """Whether no two rows are equal. What is in order needs no look at all others, which takes ten times the memory."""
-    first, *others = keys.column_names
-    if is_ascending(keys[first], strictly=True):
-        return True
-    if others and not keys[first].null_count and len(keys[first][:SAMPLE].unique()) <= FEW_VALUES:
-        values = keys[first].unique()
-        if len(values) <= FEW_VALUES:
-            rest = keys.select(others)
-            return all(_are_unique(rest.filter(pc.equal(keys[first], value))) for value in values)
-    return bool(keys.group_by(keys.column_names).aggregate([]).num_rows == keys.num_rows)
-
-
-def _conforming(table: Table, batches: Iterable[pa.RecordBatch]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of the first rows, which all others must have, and the batches as they come."""
-    checked = _checked(table, batches)
-    first = next(checked, None)
-    if first is None:
-        return table.arrow(), iter(())
-    return first.schema, chain([first], checked)
-
-
-def _checked(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, held against the schema. Sorted rows with unequal neighbours have unique keys."""
-    by_key = [(name, "ascending") for name in table.key]
-    first, last = None, None
-    for batch in batches:
-        rows = conform(table, pa.Table.from_batches([batch])).combine_chunks()
-        if not rows.num_rows:
-            continue
-        first = first or rows.schema
-        for have, expected in zip(rows.schema, first, strict=True):
-            if have != expected:
-                raise ValueError(
-                    f"{table.name}.{have.name}: {have.type}; expected {expected.type} as in the rows before"
-                )
-        keys = rows.select(list(table.key))
-        ordered = keys if last is None else pa.concat_tables([last, keys])
-        if not pc.sort_indices(ordered, by_key).equals(pa.array(range(len(ordered)), pa.uint64())):
-            raise ValueError(f"{table.name}: rows out of order; expected them in the order of {' + '.join(table.key)}")
-        if last is not None and last.equals(keys.slice(0, 1)):
-            raise ValueError(f"{table.name}: {' + '.join(table.key)} must be unique: {last.to_pylist()[0]} is not")
-        last = keys.slice(keys.num_rows - 1)
-        yield from rows.to_batches()
-
-
 def read_parquet(path: Path, columns: list[str] | None = None, *, verify: bool = False) -> pa.Table:
     """One file as it is: the folders above it are names, not Hive partitions.
 
@@ -319,16 +254,6 @@ def _require(path: Path, file: pq.ParquetFile, columns: list[str] | None) -> Non
     for name in columns or ():
         if name not in file.schema_arrow.names:
             raise CatalogError(f"{path}: no column {name!r}; expected one beside {shown(file.schema_arrow.names)}")
-
-
-def _of_schema(table: Table, rows: pa.Table, path: Path) -> pa.Table:
-    """The rows, whose columns have the types of the schema. Raises CatalogError where one has another."""
-    for name in rows.column_names:
-        have, expected = rows.schema.field(name).type, table.arrow().field(name).type
-        is_fixed = pa.types.is_list(expected) and pa.types.is_fixed_size_list(have)
-        if have != expected and not (is_fixed and have.value_type == expected.value_type):
-            raise CatalogError(f"{path}: column {name!r} is of {have}; expected {expected}")
-    return rows
 
 
 @contextmanager

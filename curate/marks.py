@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -47,14 +47,14 @@ class Marks:
         """
         num_of_each, held, num_held = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], 0
         with _told_of(folder), ExitStack() as files:
-            file: BinaryIO | None = None
+            file: IO[bytes] | None = None
             for batch in batches:
                 lists = batch.column(0)
                 num_of_each.append(lists.value_lengths().fill_null(0).to_numpy().astype(np.int64))
                 held.append(lists.flatten().to_numpy())
                 num_held += len(held[-1])
                 if num_held > MOST_HELD:
-                    file = file or cast(BinaryIO, files.enter_context(_nameless(folder)))
+                    file = file or files.enter_context(_nameless(folder))
                     for some in held:
                         file.write(some.data)
                     held.clear()
@@ -72,7 +72,7 @@ class Marks:
             self.mapped.madvise(mmap.MADV_DONTNEED)
 
     @contextmanager
-    def rooms(self, num: int) -> Iterator[list[BinaryIO]]:
+    def rooms(self, num: int) -> Iterator[list[IO[bytes]]]:
         """Where to write what is as much as the landmarks themselves: files beside them, or memory.
 
         Raises CatalogError where that cannot be written.
@@ -82,7 +82,7 @@ class Marks:
                 yield [io.BytesIO() for _ in range(num)]
                 return
             rooms.enter_context(_told_of(self.folder))
-            yield [cast(BinaryIO, rooms.enter_context(_nameless(self.folder))) for _ in range(num)]
+            yield [rooms.enter_context(_nameless(self.folder)) for _ in range(num)]
 
 
 def _nameless(folder: Path) -> IO[bytes]:

@@ -29,7 +29,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from curate import lease, whole
-from curate.catalog import Catalog, conform, fingerprint_of, parquet_schema, read_batches, write_batches
+from curate.catalog import Catalog, fingerprint_of, parquet_schema, read_batches, write_batches
+from curate.conforming import conform
 from curate.errors import CatalogError
 from curate.explain import counted
 from curate.query import write_database

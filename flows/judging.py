@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curate import cleaning
 from curate.ages import label_ages
 from curate.blocks import keep_rows
-from curate.catalog import Catalog, read_batches
+from curate.catalog import Catalog
 from curate.codes import in_order
 from curate.config import Pipeline
 from curate.decisions import REVIEW, Author, as_decided, dropped, new_labels, relabelled
@@ -91,7 +91,7 @@ def duplicates(pipeline: Pipeline, catalog: Catalog) -> Step:
 
     def compare(step: Step) -> Result:
         prints = catalog.read(SOUND_PRINTS, listener.name, columns=["utterance_id", "samples_sha256"])
-        marks = Marks.read(read_batches(catalog.path(SOUND_PRINTS, listener.name), ["landmarks"]), catalog.scratch)
+        marks = Marks.read(catalog.batches(SOUND_PRINTS, listener.name, ["landmarks"]), catalog.scratch)
         heard = catalog.read(EMBEDDINGS, listener.name, columns=["utterance_id"])["utterance_id"]
         repeated = alike(heard, prints, marks, pipeline.duplicates)
         del heard, prints, marks  # these and vectors are more than is to be held at once

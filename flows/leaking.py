@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from benchmarks.leakage import NAMED, Allowed, Voices, leaks
 from curate import whole
 from curate.blocks import read_vectors
-from curate.catalog import Catalog, num_rows_of, read_batches, rows_of
+from curate.catalog import Catalog, num_rows_of, rows_of
 from curate.corpora import READERS
 from curate.decisions import REVIEW
 from curate.errors import CorpusError
@@ -76,8 +76,8 @@ def heard(catalog: Catalog, utterances: pa.Table) -> Heard:
 
 def _prints(catalog: Catalog) -> Prints:
     def landmarks() -> Marks:
-        files = (catalog.path(SOUND_PRINTS, part) for part in catalog.parts(SOUND_PRINTS))
-        return Marks.read(chain.from_iterable(read_batches(file, ["landmarks"]) for file in files), catalog.scratch)
+        parts = (catalog.batches(SOUND_PRINTS, one, ["landmarks"]) for one in catalog.parts(SOUND_PRINTS))
+        return Marks.read(chain.from_iterable(parts), catalog.scratch)
 
     return Prints(columns=lambda columns: catalog.read(SOUND_PRINTS, columns=columns), landmarks=landmarks)
 

@@ -27,7 +27,7 @@ from curate.corpora.kaldi_files import Line, lines_in, pairs_of_spk2utt, trials_
 from curate.corpora.listed import DECODER
 from curate.corpora.pipes import audio_of
 from curate.corpora.sidecars import own_file
-from curate.errors import CorpusError
+from curate.errors import CorpusError, shown
 from curate.storage import Location, is_local, joined
 
 LICENCE = None
@@ -152,12 +152,8 @@ def _described(row: dict[str, object], root: Path, settings: Settings, split: st
 def _text(row: dict[str, object], field: str) -> str:
     value = row.get(field)
     if not isinstance(value, str) or not value.strip() or re.search("[\0\ud800-\udfff]", value):
-        raise CorpusError(f"{field} {_cut(value)}; expected a text in each of key, wav, spk")
+        raise CorpusError(f"{field} {shown(value)}; expected a text in each of key, wav, spk")
     return value.strip()
-
-
-def _cut(value: object) -> str:
-    return repr(value[:80] if isinstance(value, str | list) else value)[:200]
 
 
 def _stretch(parts: object) -> tuple[float, float]:
@@ -165,6 +161,6 @@ def _stretch(parts: object) -> tuple[float, float]:
     pairs = parts if isinstance(parts, list) else []
     times = [time for pair in pairs if isinstance(pair, list) and len(pair) == 2 for time in pair]
     if not times or len(times) < 2 * len(pairs) or not all(SECONDS.fullmatch(str(time)) for time in times):
-        raise CorpusError(f"vad {_cut(parts)}; expected pairs of seconds")
+        raise CorpusError(f"vad {shown(parts)}; expected pairs of seconds")
     start, end = min(map(Decimal, map(str, times[::2]))), max(map(Decimal, map(str, times[1::2])))
     return float(start), float(end - start)

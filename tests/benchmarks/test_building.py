@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.protocol import Filters, Source, Split, TrialList
 from benchmarks.trial_rules import Rules, Side
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.errors import PipelineError
 from curate.schema import MODELS, REMOVALS, SPLITS, TRIALS
 from tests.benchmarks.catalogs_made import (

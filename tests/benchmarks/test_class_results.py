@@ -22,7 +22,7 @@ from benchmarks.class_results import (
 from benchmarks.classes import accuracy, macro_f1, macro_recall, weighted_f1
 from benchmarks.intervals import estimate
 from benchmarks.protocol import Figure, load_protocol
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.schema import CLASS_RESULTS
 
 GROUPS = ("young", "adult", "senior")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.trial_rules import NoPairError, Rules, Side
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.schema import TRIALS
 from tests.benchmarks.trials_made import ANY, draw, pairs, steps, table
 

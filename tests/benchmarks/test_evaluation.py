@@ -25,7 +25,7 @@ from benchmarks.evaluation import (
 from benchmarks.intervals import estimate
 from benchmarks.metrics import EER_CONVENTIONS, Costs, act_dcf, cllr, equal_error_rate, min_cllr, min_dcf
 from benchmarks.protocol import Metric
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.schema import RESULTS
 
 EVERY = [

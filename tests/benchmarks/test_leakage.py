@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.leakage import CHECKS, allowed_by, leaks, words
 from benchmarks.leakage_report import conclusion, does_leak, told
 from benchmarks.protocol import KeptApart, Protocol, Source, Split
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.errors import CorpusError
 from curate.marks import Prints
 from curate.schema import LEAKS

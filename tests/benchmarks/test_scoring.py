@@ -21,7 +21,8 @@ from benchmarks.scoring import (
     trials_of,
     write_scores,
 )
-from curate.catalog import conform, rows_of, write_parquet
+from curate.catalog import rows_of, write_parquet
+from curate.conforming import conform
 from curate.schema import MODELS, TRIALS
 from curate.similarity import unit
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.splits import Person, draw, people_of, split_speakers
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.errors import PipelineError
 from curate.schema import IDENTITIES, SPLITS
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.trials import make_trials
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.errors import PipelineError
 from curate.schema import TRIALS
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.ages import OLDEST, SCHEMES, Group, Label, groups_of, label, label_ages
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.corpora.described import age_of
 from curate.schema import AGE_LABELS
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -543,3 +544,17 @@ def test_text_that_is_there_already_is_left_alone_and_other_text_replaces_it(tmp
 def test_equal_values_give_one_json_in_whatever_order_their_keys_come(value):
     assert canonical_json(dict(reversed(value.items()))) == canonical_json(value)
     assert json.loads(canonical_json(value)) == value
+
+
+def test_a_column_that_is_not_there_or_of_another_type_is_told_of_its_file(tmp_path):
+    catalog = Catalog(tmp_path)
+    rows = pa.table({"speaker_id": ["a"], "identity_id": [1]})
+    write_parquet(catalog.path(IDENTITIES), rows)
+    file = re.escape(f"{catalog.path(IDENTITIES)}")
+    at_once, by_and_by = catalog.read, catalog.batches
+    for read in (lambda n: at_once(IDENTITIES, columns=n), lambda n: [*by_and_by(IDENTITIES, "all", n)]):
+        assert read(["speaker_id"])[0] is not None
+        with pytest.raises(CatalogError, match=rf"^{file}: column 'identity_id' is of int64; expected string$"):
+            read(["identity_id"])
+        with pytest.raises(CatalogError, match=rf"^{file}: no column 'merged'; expected one beside \['speaker_id', "):
+            read(["merged"])

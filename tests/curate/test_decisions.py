@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.catalog import conform, rows_of
+from curate.catalog import rows_of
+from curate.conforming import conform
 from curate.decisions import (
     OF_LABEL,
     REVIEW,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from curate import seen
 from curate.audio import probe
-from curate.catalog import conform, read_batches, rows_of
+from curate.catalog import read_batches, rows_of
+from curate.conforming import conform
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings, Described
 from curate.decisions import Author

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.decisions import Author
 from curate.outliers import clean_vietsv, quartiles, valid_ranges
 from curate.schema import DECISIONS, SPEAKER_SCORES, UTTERANCE_SCORES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from curate.calibration import Calibration
-from curate.catalog import conform
+from curate.conforming import conform
 from curate.decisions import Author
 from curate.schema import DECISIONS, IDENTITIES, SPEAKER_PAIRS
 from curate.similarity import SimilarPairs

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from curate import audio
 from curate.blocks import BlockStore, SoundPrint, Stretch, matrix
-from curate.catalog import Catalog, conform, rows_of
+from curate.catalog import Catalog, rows_of
+from curate.conforming import conform
 from curate.decisions import Author, verdicts
 from curate.duplicates import judge_duplicates
 from curate.embed import embed_block

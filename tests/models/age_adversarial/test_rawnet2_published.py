@@ -199,6 +199,10 @@ def test_the_published_layout_loads_whole():
              for i, (name, shape) in enumerate(published_shapes().items())}  # fmt: skip
     ours = rawnet2_from_published(state)
     assert ours.settings == PUBLISHED
+    weights = {name: tensor for name, tensor in state.items() if not re.search("running|tracked", name)}
+    assert sum(tensor.numel() for tensor in weights.values()) == 13_379_378  # as their code counts for 6,112 people
+    layer_of_people = sum(tensor.numel() for name, tensor in weights.items() if name.startswith("fc2_gru."))
+    assert sum(tensor.numel() for tensor in ours.parameters()) == 13_379_378 - layer_of_people
     loaded = ours.state_dict()
     assert len(loaded) == len(state) - 2  # all but the layer of the people in training
     assert sorted(float(tensor.flatten()[0]) for tensor in loaded.values()) == sorted(

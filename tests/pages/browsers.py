@@ -65,6 +65,7 @@ def begin(page: Page, address: str, name: str = "ann") -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Begin").click()
     page.get_by_role("link", name="Queue").wait_for()
+    page.wait_for_load_state()  # before its script has run, it knows no keys
 
 
 def beyond(page: Page) -> int:

@@ -33,15 +33,15 @@ class Held(Reader):
 
     def __init__(self, speech: Speech, samples: list[Samples]) -> None:
         super().__init__(speech)
-        self._samples = samples
+        self.samples = samples
 
     def read_into(self, row: int, first: int, out: Samples) -> None:
         """As told of all readers."""
-        out[:] = self._samples[row][first : first + len(out)]
+        out[:] = self.samples[row][first : first + len(out)]
 
     def take(self, rows: Integers) -> "Held":
         """Those rows alone."""
-        return Held(self.speech.take(rows), [self._samples[row] for row in rows])
+        return Held(self.speech.take(rows), [self.samples[row] for row in rows])
 
 
 def held(speech: Speech) -> Held:

@@ -3,15 +3,18 @@
 import re
 import subprocess
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.protocol import load_protocol
-from curate.config import load_pipeline
+from curate.config import Ages, Card, Identities, Runner, Splits, Trials, load_pipeline
 from curate.corpora import READERS
 from curate.export import FORMS
+from curate.hearing import Hearing
+from curate.presets import Duplicates, Robust, VietSV
 from curate.reasons import MEANING, Reason
 from curate.schema import TABLES, as_markdown
 from flows.cli import app
@@ -19,6 +22,7 @@ from models.training.systems import recipe_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
 COMMANDS = [
     *(command.name or command.callback.__name__ for command in app.registered_commands),
     *(
@@ -42,7 +46,7 @@ def test_the_readme_names_every_file_outside_tests_and_no_other():
 
 
 def test_the_tables_are_described_as_the_schema_has_them():
-    written = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    written = (DOCS / "tables.md").read_text(encoding="utf-8")
     assert written == as_markdown()  # python -c "from curate.schema import as_markdown; print(as_markdown(), end='')"
 
 
@@ -64,15 +68,15 @@ def test_every_reader_is_named_in_the_readme(reader):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_table_is_named_in_the_readme(table):
-    assert f"`{table}`" in README
+def test_every_table_is_named_where_the_catalog_is_told(table):
+    assert f"`{table}`" in (DOCS / "catalog.md").read_text(encoding="utf-8")
 
 
 def test_every_dependency_has_its_reason():
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     block = pyproject.split("dependencies = [")[1].split("[project.scripts]")[0]
     asked = set(re.findall(r'^\s+"([a-z0-9-]+)', block, flags=re.MULTILINE))
-    reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    reasons = (DOCS / "dependencies.md").read_text(encoding="utf-8").partition("\n## ")[0]
     assert {name for name in asked if name not in reasons} == {"voxcurate"}  # `dev` takes its other extras
 
 
@@ -111,7 +115,7 @@ def test_or_a_valid_recipe(example):
 @pytest.fixture(scope="module")
 def sections(tmp_path_factory):
     """The corpora of docs/corpora.md, as one pipeline."""
-    text = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
+    text = (DOCS / "corpora.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     file = tmp_path_factory.mktemp("docs") / "pipeline.toml"
     head = 'name = "all"\ncatalog = "catalog"\nsplits = { num_test_speakers = 2 }\n'
@@ -125,8 +129,8 @@ def test_every_reader_has_a_valid_section_in_the_docs(reader, sections):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_named_in_the_readme(form):
-    assert f"| `{form}` |" in README
+def test_every_form_is_named_where_exporting_is_told(form):
+    assert f"| `{form}` |" in (DOCS / "exporting.md").read_text(encoding="utf-8")
 
 
 LEAST = {  # what an example may leave out because it shows other sections
@@ -137,8 +141,9 @@ LEAST = {  # what an example may leave out because it shows other sections
 }
 
 
-def test_readme_examples_of_pipeline_files_are_valid(tmp_path):
-    blocks = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/clusters.md", "docs/encoders.md"])
+def test_examples_of_pipeline_files_are_valid(page, tmp_path):
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     assert blocks
     for block in blocks:
         head = "".join(line for key, line in LEAST.items() if key not in tomllib.loads(block))
@@ -146,8 +151,31 @@ def test_readme_examples_of_pipeline_files_are_valid(tmp_path):
         assert load_pipeline(tmp_path / "pipeline.toml").corpora
 
 
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_pages_lead_to_files_that_there_are(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for place in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (DOCS / place).is_file(), place
+    for place in re.findall(r"`((?:docs|examples|benchmarks|models)/[a-z0-9_/-]+\.(?:md|toml|py))`", text):
+        assert (ROOT / place).is_file(), place
+
+
+def test_and_so_does_the_readme():
+    for place in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / place).is_file(), place
+
+
+SECTIONS = [Runner, Duplicates, Robust, VietSV, Identities, Ages, Splits, Trials, Card, *Hearing.__subclasses__()]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_stands_among_the_settings(section):
+    told = (DOCS / "settings.md").read_text(encoding="utf-8")
+    assert {key.name for key in fields(section) if f"`{key.name}`" not in told} == set()
+
+
 def test_every_promise_names_tests_that_there_are():
-    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    text = (DOCS / "promises.md").read_text(encoding="utf-8")
     for promise in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", promise)
         assert named, promise.partition("\n")[0]

@@ -15,6 +15,8 @@ tell. What is frozen at first has thawed.
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from benchmarks.speed.turns import machine
 from models.common.augment import SpecAugmentSettings
 from models.common.features import SAMPLE_RATE_HZ
 from models.data.labels import classes_of
+from models.mixup_distillation.recipe import save_encoder
 from models.training.recipe import Recipe
 from models.training.system import Labels, System
 from models.training.systems import module_of, recipes
@@ -74,11 +77,17 @@ def main() -> None:
 
 
 def made(name: str, num_people: int, device: torch.device) -> System:
-    """A system in training mode."""
+    """A system in training mode, with a teacher by chance where it learns from one."""
     torch.manual_seed(0)
-    recipe = recipes()[name]
-    module = module_of(recipe.system)
-    system = module.made(recipe.settings, num_people=num_people, spec_augment=SpecAugmentSettings())
+    recipe, spec_augment = recipes()[name], SpecAugmentSettings()
+    module, settings = module_of(recipe.system), dict(recipe.settings)
+    with TemporaryDirectory() as scratch:
+        if settings.get("distance") is not None:
+            teacher = recipes()[f"mixup-{settings['architecture']}-teacher"].settings
+            settings["teacher"] = f"{scratch}/teacher"
+            made_by_chance = module.made(teacher, num_people=num_people, spec_augment=spec_augment)
+            save_encoder(Path(settings["teacher"]), made_by_chance)
+        system = module.made(settings, num_people=num_people, spec_augment=spec_augment)
     system.begin_step(THAWED)
     return system.to(device).train()
 

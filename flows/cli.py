@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,22 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: half the time to start
     pretty_exceptions_enable=False,
 )
+
+
+def tell_version(is_asked: bool) -> None:
+    """Say it and end, as `--help` does."""
+    if is_asked:
+        typer.echo(f"voxcurate {version('voxcurate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_all(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """What `curate` itself takes, before the name of a command."""
 
 
 @app.command()

@@ -32,6 +32,17 @@ from flows.score import score
 from flows.test import measure
 from flows.train import train
 
+INTERRUPTED = 130  # with which Typer ends after Ctrl-C
+ON_AGAIN = "run it again, and it goes on from there"
+GOES_ON = {  # what a command that was stopped finds again; the others begin anew, and leave nothing that is half
+    "run": ON_AGAIN,
+    "demo": ON_AGAIN,
+    "migrate": ON_AGAIN,
+    "train": "run it again: it goes on from its last checkpoint, or begins anew where it has none",
+    "plant": "run it again: plantings that are complete are not done again",
+    "export": "run it again: audio that was converted is not converted again",
+}
+
 app = typer.Typer(
     help="From raw speech corpora to a speaker benchmark that can be trusted.",
     add_completion=False,
@@ -276,11 +287,16 @@ def show_progress() -> None:
 
 
 def main() -> None:
-    """Run the command; a fault in what we were given, or of the disk, is one line and exit code 1."""
+    """Run the command; what is wrong with its input or the disk is a line and exit code 1, Ctrl-C is a line and 130."""
     message = None
     threading.excepthook = tell_but_of_the_disk
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            told = GOES_ON.get(sys.argv[1])
+            typer.echo(f"\ncurate: interrupted{f'; {told}' if told else ''}", err=True)
+        raise
     except VoxcurateError as error:
         message = str(error)
     except OSError as error:

@@ -86,44 +86,39 @@ def train(
         raise typer.BadParameter("--trials, --dev and --hold-out each say whom to validate on; expected one of them")
     show_progress()
     changes, hold = settings or [], hold_out
-    try:
-        if grid:
-            words = words_of(
-                catalog=None if manifest is not None else catalog,
-                benchmark=benchmark,
-                split=split,
-                also=also,
-                manifest=manifest,
-                trials=trials,
-                dev=dev,
-                hold_out=hold,
-                cache=cache,
-                **{"from": initial},
-            )
-            told = train_grid(recipe, changes, list(words), grid, out, device)
-        elif manifest is not None:
-            told = train_on_manifest(
-                recipe, changes, manifest, hold_out=hold, out=out, initial=initial, cache=cache, device=device
-            )
-        else:
-            told = train_on_split(
-                recipe,
-                changes,
-                open_catalog(catalog),
-                benchmark=benchmark,
-                split=split or "train",
-                also=also,
-                trials=trials,
-                dev=dev,
-                hold_out=hold,
-                out=out,
-                initial=initial,
-                cache=cache,
-                device=device,
-            )
-    except KeyboardInterrupt:
-        told = "interrupted; run it again: it goes on from its last checkpoint, or begins anew where it has none"
-        typer.echo(f"\ncurate: {told}", err=True)
-        raise typer.Exit(130) from None
+    if grid:
+        words = words_of(
+            catalog=None if manifest is not None else catalog,
+            benchmark=benchmark,
+            split=split,
+            also=also,
+            manifest=manifest,
+            trials=trials,
+            dev=dev,
+            hold_out=hold,
+            cache=cache,
+            **{"from": initial},
+        )
+        told = train_grid(recipe, changes, list(words), grid, out, device)
+    elif manifest is not None:
+        told = train_on_manifest(
+            recipe, changes, manifest, hold_out=hold, out=out, initial=initial, cache=cache, device=device
+        )
+    else:
+        told = train_on_split(
+            recipe,
+            changes,
+            open_catalog(catalog),
+            benchmark=benchmark,
+            split=split or "train",
+            also=also,
+            trials=trials,
+            dev=dev,
+            hold_out=hold,
+            out=out,
+            initial=initial,
+            cache=cache,
+            device=device,
+        )
     if told:  # all but the first of several processes have nothing to say
         typer.echo(told)

@@ -17,6 +17,7 @@ from typing import TypeVar
 import duckdb
 import langcodes
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.catalog import write_batches
 from curate.corpora import READERS
@@ -78,6 +79,18 @@ def describe(corpus: CorpusSettings, folder: Path) -> Path:
         write_batches(path, SAID, rows.to_arrow_reader(ROWS_A_CHUNK))
     unsorted.unlink()
     return path
+
+
+def said_alone(corpus: CorpusSettings) -> Iterator[pa.RecordBatch]:
+    """What is said of the utterances, a chunk at a time and in no order, before any file is looked into.
+
+    Each has a session, which is its recording where none is told. Raises CorpusError as `describe` does, but for ids.
+    """
+    for chunk in in_chunks(chosen(corpus, READERS[corpus.reader].rows(corpus.root, corpus)), ROWS_A_CHUNK):
+        said = _said(corpus, chunk)
+        recording = pc.binary_join_element_wise(said["speaker_id"], said["recording"], "/")
+        at = said.schema.get_field_index("session_id")
+        yield said.set_column(at, "session_id", pc.coalesce(said["session_id"], recording))
 
 
 def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -11,6 +11,7 @@ looked at, the first of each kind by name, so that one run tells how much is wro
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from curate.catalog import read_batches, write_batches, write_text
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings
 from curate.corpora.inventory import listed_once
-from curate.describe import ROWS_A_CHUNK, describe
+from curate.describe import ROWS_A_CHUNK, describe, said_alone
 from curate.errors import CorpusError
 from curate.exclusions import Exclusions, read_exclusions
 from curate.ingest import Faults, looked_into
@@ -44,9 +45,34 @@ def scan(corpus: CorpusSettings, folder: Path, memory: Path, *, progress: Callab
 
     Raises CorpusError for whatever keeps the corpus from being what its section says.
     """
+    with _answering(corpus):
+        return _scanned(corpus, folder, memory, progress)
+
+
+def told_by_names(corpus: CorpusSettings) -> list[str]:
+    """What is odd about the corpus' exclusion lists, a line each, by the names of its files alone: none is decoded.
+
+    Raises CorpusError for a pattern or a list that matches nothing. A corpus that has neither is not looked at.
+    """
+    if not (corpus.include or corpus.exclude or corpus.exclusions):
+        return []
+    with _answering(corpus):
+        lists, first = exclusion_lists(corpus), ""
+        for batch in said_alone(corpus):
+            first = first or batch["utterance_id"][0].as_py()
+            for exclusions in lists:
+                exclusions.match(batch)
+    for exclusions in lists:
+        exclusions.require_matches(corpus.name, first)
+    return [exclusions.remark for exclusions in lists if exclusions.remark]
+
+
+@contextmanager
+def _answering(corpus: CorpusSettings) -> Iterator[None]:
+    """Its root, listed once. Raises CorpusError where a place elsewhere does not answer."""
     try:
         with reachable(corpus.root), listed_once(corpus.root):
-            return _scanned(corpus, folder, memory, progress)
+            yield
     except UnreachableError as error:
         raise CorpusError(
             f"corpus {corpus.name!r}: {error.filename}: {why(error)}; expected a place that answers"

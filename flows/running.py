@@ -1,8 +1,10 @@
 """Run a pipeline file to its end: what is told before Prefect is started, and Prefect kept quiet and in its folder."""
 
+import logging
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,9 @@ from curate.errors import CorpusError, VoxcurateError
 
 if TYPE_CHECKING:
     from curate.config import Pipeline
+    from curate.corpora.described import CorpusSettings
 
+log = logging.getLogger("voxcurate")  # the command line shows it
 GUARDS: list[subprocess.Popen[bytes]] = []  # kept: their pipes close when the process ends, not before
 
 
@@ -28,7 +32,8 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     chosen = pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner)
     runners.require(chosen)
     runners.require_device(chosen, pipeline.embedding.device)
-    require_roots(pipeline)
+    require_each(pipeline, require_root_of)
+    require_each(pipeline, require_named)
     from flows import building, embedding, steps
 
     embedding.require_thresholds(pipeline)
@@ -59,18 +64,34 @@ def require_no_count(runner: str | None) -> None:
         )
 
 
-def require_roots(pipeline: "Pipeline") -> None:
-    """Raises CorpusError naming every corpus that is not there at all."""
-    from curate.describe import require_root
-
+def require_each(pipeline: "Pipeline", require: Callable[["CorpusSettings"], None]) -> None:
+    """Ask it of every corpus. Raises one CorpusError that tells the faults of all."""
     faults = []
     for corpus in pipeline.corpora:
         try:
-            require_root(corpus)
+            require(corpus)
         except CorpusError as error:
             faults.append(str(error))
     if faults:
         raise CorpusError("; ".join(faults))
+
+
+def require_root_of(corpus: "CorpusSettings") -> None:
+    """Raises CorpusError where it is not there at all."""
+    from curate.describe import require_root
+
+    require_root(corpus)
+
+
+def require_named(corpus: "CorpusSettings") -> None:
+    """Say which entries of its lists name nothing, before hours are spent on others: scans tell it when they end.
+
+    Raises CorpusError for a pattern or a list that names nothing at all.
+    """
+    from curate.scan import told_by_names
+
+    for remark in told_by_names(corpus):
+        log.info(f"{corpus.name}: {remark}")
 
 
 def require_prefect_server() -> None:

@@ -23,12 +23,7 @@ Read = Callable[[Table], pa.Table]  # all rows of a table; none where it was not
 
 def explain(catalog: Catalog, subject_id: str) -> list[str]:
     """Lines on the utterance of this id, then on the speaker. Raises CatalogError where there is neither."""
-    utterances = catalog.read(UTTERANCES)
-
-    def read(table: Table) -> pa.Table:
-        return catalog.read(table) if catalog.parts(table) else rows_of(table, [])
-
-    lines = []
+    utterances, read, lines = catalog.read(UTTERANCES), _reading(catalog), []
     for row in utterances.filter(pc.equal(utterances["utterance_id"], subject_id)).to_pylist():
         lines += on_utterance(read, row)
     of_speaker = utterances.filter(pc.equal(utterances["speaker_id"], subject_id))
@@ -39,6 +34,20 @@ def explain(catalog: Catalog, subject_id: str) -> list[str]:
     ids = utterances["utterance_id"].to_pylist()
     hint = did_you_mean(subject_id, ids)
     raise CatalogError(f"{subject_id!r}: neither an utterance nor a speaker of {catalog.root}; {hint}")
+
+
+def not_applied(catalog: Catalog) -> list[str]:
+    """A line on how much of what reviewers said is in no run yet; none where all is, or nobody said anything."""
+    if not catalog.parts(REVIEWS):
+        return []
+    decisions = catalog.read(DECISIONS, REVIEW) if REVIEW in catalog.parts(DECISIONS) else rows_of(DECISIONS, [])
+    number = _Reviews.of(_reading(catalog)).num_waiting(decisions)
+    said = f"{counted(number, 'thing')} that reviewers said {'is' if number == 1 else 'are'} not applied yet"
+    return [f"{said}; `curate run FILE` does that"] if number else []
+
+
+def _reading(catalog: Catalog) -> Read:
+    return lambda table: catalog.read(table) if catalog.parts(table) else rows_of(table, [])
 
 
 def for_a_terminal(text: str) -> str:
@@ -130,13 +139,21 @@ class _Reviews:
             noted = said_of and said_of["reviewer"] == row["decided_by"] and said_of["note"]
             lines.append(f"What stands: {_sentence(name, row)}{f' Noted: {noted}' if noted else ''}")
         for key, row in last.items():
-            is_new = self.applied_at is None or self.changed_at[key] >= self.applied_at
-            lines += self._left_out(row, by_reviewers.get(key), is_new=is_new)
+            lines += self._left_out(row, by_reviewers.get(key), is_new=self._is_new(key))
         rules = [(key, row) for key, row in decided if row["step"] != REVIEW]
         for key, row in rules:  # the step that carries out what was said of a pair says so, and what it measured
             is_outranked = key in by_reviewers and row["reason"] != Reason.REVIEWED
             lines.append(f"{'Outranked: ' if is_outranked else ''}{_sentence(name, row)}")
         return lines
+
+    def num_waiting(self, by_reviewers: pa.Table) -> int:
+        """Of how many subjects the last thing said came after the last run, and is not what that one decided on."""
+        decided = dict(zip(about(by_reviewers).to_pylist(), by_reviewers.to_pylist(), strict=True))
+        last = zip(about(self.last).to_pylist(), self.last.to_pylist(), strict=True)
+        return sum(self._is_new(key) and bool(self._left_out(row, decided.get(key), is_new=True)) for key, row in last)
+
+    def _is_new(self, key: str) -> bool:
+        return self.applied_at is None or self.changed_at[key] >= self.applied_at
 
     def _left_out(self, review: dict[str, Any], decision: dict[str, Any] | None, *, is_new: bool) -> list[str]:
         """A line where this was said of a subject, and is not what was decided on it."""

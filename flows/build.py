@@ -7,6 +7,7 @@ import typer
 
 from curate.storage import location
 from flows.options import CatalogOption
+from flows.review import tell_not_applied
 
 
 def build(
@@ -43,7 +44,9 @@ def build(
     from flows.cli import show_progress
 
     show_progress()
-    typer.echo(build_benchmark(protocol, open_catalog(catalog), _files(lists or [])))
+    opened = open_catalog(catalog)
+    tell_not_applied(opened)
+    typer.echo(build_benchmark(protocol, opened, _files(lists or [])))
 
 
 def _files(lists: list[str]) -> dict[str, Path]:

@@ -25,7 +25,7 @@ from flows.options import CATALOG, OUT, PLACE, CatalogOption
 from flows.plant import plant
 from flows.publish import publish, verify
 from flows.report import report
-from flows.review import decide, reviews, undo
+from flows.review import decide, reviews, tell_not_applied, undo
 from flows.reviewing import review
 from flows.running import curate_file, end_at_once
 from flows.score import score
@@ -150,18 +150,19 @@ def why(
 
 @app.command()
 def status(catalog: CatalogOption = Path("catalog")) -> None:
-    """Say what each step last did, and which built benchmarks are no longer what the catalog holds.
+    """Say what each step last did, which built benchmarks are out of date, and what reviewers said since.
 
     Example: curate status -c catalogs/real
     """
     from curate.catalog import open_catalog
+    from curate.explain import not_applied
     from curate.query import as_table
     from curate.runs import last_done
     from flows.building import told_stale
 
     opened = open_catalog(catalog)
     with opened.as_one():
-        done, stale = last_done(opened), told_stale(opened)
+        done, remarks = last_done(opened), [*told_stale(opened), *not_applied(opened)]
     rows = [
         (
             row["step"],
@@ -174,7 +175,7 @@ def status(catalog: CatalogOption = Path("catalog")) -> None:
         for row in done
     ]
     table = as_table(["step", "part", "finished (UTC)", "rows", "run", "what it found"], rows)
-    typer.echo("\n".join([table, *stale]))
+    typer.echo("\n".join([table, *remarks]))
 
 
 @app.command()
@@ -247,6 +248,7 @@ def export(
     conversion = asked if audio or asked != Conversion() else None
     length = {"min_duration_s": min_s, "max_duration_s": max_s}
     opened = open_catalog(catalog)
+    tell_not_applied(opened)
     summary = export_benchmark(
         opened,
         to,

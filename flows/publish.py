@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.options import CATALOG, OUT
+from flows.review import tell_not_applied
 
 
 def publish(
@@ -58,7 +59,9 @@ def publish(
         published=None if date is None else date.date(),
         url=url,
     )
-    typer.echo(publish_benchmark(open_catalog(catalog), benchmark, out, asked))
+    opened = open_catalog(catalog)
+    tell_not_applied(opened)
+    typer.echo(publish_benchmark(opened, benchmark, out, asked))
     if push_to is not None:
         typer.echo(push(out, push_to, is_public=public))
 

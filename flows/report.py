@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.options import CATALOG, OUT
+from flows.review import tell_not_applied
 
 
 def report(
@@ -25,4 +26,6 @@ def report(
     from curate.catalog import open_catalog
     from flows.reporting import write_report
 
-    typer.echo(write_report(open_catalog(catalog), out, benchmark))
+    opened = open_catalog(catalog)
+    tell_not_applied(opened)
+    typer.echo(write_report(opened, out, benchmark))

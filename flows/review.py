@@ -13,6 +13,7 @@ from curate.reasons import Subject, Verdict
 from flows.options import CatalogOption
 
 if TYPE_CHECKING:
+    from curate.catalog import Catalog
     from curate.named import Review
 
 ReviewerOption = Annotated[
@@ -138,6 +139,14 @@ def name_of(reviewer: str | None) -> str:
         return composed(getpass.getuser() if reviewer is None else reviewer)
     except (KeyError, OSError):
         raise VoxcurateError("reviewer: nobody is logged in; expected --reviewer, or VOXCURATE_REVIEWER") from None
+
+
+def tell_not_applied(catalog: "Catalog") -> None:
+    """On standard error, before a command makes something of a catalog that reviewers have said more of since."""
+    from curate.explain import not_applied
+
+    for line in not_applied(catalog):
+        typer.echo(line, err=True)
 
 
 def _tell(reviewer: str, said: "list[Review]", of_others: Sequence[dict[str, Any]] = ()) -> None:

@@ -8,7 +8,7 @@ import pytest
 from curate.catalog import Catalog, rows_of
 from curate.decisions import Author, verdicts
 from curate.errors import CatalogError
-from curate.explain import counted, explain, for_a_terminal
+from curate.explain import counted, explain, for_a_terminal, not_applied
 from curate.reasons import MEANING, Reason, Subject, Verdict
 from curate.reviewed import reviewed
 from curate.reviews import said, standing
@@ -277,6 +277,7 @@ def test_an_utterance_under_a_new_label_tells_which_and_whose_it_is_now(catalog)
 def test_what_no_run_has_applied_yet_is_told(catalog):
     say(catalog, ("utterance", "toy/a1", "drop", {"note": "music"}), ("speaker", "toy/a", "drop", {}))
     when, yet = "2026-01-02 10:3{} UTC", "no run has applied it yet; `curate run` does."
+    assert not_applied(catalog) == ["2 things that reviewers said are not applied yet; `curate run FILE` does that"]
     said_of = [
         f"By ann, {when.format(0)}: drop utterance toy/a1 (music): {yet}",
         f"By ann, {when.format(1)}: drop speaker toy/a: {yet}",
@@ -285,6 +286,7 @@ def test_what_no_run_has_applied_yet_is_told(catalog):
     assert [line for line in explain(catalog, "toy/a") if "ann" in line] == said_of[1:]
     apply_reviews(catalog, LATER)
     assert not any("no run" in line for line in explain(catalog, "toy/a1") + explain(catalog, "toy/a"))
+    assert not_applied(catalog) == []
     say(
         catalog,
         ("utterance", "toy/a1", "drop", {}),
@@ -293,10 +295,12 @@ def test_what_no_run_has_applied_yet_is_told(catalog):
     )
     assert [line for line in explain(catalog, "toy/a1") if "no run" in line] == [
         f"By ann, 2026-01-02 11:31 UTC: take back what was said of speaker toy/a: {yet}"
-    ]
+    ]  # that a1 be dropped was applied before
+    assert not_applied(catalog) == ["1 thing that reviewers said is not applied yet; `curate run FILE` does that"]
 
 
 def test_what_a_run_could_not_apply_is_told(catalog):
+    assert not_applied(catalog) == []
     say(catalog, ("utterance", "toy/a1", "relabel", {"other_id": "toy/gone"}))
     apply_reviews(catalog, LATER)
     (line,) = [line for line in explain(catalog, "toy/a1") if "ann" in line]

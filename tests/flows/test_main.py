@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import pytest
+from typer.testing import CliRunner
 
-from flows.cli import main
+from curate.catalog import Catalog, rows_of
+from curate.schema import REVIEWS, RUNS, UTTERANCES
+from flows.cli import app, main
 
 
 def test_the_version_is_said_without_what_takes_long_to_import():
@@ -53,3 +57,47 @@ def test_ctrl_c_is_told_in_one_line_and_whether_the_same_command_goes_on(
     assert err.startswith(f"\ncurate: interrupted{again}")
     assert err.count("\n") == 2
     assert again or err == "\ncurate: interrupted\n"
+
+
+# ------------------------------------------------------------------------------------------------- what reviewers said
+
+SAID = "1 thing that reviewers said is not applied yet; `curate run FILE` does that\n"
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """One utterance, which a reviewer dropped after the last run."""
+    made, at = Catalog(tmp_path / "catalog"), datetime(2026, 1, 1, tzinfo=UTC)
+    rows = {
+        UTTERANCES: {"utterance_id": "one/ann/1", "corpus": "one", "speaker_id": "one/ann", "path": "1.wav"},
+        REVIEWS: {"reviewer": "bob", "subject": "utterance", "subject_id": "one/ann/1", "verdict": "drop"},
+        RUNS: {"run_id": "1", "step": "review", "part": "all", "finished_at": at, "summary": "nothing"},
+    }
+    rows[UTTERANCES] |= {"start_s": 0.0}
+    rows[REVIEWS] |= {"num_before": 0, "said_at": at + timedelta(1)}
+    rows[RUNS] |= {"num_rows": 0, "settings": "{}", "versions": "{}", "fingerprint": "f"}
+    for table, row in rows.items():
+        made.publish(table, rows_of(table, [row]), fingerprint="f")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "works_in"),
+    [
+        (["export", "HERE", "out", "--to", "kaldi"], "curate.export.writing.export_benchmark"),
+        (["publish", "HERE", "toy", "out"], "flows.publishing.publish_benchmark"),
+        (["report", "HERE", "out"], "flows.reporting.write_report"),
+        (["build", "libri-vox", "-c", "HERE"], "flows.building.build_benchmark"),
+        (["status", "-c", "HERE"], ""),
+    ],
+    ids=lambda one: one[0] if isinstance(one, list) else "",
+)
+def test_what_no_run_has_applied_is_told_by_what_is_made_of_the_catalog(words, works_in, catalog, monkeypatch):
+    if works_in:
+        monkeypatch.setattr(works_in, lambda *_, **__: "done")
+    words = [str(catalog.root) if word == "HERE" else word for word in words]
+    told = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert (told.stdout, told.stderr) == ("done\n", SAID) if works_in else told.stdout.endswith(f"\n{SAID}")
+    catalog.publish(REVIEWS, rows_of(REVIEWS, []), fingerprint="g")
+    told = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert (told.stdout, told.stderr) == ("done\n", "") if works_in else SAID not in told.output

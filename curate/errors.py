@@ -1,6 +1,6 @@
 """What can go wrong through no fault of ours.
 
-    VoxcurateError            the command line prints its message as one line and exits with 1
+    VoxcurateError            the command line prints its message as one line and exits with 1, or 2 if it judges
     ├── PipelineError         the pipeline file               (also ValueError)
     ├── LocationError         the address of a place          (also ValueError)
     ├── CorpusError           a corpus, its files or metadata (also ValueError)

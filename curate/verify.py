@@ -21,9 +21,13 @@ CARD, CROISSANT = "README.md", "croissant.json"
 
 
 def faults_of(folder: Path) -> list[str]:
-    """What is wrong with the folder; nothing, where all is as it was published. Raises ExportError for no folder."""
-    if not folder.is_dir():
-        raise ExportError(f"{folder} is not there; expected a folder that `curate publish` has written")
+    """What is wrong with the folder; nothing, where all is as it was published.
+
+    Raises ExportError where it is not there, or has no manifest to be held against.
+    """
+    for expected in (folder, folder / manifest.MANIFEST):
+        if not expected.exists():
+            raise ExportError(f"{expected} is not there; expected a folder that `curate publish` has written")
     try:
         files = manifest.read(folder)
     except ExportError as error:

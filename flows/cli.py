@@ -42,6 +42,9 @@ GOES_ON = {  # what a command that was stopped finds again; the others begin ane
     "plant": "run it again: plantings that are complete are not done again",
     "export": "run it again: audio that was converted is not converted again",
 }
+# They judge by their exit codes, as grep and diff do: 0 where nothing is found, 1 where something is, 2 where that
+# cannot be told. Of all other commands 1 is for what was given wrongly.
+JUDGES = (["audit", "leakage"], ["verify"])
 
 app = typer.Typer(
     help="From raw speech corpora to a speaker benchmark that can be trusted.",
@@ -289,7 +292,10 @@ def show_progress() -> None:
 
 
 def main() -> None:
-    """Run the command; what is wrong with its input or the disk is a line and exit code 1, Ctrl-C is a line and 130."""
+    """Run the command; what is wrong with its input or the disk is a line and exit code 1, or 2 of one that judges.
+
+    Ctrl-C is a line and 130.
+    """
     message = None
     threading.excepthook = tell_but_of_the_disk
     try:
@@ -304,7 +310,7 @@ def main() -> None:
     except OSError as error:
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
     if message is not None:
-        refuse(message)
+        refuse(message, 2 if any(sys.argv[1 : 1 + len(words)] == words for words in JUDGES) else 1)
 
 
 def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
@@ -313,11 +319,11 @@ def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(fault)
 
 
-def refuse(message: str) -> None:
+def refuse(message: str, code: int) -> None:
     """End with one line, and no other: DuckDB's binding counts at the very end what Prefect still holds of an error."""
     typer.echo(f"curate: {' '.join(message.split())}", err=True)
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def leakage(
 ) -> None:
     """Say what the splits of a benchmark share: people, labels, sessions, files, audio, transcripts, voices, names.
 
-    Ends with exit code 1 where something leaks that the benchmark's protocol does not allow, with 0 where nothing does.
+    Ends with exit code 0 where nothing leaks, 1 where something does that the benchmark's protocol does not allow, and
+    2 where that cannot be told: there is no such catalog, benchmark or list.
 
     Example: curate audit leakage -c catalogs/real --against train=voxceleb1_sitw_overlap.txt
     """

@@ -69,8 +69,9 @@ def publish(
 def verify(folder: Annotated[Path, typer.Argument(help="A folder that `curate publish` has written.")]) -> None:
     """Say whether a published folder is as it was published: every file, and what its card and Croissant name.
 
-    Ends with exit code 1 where anything is missing, added or changed, a line each. What git and the Hub's client add,
-    `.git`, `.gitattributes` and `.cache`, is left out.
+    Ends with exit code 0 where it is, 1 where anything is missing, added or changed, a line each, and 2 where that
+    cannot be told: the folder is not there, or has no manifest. What git and the Hub's client add, `.git`,
+    `.gitattributes` and `.cache`, is left out.
 
     Example: curate verify published/real
     """

@@ -231,6 +231,11 @@ def test_a_benchmark_that_is_not_there_is_an_error(catalog):
     assert "no benchmark 'other'; expected one of copied" in str(done.exception)
 
 
-def test_the_command_ends_with_these_codes(catalog, curate, script):
+def test_the_command_ends_with_these_codes(catalog, curate, script, tmp_path):
+    """As grep and diff: 1 is that something was found, 2 that it cannot be told."""
     assert script("audit", "leakage", "-c", catalog).returncode == 1
-    assert curate("audit", "leakage", "--help").stdout.count("exit code 1") == 1
+    for words in (("-c", tmp_path), ("-c", catalog, "--benchmark", "other")):
+        done = curate("audit", "leakage", *words)
+        assert (done.returncode, done.stderr.startswith("curate: ")) == (2, True)
+    assert curate("audit", "circularity", tmp_path / "a.toml", "--judge", tmp_path / "b.toml").returncode == 1
+    assert curate("audit", "leakage", "--help").stdout.count("exit code 0 where nothing leaks, 1 where") == 1

@@ -429,9 +429,10 @@ def test_the_commands_publish_and_verify(command, home, tmp_path):
         1,
         f"curate: {out} is there already; expected a folder that is not, or is empty\n",
     )
-    assert command("verify", tmp_path / "gone")[2] == (
-        f"curate: {tmp_path / 'gone'} is not there; expected a folder that `curate publish` has written\n"
-    )
+    for gone in (tmp_path / "gone", tmp_path / "none" / "manifest.json"):
+        gone.parent.mkdir(exist_ok=True)
+        told = f"curate: {gone} is not there; expected a folder that `curate publish` has written\n"
+        assert command("verify", gone if gone.name == "gone" else gone.parent) == (2, "", told)
 
 
 @pytest.mark.parametrize("version", ["1.0", "v1.0.0", "1.0.0\n", "01.0.0"])

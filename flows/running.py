@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from curate.errors import CorpusError, VoxcurateError
 
 if TYPE_CHECKING:
+    from curate.catalog import Catalog
     from curate.config import Pipeline
     from curate.corpora.described import CorpusSettings
 
@@ -34,7 +35,7 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     runners.require_device(chosen, pipeline.embedding.device)
     require_each(pipeline, require_root_of)
     require_each(pipeline, require_named)
-    from flows import building, embedding, steps
+    from flows import embedding, steps
 
     embedding.require_thresholds(pipeline)
     with catalog.locked(A_RUN):
@@ -44,14 +45,49 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
             complete = False  # it stops at the first fault; the flow tells all
         if complete:  # Prefect takes seconds to start: not to find that there is nothing to do
             steps.finish(pipeline, catalog)
-            return "\n".join([f"Nothing to do: {catalog.root} is complete.", *building.told_stale(catalog)])
+            return "\n".join([f"Nothing to do: {catalog.root} is complete.", *told_of(catalog)])
     quiet_prefect(catalog.scratch / "prefect")
     end_children_with_us()
     require_prefect_server()
     from flows.pipeline import run as run_flow
 
     run_flow(pipeline_file, runner)
-    return "\n".join([f"The catalog is complete: {catalog.root}", *building.told_stale(catalog)])
+    return "\n".join([f"The catalog is complete: {catalog.root}", *told_of(catalog)])
+
+
+def told_of(catalog: "Catalog") -> list[str]:
+    """What is to be known of a catalog that is complete: that nothing is left, which benchmarks are out of date."""
+    from flows.building import told_stale
+
+    return [*told_empty(catalog), *told_stale(catalog)]
+
+
+def told_empty(catalog: "Catalog") -> list[str]:
+    """A line where every utterance was dropped, with how many for what reason; none where one is left.
+
+    The exit code is 0 all the same: the run has done what it was asked, its verdicts are published and say why, and the
+    next one finds nothing to do. What then asks for utterances, as an export does, says that it lacks them, and fails.
+    """
+    import pyarrow.compute as pc
+
+    from curate.catalog import num_rows_of
+    from curate.decisions import dropped, settled
+    from curate.explain import counted
+    from curate.labels import changes
+    from curate.reasons import Subject, Verdict
+    from curate.schema import DECISIONS, UTTERANCES
+
+    num = sum(num_rows_of(catalog.path(UTTERANCES, corpus)) for corpus in catalog.parts(UTTERANCES))
+    stands = settled(changes(catalog, ((DECISIONS, part) for part in catalog.parts(DECISIONS))))
+    if len(dropped(stands, Subject.UTTERANCE)) < num:
+        return []
+    drops = stands.filter((pc.field("subject") == Subject.UTTERANCE) & (pc.field("verdict") == Verdict.DROP))
+    reasons = drops.group_by("reason").aggregate([("subject_id", "count_distinct")])
+    order = [("subject_id_count_distinct", "descending"), ("reason", "ascending")]
+    told = ", ".join(
+        f"{row['subject_id_count_distinct']} {row['reason']}" for row in reasons.sort_by(order).to_pylist()
+    )
+    return [f"Nothing is left of {counted(num, 'utterance')}: {told}. `curate why ID` says more of each."]
 
 
 def require_no_count(runner: str | None) -> None:

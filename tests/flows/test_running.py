@@ -4,7 +4,11 @@ import logging
 
 import pytest
 
+from curate.catalog import Catalog, rows_of
+from curate.decisions import Author, verdicts
 from curate.errors import CorpusError
+from curate.reasons import Reason, Subject, Verdict
+from curate.schema import DECISIONS, UTTERANCES
 from flows.running import curate_file
 
 
@@ -32,3 +36,36 @@ def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_dec
     )
     assert caplog.messages == ["four: banned.txt: 1 of 2 entries match nothing, such as 'nobody'"]
     assert looks == []
+
+
+def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reasons(tmp_path, monkeypatch):
+    """By what stands: a reviewer brings one back. One that two rules drop counts once."""
+    (tmp_path / "corpus").mkdir()
+    file, catalog = tmp_path / "one.toml", Catalog(tmp_path / "catalog")
+    file.write_text(
+        'name = "one"\ncatalog = "catalog"\n[[corpora]]\nname = "one"\nreader = "folder"\nroot = "corpus"\n'
+    )
+    ids = [f"one/ann/{number}" for number in range(4)]
+    common = {"corpus": "one", "speaker_id": "one/ann", "path": "1.wav", "start_s": 0.0}
+    rows = [common | {"utterance_id": one} for one in ids]
+    catalog.publish(UTTERANCES, rows_of(UTTERANCES, rows), part="one", fingerprint="f")
+
+    def decide(step, ids, verdict, reason):
+        author = Author(rule="r", step=step, run_id="1")
+        rows = verdicts(author, Subject.UTTERANCE, ids, verdict=verdict, reason=reason)
+        catalog.publish(DECISIONS, rows, part=step, fingerprint="f")
+
+    def told():
+        return curate_file(file).removeprefix(f"Nothing to do: {catalog.root} is complete.")
+
+    monkeypatch.setattr("flows.steps.is_complete", lambda *_: True)
+    monkeypatch.setattr("flows.steps.finish", lambda *_: [])
+    monkeypatch.setattr("flows.building.told_stale", lambda _: [])
+    decide("ingest", ids[:1], Verdict.DROP, Reason.TOO_SHORT)
+    decide("clean", ids[1:3], Verdict.DROP, Reason.INVALID_SPEAKER)
+    assert told() == ""
+    decide("identities", ids[1:], Verdict.DROP, Reason.INVALID_SPEAKER)
+    left = "\nNothing is left of 4 utterances: 3 invalid_speaker, 1 too_short. `curate why ID` says more of each."
+    assert told() == left
+    decide("review", ids[1:2], Verdict.KEEP, Reason.REVIEWED)
+    assert told() == ""

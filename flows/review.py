@@ -66,6 +66,8 @@ def decide(
     who = name_of(reviewer)
     say(opened, who, said)
     _tell(who, said)
+    for line in _of_two_sexes(opened, said):
+        typer.echo(line, err=True)
 
 
 def undo(
@@ -147,6 +149,29 @@ def tell_not_applied(catalog: "Catalog") -> None:
 
     for line in not_applied(catalog):
         typer.echo(line, err=True)
+
+
+def _of_two_sexes(catalog: "Catalog", said: "list[Review]") -> list[str]:
+    """A line for each pair to be merged that its corpora say to be a woman and a man: taken, but perhaps a slip."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from curate.schema import UTTERANCES
+
+    pairs = [one.pair for one in said if one.verdict == Verdict.MERGE]
+    if not pairs:
+        return []
+    rows = catalog.read(UTTERANCES, columns=["speaker_id", "sex"])
+    ours = pa.array(sorted({label for pair in pairs for label in pair}), pa.string())
+    rows = rows.filter(pc.is_in(rows["speaker_id"], value_set=ours)).group_by("speaker_id")
+    sexes = rows.aggregate([("sex", "min"), ("sex", "max")]).to_pylist()
+    sex_of = {row["speaker_id"]: row["sex_min"] for row in sexes if row["sex_min"] == row["sex_max"]}  # not if both
+    return [
+        f"{one} is {sex_of[one]} and {other} {sex_of[other]}, as their corpora have it; the merge is taken all the "
+        f"same, and `curate undo {one} {other}` takes it back"
+        for one, other in pairs
+        if {sex_of.get(one), sex_of.get(other)} == {"female", "male"}
+    ]
 
 
 def _tell(reviewer: str, said: "list[Review]", of_others: Sequence[dict[str, Any]] = ()) -> None:

@@ -101,3 +101,30 @@ def test_what_no_run_has_applied_is_told_by_what_is_made_of_the_catalog(words, w
     catalog.publish(REVIEWS, rows_of(REVIEWS, []), fingerprint="g")
     told = CliRunner().invoke(app, words, catch_exceptions=False)
     assert (told.stdout, told.stderr) == ("done\n", "") if works_in else SAID not in told.output
+
+
+def test_a_merge_of_a_woman_and_a_man_is_taken_with_a_remark(tmp_path):
+    """Of labels whose rows all say one sex; kept apart they are nobody's slip."""
+    catalog = Catalog(tmp_path)
+    sexes = {"ann": ["female", None], "bob": ["male"], "eve": ["female"], "kim": ["male", "female"], "lee": [None]}
+    sexes["tom"] = ["male"]
+    common = {"corpus": "one", "path": "1.wav", "start_s": 0.0}
+    rows = [
+        common | {"speaker_id": f"one/{name}", "utterance_id": f"one/{name}/{number}", "sex": sex}
+        for name, said in sexes.items()
+        for number, sex in enumerate(said)
+    ]
+    catalog.publish(UTTERANCES, rows_of(UTTERANCES, rows), part="one", fingerprint="f")
+
+    def said(one, verdict, other):
+        words = ["decide", f"one/{one}", verdict, f"one/{other}", "-c", str(tmp_path), "--reviewer", "zoe"]
+        told = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert (told.exit_code, told.stdout.startswith("zoe: ")) == (0, True)
+        return told.stderr
+
+    assert said("bob", "merge", "ann") == (
+        "one/ann is female and one/bob male, as their corpora have it; the merge is taken all the same, and "
+        "`curate undo one/ann one/bob` takes it back\n"
+    )
+    assert [said("ann", "merge", other) for other in ("eve", "kim", "lee")] == [""] * 3
+    assert said("tom", "keep", "ann") == ""

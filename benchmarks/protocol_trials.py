@@ -18,6 +18,7 @@ from benchmarks.pairs import new_keys
 from benchmarks.protocol import Protocol, TrialList
 from benchmarks.trial_rules import RECORDING, Enrolments, NoPairError, Utterances, made_models
 from benchmarks.trials import draw_kind, random_pairs
+from curate.corpora.described import one_word
 from curate.errors import PipelineError
 from curate.schema import MODELS, TRIALS, Table
 from curate.similarity import Flags, Indices, Vectors
@@ -185,9 +186,12 @@ class Lists:
         except PipelineError as error:
             raise self._empty(asked, str(error).removeprefix("trials: ")) from error
         people = len(rows["identity_id"].unique())
-        modelled = len(made["model_id"].unique())
-        names = pc.binary_join_element_wise(asked.name, made["model_id"], "/")
-        made = made.set_column(0, "model_id", names)
+        persons = made["model_id"].unique().to_pylist()
+        modelled, name_of = len(persons), {one: one_word(f"{asked.name}/{one}") for one in persons}
+        if len(set(name_of.values())) < modelled:
+            raise self._empty(asked, "labels that differ in a blank and %20 alone would be one model; expected others")
+        names = pa.array([name_of[one] for one in made["model_id"].to_pylist()], pa.string())
+        made = made.set_column(0, "model_id", names)  # without the blanks that labels may have, as ids: lists name it
         if modelled == people:
             return made, []
         told = f"{people - modelled:,} of {people:,} people have no session of {asked.utterances_a_model} utterances"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.list_files import read_models, write_models, write_voxceleb
 from benchmarks.protocol import Filters, Source, Split, TrialList
 from benchmarks.trial_rules import Rules, Side
 from curate.conforming import conform
@@ -372,6 +373,34 @@ def test_models_are_made_for_a_list_and_told():
     assert made.remarks == ("list models: 1 of 4 people have no session of 3 utterances, and no model",)
     with pytest.raises(PipelineError, match="list 'models' has no trial: nobody of the test has a session of 3"):
         built(protocol(ALL, trials=(ask,)), catalog(*several(2)))
+
+
+def test_a_model_of_a_label_with_blanks_is_called_without_as_ids_are_so_that_lists_can_name_it(tmp_path):
+    rows = catalog(
+        *(
+            {"utterance": f"{number}{session}{take}", "speaker": speaker, "session_id": f"toy/{number}/{session}"}
+            for number, speaker in enumerate(("Ann Lee", "bob", "eve\u3000x"))
+            for session in "ab"
+            for take in "12"
+        )
+    )
+    ask = TrialList(name="models", split="all", targets=Rules(), nontargets=Rules(), utterances_a_model=2)
+    made = built(protocol(ALL, trials=(ask,)), rows)
+    models = ["models/toy/Ann%20Lee", "models/toy/bob", "models/toy/eve%20x"]
+    assert made.models["model_id"].unique().to_pylist() == models
+    assert {enrol for enrol, _ in pairs(made, "models", True)} == set(models)
+    write_models(tmp_path / "models.txt", made.models)
+    write_voxceleb(tmp_path / "list.txt", made.trials)
+    assert read_models(tmp_path / "models.txt")["model"].unique().to_pylist() == models
+    both = catalog(
+        *(
+            {"utterance": f"{one}{take}", "speaker": one, "session_id": one}
+            for one in ("a b", "a%20b")
+            for take in "123"
+        )
+    )
+    with pytest.raises(PipelineError, match="labels that differ in a blank and %20 alone would be one model"):
+        built(protocol(ALL, trials=(ask,)), both)
 
 
 def test_cosines_are_asked_of_the_vectors_that_are_given():

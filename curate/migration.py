@@ -36,6 +36,7 @@ from curate.explain import counted
 from curate.query import write_database
 from curate.schema import REVIEWS, TABLES, VERSION, Table
 from curate.storage import is_local
+from curate.turns import WRITER
 from curate.versions import BEFORE, FILE, MIGRATION, require_current, say, version_of
 
 # What rows of earlier versions have in columns that came later. One that may be null is null.
@@ -105,8 +106,13 @@ def undo(root: Path) -> str:
 
 
 def _require_known(root: Path) -> int:
-    """The version. Raises CatalogError where there is no catalog, and for a version newer than ours."""
+    """The version. Raises CatalogError where there is no catalog, or none yet, and for a version newer than ours."""
     version = version_of(root)
+    if version is None and whole.exists(root / WRITER):
+        raise CatalogError(
+            f"{root}: no table is there yet, its first run is under way or was cut off; expected it to be run to its "
+            f"end: that makes a catalog of version {VERSION}, which needs no migration"
+        )
     if version is None:
         raise CatalogError(f"{root}: no catalog there; expected a folder that `curate run` has filled")
     if version > VERSION:

@@ -10,6 +10,7 @@ can see the moment in which some tables are new and some are old. A writer that 
 name; until it was run again to its end, nobody else writes, and commands that read several tables refuse to.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -22,15 +23,28 @@ from curate.errors import CatalogError
 from curate.whole import make_folder, opened_here, sync
 
 WRITER, PUBLISHING, READING = "writer.lock", "publishing.lock", "reading.lock"
+NOT_FOR_US = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 log = logging.getLogger("voxcurate")  # the command line shows it
 
 
 @contextmanager
 def writing(root: Path, who: str) -> Iterator[None]:
-    """Be the only writer. Raises CatalogError that names the other one, or as `require_whole` does."""
-    make_folder(root)
-    with opened_here(root / WRITER, "a+") as file:
+    """Be the only writer.
+
+    Raises CatalogError that names the other one, where nothing can be written there, or as `require_whole` does.
+    """
+    try:
+        make_folder(root)
+        held = opened_here(root / WRITER, "a+")
+    except OSError as error:
+        if error.errno not in NOT_FOR_US:
+            raise
+        raise CatalogError(
+            f"{root}: cannot be written ({error.strerror}); expected a catalog in which this user may write, or a copy "
+            "of it that is"
+        ) from error
+    with held as file:
         try:
             _hold(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

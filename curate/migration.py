@@ -45,6 +45,7 @@ DATABASE = "catalog.duckdb"
 DRAFTS = "cache/draft/"
 PART = re.compile(rf"({DRAFTS})?({'|'.join(TABLES)})/[^/\0]+\.parquet")
 IN_BETWEEN = ""  # nobody's name is left by a migration that is killed: the version says that it was cut off
+KEPT = re.compile(rf"migration\.json|(old|new)/({PART.pattern})|old/catalog\.duckdb")  # in `before`
 AT_ONCE = 2**20  # bytes that are read at a time
 
 
@@ -96,6 +97,7 @@ def undo(root: Path) -> str:
         begun = _begun(root)
         if begun is None:
             raise CatalogError(f"{root}: nothing to undo; expected a catalog that `curate migrate` changed")
+        _require_own(root)
         if not begun.goes_back:
             _require_unchanged(root, begun)
             _require_kept(root / BEFORE / "old", {file: begun.before[file] for file in begun.changed})
@@ -125,6 +127,7 @@ def _require_known(root: Path) -> int:
 
 def _prepared(root: Path, version: int) -> Migration:
     """Write what is to become current beside what it replaces, and then what is to be done."""
+    _require_own(root)
     whole.remove(root / MIGRATION)  # of the migration before this one: first, as it promises what is beside it
     whole.remove_folder(root / BEFORE)
     before = {file: _sha256(root / file) for file in _parts(root)}
@@ -242,6 +245,7 @@ def _end_what_was_begun(root: Path) -> None:
     if begun is None:
         return
     if begun.goes_back:
+        _require_own(root)
         _go_back(root, begun)
     elif version_of(root) != begun.to:
         _require_unchanged(root, begun)
@@ -268,6 +272,16 @@ def _require_kept(folder: Path, files: dict[str, str]) -> None:
     for file, digest in files.items():
         if not whole.exists(folder / file) or _sha256(folder / file) != digest:
             raise CatalogError(f"{folder / file}: changed or taken away; expected it as `curate migrate` wrote it")
+
+
+def _require_own(root: Path) -> None:
+    """Raises CatalogError where `before` holds what no migration puts there, since it is about to be taken away."""
+    for file in whole.files_below(root / BEFORE):
+        if not KEPT.fullmatch(file.removesuffix(".new")):  # what a kill left has that suffix
+            raise CatalogError(
+                f"{root / BEFORE / file}: of no migration; expected it elsewhere, since `curate migrate` keeps what it "
+                f"changes in {root / BEFORE}, and clears that folder"
+            )
 
 
 def _begun(root: Path) -> Migration | None:

@@ -87,6 +87,16 @@ def names(folder: Path) -> set[str]:
             return set()
 
 
+def files_below(folder: Path) -> list[str]:
+    """The files in a folder and in those within it, by their place there, in order; none where there is no folder."""
+    if is_local(folder):
+        files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+        return sorted(path.relative_to(folder).as_posix() for path in files)
+    store, path = in_store(folder)
+    with reaching(folder):
+        return sorted(str(file).removeprefix(f"{path.rstrip('/')}/") for file in store.find(path))
+
+
 def remove(place: Path) -> None:
     """Take a file away, if it is there."""
     if is_local(place):

@@ -3,6 +3,7 @@
 `tests/golden/version-N` was filled by the code of that version; its README says how.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -233,6 +234,52 @@ def test_where_there_is_no_catalog_one_line_says_so_and_nothing_is_made(tmp_path
         with pytest.raises(CatalogError, match="no catalog there"):
             do(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("do", [migrate, undo])
+def test_while_the_first_run_works_on_a_new_catalog_that_is_told(tmp_path, do):
+    drafts = Catalog(tmp_path, drafts=True)
+    with drafts.locked():
+        drafts.publish(SPLITS, SPLITS.arrow().empty_table(), part="a", fingerprint="x")
+        with pytest.raises(CatalogError, match="no table is there yet, its first run is under way or was cut off"):
+            do(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(errno.EACCES, "Permission denied"), (errno.EROFS, "Read-only file system")]
+)
+def test_a_catalog_that_cannot_be_written_is_told_in_words(old, code, says, monkeypatch):
+    def refuse(place, *_):
+        raise OSError(code, says, str(place))
+
+    monkeypatch.setattr("curate.turns.opened_here", refuse)  # root may write anywhere
+    with pytest.raises(CatalogError) as told:
+        migrate(old)
+    assert str(told.value) == (
+        f"{old}: cannot be written ({says}); expected a catalog in which this user may write, or a copy of it that is"
+    )
+
+
+@pytest.mark.parametrize("mine", ["notes.txt", "decisions/all.parquet", "old/notes.txt", "new/trials/a/b.parquet"])
+def test_a_folder_of_the_user_that_is_called_before_is_never_taken_away(old, mine):
+    def put():
+        (old / "before" / mine).parent.mkdir(parents=True, exist_ok=True)
+        (old / "before" / mine).write_text("mine")
+        return tree(old)
+
+    def refuse(do):
+        before = put()
+        with pytest.raises(CatalogError, match=rf"before/{mine}: of no migration; expected it elsewhere"):
+            do(old)
+        assert tree(old) == before
+        (old / "before" / mine).unlink()
+
+    refuse(migrate)
+    migrate(old)
+    put()
+    assert "nothing to do" in migrate(old)
+    refuse(undo)
+    undo(old)
 
 
 def test_what_reviewers_say_after_a_migration_survives_its_undo(old):

@@ -36,7 +36,9 @@ def circularity(
     judge: Annotated[Path, typer.Option(help="One over the same corpora with another encoder; it has been run, too.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
 ) -> None:
-    """Say by how much a benchmark flatters the encoder that cleaned it, by the ears of another.
+    """Say how far a benchmark flatters the encoder that cleaned it.
+
+    By the ears of another encoder, whose catalog is the judge.
 
     Example: curate audit circularity examples/real.toml --judge my-judge.toml
     """

@@ -23,7 +23,9 @@ def build(
     describe: Annotated[bool, typer.Option("--describe", help="Say in words what the protocol does.")] = False,
     names: Annotated[bool, typer.Option("--names", help="List the protocols with their titles.")] = False,
 ) -> None:
-    """Build a benchmark by a published design from a catalog that `curate run` has filled, with its lists and card.
+    """Build a benchmark by a published design from a catalog.
+
+    The catalog is one that `curate run` has filled; the benchmark comes with its lists and card.
 
     Example: curate build libri-vox -c catalogs/real
     """

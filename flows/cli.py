@@ -82,7 +82,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Curate the corpora of a pipeline file into its catalog; what is complete is not done again.
+    """Curate the corpora of a pipeline file into its catalog. What is complete is not done again.
 
     Example: curate run examples/real.toml
     """
@@ -97,7 +97,9 @@ def demo(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, as in `curate train`.")
     ] = None,
 ) -> None:
-    """Speak three small Vietnamese corpora with planted faults, curate them, say what was found and missed, and train.
+    """Speak small corpora with planted faults, curate them, and train.
+
+    The corpora are three, in Vietnamese; what was found of their faults and what was missed is told.
 
     What is trained is a small system on the split of what was kept, in less than a minute on two cores, by the recipe
     benchmarks/demo/recipe.toml; the EER before and after is on the test list, of people whom it was not trained on.
@@ -153,7 +155,9 @@ def why(
 
 @app.command()
 def status(catalog: CatalogOption = Path("catalog")) -> None:
-    """Say what each step last did, which built benchmarks are out of date, and what reviewers said since.
+    """Say what each step last did, and what is not up to date.
+
+    That is benchmarks that `curate build` would make otherwise now, and what reviewers said since the last run.
 
     Example: curate status -c catalogs/real
     """
@@ -190,7 +194,9 @@ def corpora(
     ] = None,
     archives: Annotated[Path | None, typer.Option(help="Hold downloaded archives against published checksums.")] = None,
 ) -> None:
-    """Say which corpora can be read, and what each can tell of sex, age, session, transcript and licence.
+    """Say which corpora can be read, and what each can tell.
+
+    That is sex, age, session, transcript, licence and more.
 
     Example: curate corpora
     """
@@ -233,7 +239,9 @@ def export(
     max_s: Annotated[float, typer.Option(help="Leave out what is longer.")] = float("inf"),
     workers: Annotated[int, typer.Option(min=1, help="Files fetched or converted at once.")] = 2,
 ) -> None:
-    """Write a benchmark in the form that another tool reads: what was kept, under the people found, with its splits.
+    """Write a benchmark in the form that another tool reads.
+
+    It holds what was kept, under the people found, with its splits.
 
     Example: curate export catalogs/real out/kaldi --to kaldi
     """

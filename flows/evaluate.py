@@ -47,7 +47,9 @@ def evaluate(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how well scores tell people apart, of all trials and group by group, each figure with its interval.
+    """Say how well scores tell people apart.
+
+    Of all trials and group by group, each figure with its interval.
 
     With a catalog the figures are published in its table `results`.
 
@@ -94,7 +96,9 @@ def compare(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Put systems on one list side by side, with what its paper reports; of files of scores, with p of no difference.
+    """Put systems side by side on one list, with its paper's figures.
+
+    Of files of scores, also with the p of no difference.
 
     Example: curate compare one.txt other.txt --trials real/test -c catalogs/real
     """

@@ -21,10 +21,11 @@ def leakage(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
 ) -> None:
-    """Say what the splits of a benchmark share: people, labels, sessions, files, audio, transcripts, voices, names.
+    """Say what the splits of a benchmark share, and should not.
 
-    Ends with exit code 0 where nothing leaks, 1 where something does that the benchmark's protocol does not allow, and
-    2 where that cannot be told: there is no such catalog, benchmark or list.
+    That may be people, labels, sessions, files, audio, transcripts, voices and names. Ends with exit code 0 where
+    nothing leaks, 1 where something does that the benchmark's protocol does not allow, and 2 where that cannot be told:
+    there is no such catalog, benchmark or list.
 
     Example: curate audit leakage -c catalogs/real --against train=voxceleb1_sitw_overlap.txt
     """

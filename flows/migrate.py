@@ -12,10 +12,11 @@ def migrate(
     catalog: Annotated[Path, typer.Argument(help="The catalog.", **CATALOG)],
     undo: Annotated[bool, typer.Option("--undo", help="Bring the files back as they were before.")] = False,
 ) -> None:
-    """Bring a catalog of an earlier version to the one that this Voxcurate reads; what reviewers said stays.
+    """Bring a catalog of an earlier version to that of this Voxcurate.
 
-    Files that change are kept in its folder `before`, which may be deleted by who will not undo. Where it was cut off,
-    call it again, and it goes on. --undo is refused once a run has changed the catalog: what that made would be lost.
+    What reviewers said stays. Files that change are kept in its folder `before`, which may be deleted by who will not
+    undo. Where it was cut off, call it again, and it goes on. --undo is refused once a run has changed the catalog:
+    what that made would be lost.
 
     Example: curate migrate catalogs/real
     """

@@ -35,7 +35,9 @@ def plant(
     levels: Annotated[str, typer.Option(help="Plant at each of these shares, such as 0.05,0.1,0.2,0.3.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Plant with so many seeds, from `--seed` on.")] = 1,
 ) -> None:
-    """Plant faults into a catalog, as a new one with a truth table, and measure what a rule of cleaning finds of them.
+    """Plant faults into a copy of a catalog, and say what is found.
+
+    The copy is a catalog of its own with a truth table, against which rules of cleaning are held.
 
     Example: curate plant examples/real.toml --to build/planted --wrong-speaker 0.1 --evaluate
     """

@@ -36,10 +36,10 @@ def publish(
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="A new repository is private, but for this.")] = False,
 ) -> None:
-    """Write a benchmark as a data set that others can find, load and trust: a folder for the Hugging Face Hub.
+    """Write a benchmark as a data set for others to load and trust.
 
-    It holds Parquet splits and lists of trials, a card, Croissant metadata, and a manifest of checksums. Published
-    twice it is the same bytes.
+    That is a folder for the Hugging Face Hub. It holds Parquet splits and lists of trials, a card, Croissant metadata,
+    and a manifest of checksums. Published twice it is the same bytes.
 
     Example: curate publish catalogs/real real published/real --maker "Speech Lab"
     """
@@ -67,11 +67,11 @@ def publish(
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="A folder that `curate publish` has written.")]) -> None:
-    """Say whether a published folder is as it was published: every file, and what its card and Croissant name.
+    """Say whether a published folder is as it was published.
 
-    Ends with exit code 0 where it is, 1 where anything is missing, added or changed, a line each, and 2 where that
-    cannot be told: the folder is not there, or has no manifest. What git and the Hub's client add, `.git`,
-    `.gitattributes` and `.cache`, is left out.
+    Every file is looked at, and what its card and Croissant name. Ends with exit code 0 where it is, 1 where anything
+    is missing, added or changed, a line each, and 2 where that cannot be told: the folder is not there, or has no
+    manifest. What git and the Hub's client add, `.git`, `.gitattributes` and `.cache`, is left out.
 
     Example: curate verify published/real
     """

@@ -16,10 +16,11 @@ def report(
     ],
     benchmark: Annotated[str | None, typer.Option(help="Which one, where the catalog holds several.")] = None,
 ) -> None:
-    """Draw what a catalog holds: a page that needs no network, and every picture as SVG and PNG beside it.
+    """Draw what a catalog holds, on a page that needs no network.
 
-    The way of the data with counts at every step, what was dropped and of whom, ages and durations, how alike speakers
-    are, who was merged, a map of speakers, and the scores of the trials. The same catalog gives the same bytes.
+    Drawn are the way of the data with counts at every step, what was dropped and of whom, ages and durations, how alike
+    speakers are, who was merged, a map of speakers, and the scores of the trials. Every picture is beside the page as
+    SVG and PNG. The same catalog gives the same bytes.
 
     Example: curate report catalogs/real reports/real
     """

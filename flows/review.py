@@ -45,7 +45,9 @@ def decide(
         ),
     ] = None,
 ) -> None:
-    """Say what stands in place of the rules' verdicts, whatever their settings: of an utterance, a speaker or a pair.
+    """Say what shall stand in place of what the rules decided.
+
+    Of an utterance, a speaker or a pair of speakers, and whatever the settings of the rules.
 
     Example: curate decide one/1688 merge two/1688 -c catalogs/mine --note "the same reader"
     """
@@ -78,9 +80,10 @@ def undo(
     note: NoteOption = None,
     subject: SubjectOption = None,
 ) -> None:
-    """Take back your own word, or, where none of yours stands, all that others said, or else a merge that a rule made.
+    """Take back what was said, or a merge that a rule made.
 
-    What others said stands again once yours is taken back. One speaker is parted from all it was merged with.
+    That is your own word, or, where none of yours stands, all that others said, or else the merge. What others said
+    stands again once yours is taken back. One speaker is parted from all it was merged with.
 
     Example: curate undo one/1688 two/1688 -c catalogs/mine
     """

@@ -26,9 +26,10 @@ def review(
         True
     ),
 ) -> None:
-    """Look at and listen to what the rules found, most doubtful first, and decide: a page in the browser.
+    """Look at and listen to what the rules found, and decide.
 
-    What is said there is kept as by `curate decide`, and `curate run` applies it.
+    A page in the browser shows it, most doubtful first. What is said there is kept as by `curate decide`, and `curate
+    run` applies it.
 
     Example: curate review catalogs/mine
     """

@@ -56,7 +56,9 @@ def score(
     ] = "both",
     pipeline: Annotated[Path | None, typer.Option(help="The pipeline file of the catalog: its encoder hears.")] = None,
 ) -> None:
-    """Score lists of a benchmark by the catalog's vectors, and publish the figures that its protocol asks for.
+    """Score lists of a benchmark by the catalog's vectors.
+
+    The figures that its protocol asks for are published in the catalog's table `results`.
 
     Example: curate score real -c catalogs/real --backend lda-plda --dimensions 10
     """

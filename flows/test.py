@@ -29,7 +29,9 @@ def measure(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a trained run on a benchmark: the classes that it tells, trials by cosine, and pictures of both.
+    """Measure a trained run on a benchmark.
+
+    What is measured is the classes that it tells, and trials by cosine, with pictures of both.
 
     Figures, with intervals, are published in the catalog's tables `class_results` and `results`, and printed beside
     those of the benchmark's paper; what it says of each utterance and the pictures are put into RUN/tests.

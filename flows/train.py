@@ -60,7 +60,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     describe: Annotated[bool, typer.Option("--describe", help="Say what the recipe does, and train nothing.")] = False,
 ) -> None:
-    """Train a system on a split by a recipe of its paper; a run that was stopped goes on.
+    """Train a system on a split by a recipe of its paper. A run that was stopped goes on.
 
     Several processes train together under torchrun: torchrun --nproc-per-node 2 -m flows.cli train RECIPE ...
 

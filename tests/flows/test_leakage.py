@@ -238,4 +238,5 @@ def test_the_command_ends_with_these_codes(catalog, curate, script, tmp_path):
         done = curate("audit", "leakage", *words)
         assert (done.returncode, done.stderr.startswith("curate: ")) == (2, True)
     assert curate("audit", "circularity", tmp_path / "a.toml", "--judge", tmp_path / "b.toml").returncode == 1
-    assert curate("audit", "leakage", "--help").stdout.count("exit code 0 where nothing leaks, 1 where") == 1
+    told = " ".join(curate("audit", "leakage", "--help").stdout.split())
+    assert "exit code 0 where nothing leaks, 1 where" in told

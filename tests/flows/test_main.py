@@ -23,6 +23,14 @@ def test_the_version_is_said_without_what_takes_long_to_import():
     assert told == f"voxcurate {version('voxcurate')}\n[]\n"
 
 
+@pytest.mark.parametrize("words", [[], ["audit"]], ids=["curate", "audit"])
+def test_what_each_command_does_is_said_whole_in_the_list_of_commands(words):
+    shown = CliRunner().invoke(app, [*words, "--help"], terminal_width=80).output
+    lines = shown.partition("Commands:\n")[2].strip("\n").splitlines()
+    assert len(lines) >= 2
+    assert all(line.startswith("  ") and line.endswith(".") and not line.endswith("..") for line in lines)
+
+
 # ------------------------------------------------------------------------------------------------------------- Ctrl-C
 
 AGAIN = "; run it again, and it goes on from there"

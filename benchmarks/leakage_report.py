@@ -17,6 +17,7 @@ from benchmarks.leakage import (
     TRANSCRIPT,
     VOICE,
 )
+from curate.explain import counted
 
 IN_WORDS = {
     PERSON: "people",
@@ -26,12 +27,12 @@ IN_WORDS = {
     SAMPLES: "the same samples",
     NEAR_DUPLICATE: "recordings, changed or cut",
     TRANSCRIPT: "transcripts",
-    VOICE: "voices of two people alike",
+    VOICE: "two people who sound alike",
     NAMED: "what the list names",
 }
 LEAK, ALLOWED, CLEAN, NOT_KNOWN = "LEAK", "allowed", "clean", "not known"
 WORST_FIRST = (LEAK, NOT_KNOWN, ALLOWED, CLEAN)
-HEAD = ["", "what", "between", "compared", "shared", "utterances", "not compared"]
+HEAD = ["", "what", "between", "compared", "shared", "utterances", "not known of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Told:
     compared: str
     shared: int
     touched: str
-    unknown: str  # utterances
+    unknown: str
     examples: list[str]
 
     @property
@@ -60,7 +61,7 @@ def told(leaks: pa.Table) -> list[Told]:
 
 
 def conclusion(leaks: pa.Table) -> str:
-    """Whether anything leaks that should not, and what was not compared, in one line."""
+    """Whether anything leaks that should not, and what cannot be told, in one line."""
     found = told(leaks)
     if not found:
         return "Nothing was compared: there is one split, and no list."
@@ -73,8 +74,8 @@ def conclusion(leaks: pa.Table) -> str:
         )
     )
     said = f"Something leaks that should not: {leaking}." if leaking else "Nothing leaks that should not."
-    said += f" Not compared, for nothing is known there: {unknown}." if unknown else ""
-    return said + (f" Compared only as far as it is known: {in_part}." if in_part else "")
+    said += f" Whether these leak cannot be told, since nothing is known of them: {unknown}." if unknown else ""
+    return said + (f" Of these only some utterances could be compared: {in_part}." if in_part else "")
 
 
 def does_leak(leaks: pa.Table) -> bool:
@@ -113,6 +114,6 @@ def _in_words(row: dict[str, Any]) -> Told:
         compared=f"{row['num_side']} with {row['num_other']}",
         shared=row["num_shared"],
         touched=touched if row["num_shared"] else "",
-        unknown=str(row["num_unknown"] or ""),
+        unknown=counted(row["num_unknown"], "utterance") if row["num_unknown"] else "",
         examples=(row["examples"] or "").splitlines(),
     )

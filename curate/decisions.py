@@ -17,6 +17,7 @@ from curate.schema import DECISIONS
 
 Numbers = NDArray[np.float64] | float | None
 REVIEW = "review"  # the step whose verdicts outrank those of all others
+DONE = {Verdict.KEEP: "kept", Verdict.DROP: "dropped", Verdict.MERGE: "merged", Verdict.RELABEL: "relabelled"}
 OF_LABEL = ("sex", "age_min_years", "age_max_years", "age_source", "age_conflict_years", "accent", "nationality")
 
 
@@ -176,12 +177,11 @@ def counts(decisions: pa.Table) -> list[tuple[str, str, str, str, int]]:
 
 
 def in_words(row: dict[str, object]) -> str:
-    """One decision as a clause: `dropped as below_range: 0.41 is not within [0.63, 0.97] (vietsv)`."""
-    done = {Verdict.KEEP: "kept", Verdict.DROP: "dropped", Verdict.MERGE: "merged", Verdict.RELABEL: "relabelled"}
+    """One decision as a clause: `dropped, below_range: less like ... (score 0.4100, expected 0.6300 to 0.9700)`."""
     apart = " apart" if row["subject"] == Subject.PAIR and row["verdict"] == Verdict.KEEP else ""
-    text = f"{done[Verdict(str(row['verdict']))]}{apart}, {row['reason']}: {MEANING[Reason(str(row['reason']))]}"
+    text = f"{DONE[Verdict(str(row['verdict']))]}{apart}, {row['reason']}: {MEANING[Reason(str(row['reason']))]}"
     if row["score"] is not None:
         low, high = (f"{row[key]:.4f}" if row[key] is not None else "" for key in ("lower_bound", "upper_bound"))
-        bounds = f", held against {low or 'no least'} .. {high or 'no greatest'}" if low or high else ""
-        text += f" (score {row['score']:.4f}{bounds})"
+        bounds = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+        text += f" (score {row['score']:.4f}{f', expected {bounds}' if low or high else ''})"
     return text

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.catalog import Catalog, rows_of
-from curate.decisions import REVIEW, about, in_words, settled
+from curate.decisions import DONE, REVIEW, about, in_words, settled
 from curate.errors import CatalogError
 from curate.named import did_you_mean
 from curate.reasons import Reason, Subject, Verdict
@@ -93,11 +93,11 @@ def on_speaker(read: Read, speaker: str, utterances: pa.Table) -> list[str]:
     counts = judged.group_by(["verdict", "reason"]).aggregate([("subject_id", "count")])
     lines = [f"Speaker {speaker}: {counted(len(utterances), 'utterance')}."]
     for row in counts.sort_by([("reason", "ascending"), ("verdict", "ascending")]).to_pylist():
-        lines.append(f"  {row['subject_id_count']} {row['verdict']}, {row['reason']}")
+        lines.append(f"  {row['subject_id_count']} {DONE[Verdict(row['verdict'])]}, {row['reason']}")
     lines += reviews.story("The speaker", _of_label(decisions, speaker), _of_label(reviews.last, speaker))
     for column, other in (("speaker_id", "other_id"), ("other_id", "speaker_id")):
         for pair in _rows(read, SPEAKER_PAIRS, column, speaker):
-            lines.append(f"Mean cosine with {pair[other]}: {pair['similarity']:.4f}.")
+            lines.append(f"How alike {pair[other]} sounds: a mean cosine of {pair['similarity']:.4f}, of at most 1.")
     return lines + _identity(read, speaker)
 
 
@@ -169,13 +169,13 @@ class _Reviews:
 
 
 def _sentence(subject: str, decision: dict[str, Any]) -> str:
-    is_pair = decision["subject"] == Subject.PAIR
-    pair = f", as {decision['subject_id']} with {decision['other_id']}," if is_pair else ""
+    if decision["subject"] == Subject.PAIR:
+        subject = f"The pair {decision['subject_id']} and {decision['other_id']}"
     words = in_words(decision).replace("other_id", str(decision["other_id"]))  # a duplicate's meaning names it
     if decision["verdict"] == Verdict.RELABEL:
         words = words.replace("relabelled", f"relabelled to {decision['other_id']}", 1)
-    by = f"{decision['decided_by']}, step {decision['step']}, run {decision['run_id']}"
-    return f"{subject}{pair} was {words}. By {by}."
+    who = decision["decided_by"] if decision["step"] == REVIEW else f"the rule `{decision['decided_by']}`"
+    return f"{subject} was {words}. By {who}, step {decision['step']}, run {decision['run_id']}."
 
 
 def _identity(read: Read, speaker: str) -> list[str]:
@@ -183,7 +183,9 @@ def _identity(read: Read, speaker: str) -> list[str]:
     for row in _rows(read, IDENTITIES, "speaker_id", speaker):
         same = [r["speaker_id"] for r in _rows(read, IDENTITIES, "identity_id", row["identity_id"])]
         others = ", ".join(one for one in same if one != speaker)
-        lines.append(f"Identity {row['identity_id']}{f', with {others}' if others else ', of this speaker alone'}.")
+        lines.append(
+            f"Identity {row['identity_id']}{f', one person with {others}' if others else ', of this speaker alone'}."
+        )
     return lines
 
 

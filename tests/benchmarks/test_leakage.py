@@ -329,17 +329,17 @@ def test_the_worst_comes_first_and_the_conclusion_names_it():
         ("LEAK", "people"),
         ("not known", "the same samples"),
         ("not known", "recordings, changed or cut"),
-        ("not known", "voices of two people alike"),
+        ("not known", "two people who sound alike"),
         ("allowed", "transcripts"),
         ("clean", "speaker labels"),
         ("clean", "recordings"),
     ]
     assert lines[0].cells == ("LEAK", "sessions", "test and train", "2 with 3", 1, "2 of test, 1 of train", "")
-    assert lines[2].cells == ("not known", "the same samples", "test and train", "0 with 0", 0, "", "6")
+    assert lines[2].cells == ("not known", "the same samples", "test and train", "0 with 0", 0, "", "6 utterances")
     assert conclusion(shared) == (
-        "Something leaks that should not: sessions (test and train); people (test and train). Not compared, for "
-        "nothing is known there: the same samples (test and train); recordings, changed or cut (test and train); "
-        "voices of two people alike (test and train)."
+        "Something leaks that should not: sessions (test and train); people (test and train). Whether these "
+        "leak cannot be told, since nothing is known of them: the same samples (test and train); recordings, changed "
+        "or cut (test and train); two people who sound alike (test and train)."
     )
 
 
@@ -348,8 +348,10 @@ def test_what_is_known_in_part_is_said_beside_what_is_clean():
     rows[0] |= {"session_id": None}
     splits, utterances, prints = tables(rows)
     said = conclusion(leaks("made", splits, utterances.select, sound_prints=Prints.held(prints)))
-    assert said.startswith("Nothing leaks that should not. Not compared, for nothing is known there: ")
-    assert said.endswith(" Compared only as far as it is known: sessions (test and train).")
+    assert said.startswith(
+        "Nothing leaks that should not. Whether these leak cannot be told, since nothing is known of "
+    )
+    assert said.endswith(" Of these only some utterances could be compared: sessions (test and train).")
 
 
 def test_one_split_and_no_list_is_no_clean_bill():

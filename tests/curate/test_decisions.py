@@ -126,9 +126,9 @@ def test_counts_are_of_each_step_subject_verdict_and_reason_in_order():
     [
         ({}, ""),
         ({"score": 0.41}, " (score 0.4100)"),
-        ({"score": 0.41, "lower_bound": 0.63, "upper_bound": 0.97}, " (score 0.4100, held against 0.6300 .. 0.9700)"),
-        ({"score": 0.41, "lower_bound": 0.63}, " (score 0.4100, held against 0.6300 .. no greatest)"),
-        ({"score": 9.0, "upper_bound": 0.0}, " (score 9.0000, held against no least .. 0.0000)"),
+        ({"score": 0.41, "lower_bound": 0.63, "upper_bound": 0.97}, " (score 0.4100, expected 0.6300 to 0.9700)"),
+        ({"score": 0.41, "lower_bound": 0.63}, " (score 0.4100, expected at least 0.6300)"),
+        ({"score": 9.0, "upper_bound": 0.0}, " (score 9.0000, expected at most 0.0000)"),
     ],
 )
 def test_a_decision_in_words_says_what_was_done_why_and_on_what_grounds(numbers, told):

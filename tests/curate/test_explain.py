@@ -73,11 +73,11 @@ def test_an_utterance_is_explained_from_its_file_to_its_benchmark(catalog):
     ok, same = MEANING[Reason.OK], MEANING[Reason.SAME_PERSON]
     assert explain(catalog, "toy/a1") == [
         "Utterance toy/a1: a1.wav, 1.25 s at 8000 Hz; sex female, age 30 to 39, session toy/a/1.",
-        f"The utterance was kept, ok: {ok}. By vietsv, step clean, run c1ea0.",
-        f"Its speaker toy/a was kept, ok: {ok} (score 0.7500). By vietsv, step clean, run c1ea0.",
-        f"Its speaker toy/a, as toy/a with toy/b, was merged, same_person: {same} (score 0.8000). "
-        "By threshold, step unify, run 0a1f1.",
-        "Identity toy/a, with toy/b.",
+        f"The utterance was kept, ok: {ok}. By the rule `vietsv`, step clean, run c1ea0.",
+        f"Its speaker toy/a was kept, ok: {ok} (score 0.7500). By the rule `vietsv`, step clean, run c1ea0.",
+        f"The pair toy/a and toy/b was merged, same_person: {same} (score 0.8000). "
+        "By the rule `threshold`, step unify, run 0a1f1.",
+        "Identity toy/a, one person with toy/b.",
         "Age group in leq29: adult, no one subgroup.",
         "Age group in leq17: none (straddles_groups).",
         "Benchmark bench: in test.",
@@ -88,8 +88,8 @@ def test_a_dropped_utterance_says_what_it_was_held_against(catalog):
     lines = explain(catalog, "toy/a2")
     assert lines[0] == "Utterance toy/a2: a2.wav, no audio; sex unknown, age 31, session unknown."
     assert lines[1] == (
-        f"The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, held against "
-        "0.6000 .. 0.9000). By vietsv, step clean, run c1ea0."
+        f"The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, expected "
+        "0.6000 to 0.9000). By the rule `vietsv`, step clean, run c1ea0."
     )
     assert not any("Benchmark" in line or "Age group" in line for line in lines)
 
@@ -97,20 +97,23 @@ def test_a_dropped_utterance_says_what_it_was_held_against(catalog):
 def test_a_speaker_is_explained_by_counts_decisions_and_whom_it_is_like(catalog):
     assert explain(catalog, "toy/a") == [
         "Speaker toy/a: 2 utterances.",
-        "  1 drop, below_range",
-        "  1 keep, ok",
-        f"The speaker was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By vietsv, step clean, run c1ea0.",
-        f"The speaker, as toy/a with toy/b, was merged, same_person: {MEANING[Reason.SAME_PERSON]} (score 0.8000). "
-        "By threshold, step unify, run 0a1f1.",
-        "Mean cosine with toy/b: 0.8000.",
-        "Identity toy/a, with toy/b.",
+        "  1 dropped, below_range",
+        "  1 kept, ok",
+        f"The speaker was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By the rule `vietsv`, step clean, run c1ea0.",
+        f"The pair toy/a and toy/b was merged, same_person: {MEANING[Reason.SAME_PERSON]} (score 0.8000). "
+        "By the rule `threshold`, step unify, run 0a1f1.",
+        "How alike toy/b sounds: a mean cosine of 0.8000, of at most 1.",
+        "Identity toy/a, one person with toy/b.",
     ]
 
 
 def test_the_second_of_a_pair_hears_of_it_too(catalog):
     lines = explain(catalog, "toy/b")
-    assert "The speaker, as toy/a with toy/b, was merged" in lines[2]
-    assert lines[3:] == ["Mean cosine with toy/a: 0.8000.", "Identity toy/a, with toy/a."]
+    assert "The pair toy/a and toy/b was merged" in lines[2]
+    assert lines[3:] == [
+        "How alike toy/a sounds: a mean cosine of 0.8000, of at most 1.",
+        "Identity toy/a, one person with toy/a.",
+    ]
 
 
 def test_a_speaker_alone_is_said_to_be_alone(catalog):
@@ -158,7 +161,7 @@ def test_of_an_utterance_and_a_speaker_of_one_name_both_are_told_each_by_its_own
         "The utterance was dropped",
         "Its speaker toy/a was kept",
         "Speaker toy/a: 1 utterance.",
-        "  1 drop",
+        "  1 dropped",
         "The speaker was kept",
     ]
 
@@ -176,8 +179,8 @@ def test_a_pair_that_a_rule_kept_is_said_to_be_kept_apart(catalog):
     apart = {"verdict": Verdict.KEEP, "reason": Reason.SEX_CONFLICT, "other_ids": ["toy/c"], "score": 0.9}
     catalog.publish(DECISIONS, verdicts(UNIFY, Subject.PAIR, ["toy/b"], **apart), part="unify", fingerprint="g")
     assert (
-        f"The speaker, as toy/b with toy/c, was kept apart, sex_conflict: {MEANING[Reason.SEX_CONFLICT]} "
-        "(score 0.9000). By threshold, step unify, run 0a1f1."
+        f"The pair toy/b and toy/c was kept apart, sex_conflict: {MEANING[Reason.SEX_CONFLICT]} "
+        "(score 0.9000). By the rule `threshold`, step unify, run 0a1f1."
     ) in explain(catalog, "toy/c")
 
 
@@ -231,12 +234,13 @@ def test_what_a_reviewer_said_is_told_first_and_the_rules_as_outranked(catalog):
     apply_reviews(catalog, LATER)
     assert explain(catalog, "toy/a2")[1:5] == [
         f"What stands: The utterance was kept, {BY_ANN} Noted: a cold",
-        f"Outranked: The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, held against "
-        "0.6000 .. 0.9000). By vietsv, step clean, run c1ea0.",
-        f"What stands: Its speaker toy/a, as toy/a with toy/b, was kept apart, {BY_ANN}",
-        f"Its speaker toy/a was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By vietsv, step clean, run c1ea0.",
+        f"Outranked: The utterance was dropped, below_range: {MEANING[Reason.BELOW_RANGE]} (score 0.4000, expected "
+        "0.6000 to 0.9000). By the rule `vietsv`, step clean, run c1ea0.",
+        f"What stands: The pair toy/a and toy/b was kept apart, {BY_ANN}",
+        f"Its speaker toy/a was kept, ok: {MEANING[Reason.OK]} (score 0.7500). By the rule `vietsv`, step clean, run "
+        "c1ea0.",
     ]
-    assert explain(catalog, "toy/a")[1:3] == ["  1 keep, ok", "  1 keep, reviewed"]
+    assert explain(catalog, "toy/a")[1:3] == ["  1 kept, ok", "  1 kept, reviewed"]
     assert not any("ann" in line for line in explain(catalog, "toy/c"))
 
 
@@ -261,7 +265,10 @@ def test_what_carries_out_a_reviewers_word_is_not_outranked_by_it(catalog):
     merge = {"verdict": Verdict.MERGE, "reason": Reason.REVIEWED, "other_ids": ["toy/b"], "score": 0.1}
     catalog.publish(DECISIONS, verdicts(UNIFY, Subject.PAIR, ["toy/a"], **merge), part="unify", fingerprint="f")
     story = [line for line in explain(catalog, "toy/b") if "was merged" in line]
-    assert [line.split(",")[0] for line in story] == ["What stands: The speaker", "The speaker"]
+    assert [line.split(",")[0] for line in story] == [
+        "What stands: The pair toy/a and toy/b was merged",
+        "The pair toy/a and toy/b was merged",
+    ]
     assert "(score 0.1000)" in story[1]
 
 

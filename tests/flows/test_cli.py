@@ -175,7 +175,7 @@ def test_why_tells_the_story_of_an_utterance_and_of_a_speaker(curate, script, pi
     catalog = pipeline.parent / "catalog"
     story = script("why", "calls/1688/1688-142285-0001", "-c", catalog).stdout
     assert "robust, heard by ge2e" in story
-    assert "Mean cosine with" in curate("why", "calls/1688", "-c", catalog).stdout
+    assert "a mean cosine of" in curate("why", "calls/1688", "-c", catalog).stdout
     assert "did you mean" in one_line_of(curate("why", "1688-142285-0001", "-c", catalog))
 
 

@@ -188,7 +188,7 @@ def test_what_was_not_looked_at_is_said(catalog):
     done = asked(catalog)
     assert done.exit_code == 0
     last = done.stdout.splitlines()[-1]
-    for what in ("the same samples", "recordings, changed or cut", "voices of two people alike"):
+    for what in ("the same samples", "recordings, changed or cut", "two people who sound alike"):
         assert f"{what} (test and train)" in last
 
 

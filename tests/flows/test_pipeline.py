@@ -81,7 +81,7 @@ def test_a_corpus_that_repeats_the_audio_of_another_is_dropped_as_duplicates(tmp
     (summary,) = (row["summary"] for row in last_done(catalog) if row["step"] == "duplicates")
     assert summary == f"{len(copies)} the same samples, 0 the same recording changed"
     (story,) = [line for line in explain(catalog, copies[0]["subject_id"]) if "duplicate" in line]
-    why = f"dropped, duplicate: the same samples as {copies[0]['other_id']}. By samples and landmarks"
+    why = f"dropped, duplicate: the same samples as {copies[0]['other_id']}. By the rule `samples and landmarks`"
     assert story.startswith(f"The utterance was {why}")
 
 

@@ -312,6 +312,7 @@ def test_what_a_run_could_not_apply_is_told(catalog):
     apply_reviews(catalog, LATER)
     (line,) = [line for line in explain(catalog, "toy/a1") if "ann" in line]
     assert line.endswith("relabel utterance toy/a1 to toy/gone: the last run could not apply it.")
+    assert not_applied(catalog) == [], "`curate run` would leave it out again"
 
 
 def test_an_utterance_that_shares_its_speakers_verdict_is_no_open_question(catalog):

@@ -15,6 +15,8 @@ It happens in this order, all of it under the lock of the writer:
    old version, so that nobody opens it; after a crash `migrate` ends what was begun, and `undo` takes it back.
 3. `schema.json` says the new version.
 
+`before` is cleared by a migration and by `undo`: where it holds a file that no migration puts there, neither is done.
+
 `undo` says in `migration.json` that it goes back, takes `schema.json` away, copies `old` to its places, and removes
 `before`; after a crash either command ends that first.
 """

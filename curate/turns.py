@@ -41,8 +41,8 @@ def writing(root: Path, who: str) -> Iterator[None]:
         if error.errno not in NOT_FOR_US:
             raise
         raise CatalogError(
-            f"{root}: cannot be written ({error.strerror}); expected a catalog in which this user may write, or a copy "
-            "of it that is"
+            f"{root}: cannot be written ({error.strerror}); expected one in which this user may write, such as a copy "
+            "of it"
         ) from error
     with held as file:
         try:

@@ -256,7 +256,7 @@ def test_a_catalog_that_cannot_be_written_is_told_in_words(old, code, says, monk
     with pytest.raises(CatalogError) as told:
         migrate(old)
     assert str(told.value) == (
-        f"{old}: cannot be written ({says}); expected a catalog in which this user may write, or a copy of it that is"
+        f"{old}: cannot be written ({says}); expected one in which this user may write, such as a copy of it"
     )
 
 

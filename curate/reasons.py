@@ -73,7 +73,7 @@ MEANING: dict[Reason, str] = {
     Reason.DUPLICATE: "the same samples as other_id",
     Reason.NEAR_DUPLICATE: "the same recording as other_id, changed or cut; score landmarks agree",
     Reason.INCOHERENT_SPEAKER: "its utterances do not sound like one person",
-    Reason.MIXED_SPEAKER: "several people speak under its label",
+    Reason.MIXED_SPEAKER: "several people speak under its label; kept where one of them is the main one",
     Reason.TOO_FEW_LEFT: "too few of its utterances are left",
     Reason.INVALID_SPEAKER: "its speaker was dropped",
     Reason.WRONG_SPEAKER: "likelier an utterance of other_id than of its own speaker",

@@ -318,7 +318,7 @@ def main() -> None:
     except OSError as error:
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
     if message is not None:
-        refuse(message, 2 if any(sys.argv[1 : 1 + len(words)] == words for words in JUDGES) else 1)
+        refuse(message, code=2 if any(sys.argv[1 : 1 + len(words)] == words for words in JUDGES) else 1)
 
 
 def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
@@ -327,7 +327,7 @@ def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(fault)
 
 
-def refuse(message: str, code: int) -> None:
+def refuse(message: str, code: int = 1) -> None:
     """End with one line, and no other: DuckDB's binding counts at the very end what Prefect still holds of an error."""
     typer.echo(f"curate: {' '.join(message.split())}", err=True)
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))

@@ -16,6 +16,10 @@ Scores = NDArray[np.float64]
 
 ROW_MASK = (1 << 32) - 1
 PARTNER_MASK = (1 << PARTNER_BITS) - 1
+REACH_FRAMES, STEP_FRAMES = 256, 8  # 2.56 s to each side of a seed, and what of it is one time
+STEP_BITS = 6  # of 2 * 256 / 8 times
+CHAINS_EACH = 128  # of landmarks: about as many lie around a seed
+ODD = 0x9E3779B1  # spreads over the chains what differs in any bits
 
 
 @compiled()
@@ -46,29 +50,84 @@ def seeds(values: Indices, start: Indices, end: Indices, first: int, stop: int, 
 
 
 @compiled()
-def candidates(sorted_seeds: Indices, begin: int, max_alike: int, pairs: Indices) -> tuple[int, int]:
-    """Fill `pairs` with recordings that share a seed, one in the high 32 bits, from the seed at `begin` on.
+def candidates(
+    values: Indices,
+    start: Indices,
+    end: Indices,
+    sorted_seeds: Indices,
+    begin: int,
+    max_alike: int,
+    min_beside: int,
+    pairs: Indices,
+) -> tuple[int, int]:
+    """Fill `pairs` with recordings that agree around a seed of both, one in the high 32 bits, from that at `begin` on.
+
+    They agree where at least `min_beside` of what `_around` tells are the same. A seed's recordings are gone through
+    once: what is around it lies in chains of what may be the same, so that each finds its like among all before.
 
     Return how many they are, and the seed to go on from when `pairs` was full. A seed that more than `max_alike` share
     tells nothing and is passed by; `pairs` must have room for all pairs of so many.
     """
     num = 0
+    around, seen, before = np.empty(1 << 10, np.int64), np.empty(1 << 10, np.int64), np.empty(1 << 10, np.int32)
+    newest = np.empty(2 * CHAINS_EACH * max_alike, np.int32)  # the place in `seen` where each chain begins
+    num_beside = np.empty(max_alike, np.int64)
     while begin < len(sorted_seeds):
-        end = begin + 1
-        while end < len(sorted_seeds) and sorted_seeds[end] >> 32 == sorted_seeds[begin] >> 32:
-            end += 1
-        alike = end - begin
-        if alike <= max_alike:
+        stop = begin + 1
+        while stop < len(sorted_seeds) and sorted_seeds[stop] >> 32 == sorted_seeds[begin] >> 32:
+            stop += 1
+        alike = stop - begin
+        if 1 < alike <= max_alike:
             if num + alike * (alike - 1) // 2 > len(pairs):
                 break
-            for j in range(begin, end):
-                for k in range(j + 1, end):
-                    one, other = sorted_seeds[j] & ROW_MASK, sorted_seeds[k] & ROW_MASK
-                    if one != other:
-                        pairs[num] = one << 32 | other
-                        num += 1
-        begin = end
+            num_chains, num_seen = CHAINS_EACH, 0
+            while num_chains < CHAINS_EACH * alike:
+                num_chains *= 2
+            newest[:num_chains] = -1
+            for k in range(alike):
+                row = sorted_seeds[begin + k] & ROW_MASK
+                num_around, around = _around(values[start[row] : end[row]], sorted_seeds[begin] >> 32, around)
+                if num_seen + num_around > len(seen):
+                    seen = np.concatenate((seen, np.empty(len(seen) + num_around, np.int64)))
+                    before = np.concatenate((before, np.empty(len(before) + num_around, np.int32)))
+                num_beside[: k + 1] = 0
+                for mark in around[:num_around]:
+                    chain = (mark * ODD >> 20) % num_chains
+                    i = newest[chain]
+                    while i >= 0 and seen[i] != mark << 32 | k:
+                        num_beside[seen[i] & ROW_MASK] += seen[i] >> 32 == mark
+                        i = before[i]
+                    if i < 0:  # else it is there twice, and was counted
+                        seen[num_seen], before[num_seen], newest[chain] = mark << 32 | k, newest[chain], num_seen
+                        num_seen += 1
+                for j in range(k):
+                    pairs[num] = (sorted_seeds[begin + j] & ROW_MASK) << 32 | row
+                    num += num_beside[j] >= min_beside
+        begin = stop
     return num, begin
+
+
+@compiled()
+def _around(own: Indices, seed: int, found: Indices) -> tuple[int, Indices]:
+    """The landmarks of a recording (L,) around each peak at which it has the seed, those of the seed among them.
+
+    Of each the hash, and how long after the peak, in steps: one of a copy is, but for a frame, as long after its own.
+    They are the first so many of what is returned, which is `found` where there is room for them.
+    """
+    one, other = seed >> PARTNER_BITS, seed >> 2 * PARTNER_BITS << PARTNER_BITS | seed & PARTNER_MASK
+    num, i, k = 0, np.searchsorted(own, one << 32), np.searchsorted(own, other << 32)
+    while i < len(own) and k < len(own) and own[i] >> 32 == one and own[k] >> 32 == other:
+        frame, of_other = own[i] & ROW_MASK, own[k] & ROW_MASK
+        if frame == of_other:
+            if num + len(own) > len(found):
+                found = np.concatenate((found, np.empty(len(found) + len(own), np.int64)))
+            for value in own:
+                since = (value & ROW_MASK) - frame + REACH_FRAMES
+                found[num] = value >> 32 << STEP_BITS | since // STEP_FRAMES
+                num += 0 <= since < 2 * REACH_FRAMES
+        i += frame <= of_other
+        k += of_other <= frame
+    return num, found
 
 
 @compiled()

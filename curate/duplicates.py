@@ -37,6 +37,7 @@ from curate.similarity import Indices, Scores, Vectors, unit
 
 ABOUT_EQUAL = 0.05  # of cosines
 MAX_ALIKE = 100  # recordings that share a seed; what more share is no sign of a copy, but of a common sound
+MIN_BESIDE = 6  # landmarks that agree around a seed, before all of two recordings are held against each other
 SEEDS_AT_ONCE, LANDMARKS_AT_ONCE = 1 << 24, 1 << 22  # 128 MB and 32 MB
 PAIRS_AT_ONCE = 1 << 22  # 32 MB of each figure of a pair
 
@@ -154,11 +155,14 @@ class Near:
 _NOTHING = Near(one=np.zeros(0, int), other=np.zeros(0, int), score=np.zeros(0, int), least=np.zeros(0, int))
 
 
-def near_pairs(marks: Marks, rows: Indices, settings: Duplicates, side: Indices | None = None) -> Near:
+def near_pairs(
+    marks: Marks, rows: Indices, settings: Duplicates, side: Indices | None = None, *, min_beside: int = MIN_BESIDE
+) -> Near:
     """All pairs of these `rows` of recordings that are near duplicates, numbered as in `rows`.
 
-    Where the `side` of each row is given, those of two sides only. As large as the landmarks, and written where these
-    have room for it, are the seeds; else it takes some 500 MB and, for each row, the space of a few numbers.
+    Where the `side` of each row is given, those of two sides only. Where `min_beside` is 2, all that share a seed are
+    held against each other. As large as the landmarks, and written where these have room for it, are the seeds; else it
+    takes some 500 MB and, for each row, the space of a few numbers.
     """
     from curate import agreement  # numba takes a third of a second to import
 
@@ -168,23 +172,35 @@ def near_pairs(marks: Marks, rows: Indices, settings: Duplicates, side: Indices 
         begin = 0
         while begin < len(seeds):
             room = np.empty(PAIRS_AT_ONCE, np.int64)
-            num, begin = agreement.candidates(seeds, begin, MAX_ALIKE, room)
+            least = min(min_beside, settings.min_landmarks)
+            num, begin = agreement.candidates(values, start, end, seeds, begin, MAX_ALIKE, least, room)
             pairs = np.sort(room[:num])
             pairs = pairs[np.diff(pairs, prepend=-1) > 0]
             if side is not None:
                 pairs = pairs[side[pairs >> 32] != side[pairs & agreement.ROW_MASK]]
-            one, other = pairs >> 32, pairs & agreement.ROW_MASK
-            share = settings.min_share * np.minimum((end - start)[one], (end - start)[other])
-            least = np.maximum(settings.min_landmarks, np.ceil(share).astype(np.int64))
-            counts = np.empty(len(pairs), np.int64)
-            agreement.agreeing(values, start, end, pairs, least, counts)
-            pairs, counts, least = np.stack([pairs, counts, least])[:, counts >= least]
-            spans = np.empty(len(pairs))
-            agreement.spanned(values, start, end, pairs, spans)
-            found.append(np.stack([pairs, counts, least])[:, spans >= settings.min_span])
+            found.append(near_among(pairs, values, start, end, settings))
         marks.let_go()
-    pair, score, least = np.unique(np.concatenate(found, axis=1), axis=1)
-    return Near(one=pair >> 32, other=pair & agreement.ROW_MASK, score=score, least=least)
+    pair, score, least_of = np.unique(np.concatenate(found, axis=1), axis=1)
+    return Near(one=pair >> 32, other=pair & agreement.ROW_MASK, score=score, least=least_of)
+
+
+def near_among(pairs: Indices, values: Indices, start: Indices, end: Indices, settings: Duplicates) -> Indices:
+    """(3, P) those of these pairs that are near duplicates, how many landmarks agree, and the least that would do.
+
+    Of a pair (M,) one recording is in the high 32 bits; recording r has the landmarks `values[start[r] : end[r]]`.
+    """
+    from curate import agreement
+
+    one, other = pairs >> 32, pairs & agreement.ROW_MASK
+    share = settings.min_share * np.minimum((end - start)[one], (end - start)[other])
+    least = np.maximum(settings.min_landmarks, np.ceil(share).astype(np.int64))
+    counts = np.empty(len(pairs), np.int64)
+    agreement.agreeing(values, start, end, pairs, least, counts)
+    pairs, counts, least = np.stack([pairs, counts, least])[:, counts >= least]
+    spans = np.empty(len(pairs))
+    agreement.spanned(values, start, end, pairs, spans)
+    found: Indices = np.stack([pairs, counts, least])[:, spans >= settings.min_span]
+    return found
 
 
 def _in_parts(marks: Marks, start: Indices, end: Indices) -> Iterator[Indices]:

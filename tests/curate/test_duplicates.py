@@ -1,7 +1,6 @@
 """What `judge_duplicates` promises: one of each recording stays, and different recordings are left alone."""
 
 import io
-from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +9,14 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import agreement, audio, duplicates, marks
+from curate import audio, duplicates, marks
 from curate.decisions import Author
 from curate.duplicates import judge_duplicates, near_pairs
 from curate.landmarks import landmarks, samples_sha256
 from curate.marks import Marks
 from curate.presets import Duplicates
 from curate.schema import DECISIONS, SOUND_PRINTS
+from tests.curate.agreement_by_definition import agreeing, num_around_a_seed
 
 seeds = st.integers(0, 2**32 - 1)
 AUTHOR = Author(rule="the rule", step="duplicates", run_id="run")
@@ -240,24 +240,6 @@ def test_no_result_depends_on_the_order_of_rows(seed):
     assert again == rows
 
 
-def agreeing_by_definition(one, other):
-    """Landmarks that agree at an offset or at the next: pair by pair."""
-    offsets = Counter(
-        (int(b) & 0xFFFFFFFF) - (int(a) & 0xFFFFFFFF) for a in one for b in other if int(a) >> 32 == int(b) >> 32
-    )
-    return min(max((offsets[at] + offsets[at + 1] for at in offsets), default=0), len(one), len(other))
-
-
-def share_a_seed(one, other):
-    """Whether two landmarks that begin at one peak are in both."""
-
-    def seeds_of(found):
-        peaks = [(int(v) & 0xFFFFFFFF, int(v) >> 44, int(v) >> 32) for v in found]
-        return {(a[2], b[2]) for a in peaks for b in peaks if a[:2] == b[:2] and a[2] < b[2]}
-
-    return bool(seeds_of(one) & seeds_of(other))
-
-
 @given(seed=seeds)
 def test_what_stays_agrees_with_what_it_stands_for_and_with_nothing_else_that_stays(seed):
     told, duration_s = made(np.random.default_rng(seed))
@@ -269,8 +251,8 @@ def test_what_stays_agrees_with_what_it_stands_for_and_with_nothing_else_that_st
         return max(4, np.ceil(0.25 * min(len(one[3]), len(other[3]))))
 
     def are_alike(one, other):
-        count = agreeing_by_definition(one[3], other[3])
-        return one[2] == other[2] or (count >= least(one, other) and share_a_seed(one[3], other[3]))
+        count = agreeing(one[3], other[3])
+        return one[2] == other[2] or (count >= least(one, other) and num_around_a_seed(one[3], other[3]) >= 4)
 
     for (name, stays, reason), score, bound in zip(
         gone, rows["score"].to_pylist(), rows["lower_bound"].to_pylist(), strict=True
@@ -279,7 +261,7 @@ def test_what_stays_agrees_with_what_it_stands_for_and_with_nothing_else_that_st
         assert are_alike(one, other)
         assert (reason == "duplicate") == (one[2] == other[2])
         if reason == "near_duplicate":
-            assert (score, bound) == (agreeing_by_definition(one[3], other[3]), least(one, other))
+            assert (score, bound) == (agreeing(one[3], other[3]), least(one, other))
     left = [one for one in told if one[0] not in {name for name, *_ in gone}]
     assert {stays for _, stays, _ in gone} <= {one[0] for one in left}
     assert not any(are_alike(one, other) for at, one in enumerate(left) for other in left[:at])
@@ -364,17 +346,3 @@ def test_no_two_recordings_of_real_speech_are_one_and_every_copy_is_found(corpor
         frozenset([name.split("-")[0]]) for name in of_copy
     }
     assert len(found) == len(of_copy)
-
-
-@given(seed=seeds)
-def test_the_compiled_count_is_that_of_the_definition(seed):
-    rng = np.random.default_rng(seed)
-    # few hashes in few frames, so that many agree by chance and at several offsets
-    one, other = (np.unique(rng.integers(0, 6, n) << 32 | rng.integers(0, 12, n)) for n in rng.integers(1, 60, 2))
-    values = np.concatenate([one, other])
-    start, end = np.array([0, len(one)]), np.array([len(one), len(values)])
-    agree = agreeing_by_definition(one, other)
-    for least in (0, agree):
-        counts = np.empty(2, np.int64)
-        agreement.agreeing(values, start, end, np.array([1, 1 << 32]), np.array([least] * 2), counts)
-        assert counts.tolist() == [agree] * 2

@@ -92,7 +92,7 @@ def candidates(
                     before = np.concatenate((before, np.empty(len(before) + num_around, np.int32)))
                 num_beside[: k + 1] = 0
                 for mark in around[:num_around]:
-                    chain = (mark * ODD >> 20) % num_chains
+                    chain = mark * ODD >> 20 & num_chains - 1
                     i = newest[chain]
                     while i >= 0 and seen[i] != mark << 32 | k:
                         num_beside[seen[i] & ROW_MASK] += seen[i] >> 32 == mark

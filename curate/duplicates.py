@@ -2,13 +2,15 @@
 
 Two recordings are near duplicates where landmarks of both (`curate.landmarks`) agree, and do so at one offset in time:
 as many as `min_landmarks`, and as `min_share` of those that the one with fewer landmarks has. Recordings are compared
-only where they share a seed, two landmarks that begin at one peak: three peaks that two other recordings hardly share.
-By chance, of all pairs of the recordings of LibriSpeech, EmoDB and FSDD, at most 6 landmarks agree (of 520), and one
-sentence said twice by one actor agrees in no more than 2; copies agree in a fifth (GSM) to all of theirs. What agrees
-must lie over `min_span` of the shorter one: a word or a jingle in common does not. Two recordings in which the same
-music is louder than the speech throughout may be told the same: they agree in the music. Of less than a second there
-are too few landmarks: such copies are told only where their samples are the same. More than a hundred changed copies of
-one recording are not told: so many share the sounds that are everywhere, too.
+only where they share a seed, two landmarks that begin at one peak, and where within 2.56 s of it at least `MIN_BESIDE`
+landmarks, these two among them, lie about as long before or after it in both. A seed alone says little among millions
+of recordings: it is three peaks, and of voices that have three in common a third have the next, too. By chance, of all
+pairs of the recordings of LibriSpeech, EmoDB and FSDD, at most 6 landmarks agree (of 520), and one sentence said twice
+by one actor agrees in no more than 2; copies agree in a fifth (GSM) to all of theirs. What agrees must lie over
+`min_span` of the shorter one: a word or a jingle in common does not. Two recordings in which the same music is louder
+than the speech throughout may be told the same: they agree in the music. Of less than a second there are too few
+landmarks: such copies are told only where their samples are the same. More than a hundred changed copies of one
+recording are not told: so many share the sounds that are everywhere, too.
 
 Groups are stars, not chains. Of what is connected by agreements, the one that is to stay first takes away those that
 agree with itself; of what is left, the next; until nothing is left. Who stays first: where all bear one label the
@@ -160,8 +162,8 @@ def near_pairs(
 ) -> Near:
     """All pairs of these `rows` of recordings that are near duplicates, numbered as in `rows`.
 
-    Where the `side` of each row is given, those of two sides only. Where `min_beside` is 2, all that share a seed are
-    held against each other. As large as the landmarks, and written where these have room for it, are the seeds; else it
+    Where the `side` of each row is given, those of two sides only. With `min_beside` 2 all that share a seed are held
+    against each other. As large as the landmarks, and written where these have room for it, are the seeds; else it
     takes some 500 MB and, for each row, the space of a few numbers.
     """
     from curate import agreement  # numba takes a third of a second to import

@@ -90,7 +90,7 @@ def part(duration_s: float) -> Way:
     """So much of it, from anywhere; of what is not twice as long, half."""
 
     def cut(samples: Samples, rng: np.random.Generator) -> Samples:
-        length = min(round(duration_s * RATE_HZ), len(samples) // 2)
+        length = int(min(duration_s * RATE_HZ, len(samples) / 2))
         start = int(rng.integers(len(samples) - length + 1))
         return samples[start : start + length]
 

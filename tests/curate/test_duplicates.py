@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate import audio, duplicates, marks
 from curate.decisions import Author
-from curate.duplicates import judge_duplicates, near_pairs
+from curate.duplicates import MIN_BESIDE, judge_duplicates, near_pairs
 from curate.landmarks import landmarks, samples_sha256
 from curate.marks import Marks
 from curate.presets import Duplicates
@@ -346,3 +346,23 @@ def test_no_two_recordings_of_real_speech_are_one_and_every_copy_is_found(corpor
         frozenset([name.split("-")[0]]) for name in of_copy
     }
     assert len(found) == len(of_copy)
+
+
+@pytest.mark.real
+def test_of_real_copies_that_share_a_seed_with_their_original_none_is_passed_by(corpora):
+    files = sorted((corpora / "LibriSpeech").glob("*/*/*/*.flac"))[::4]
+    rng, found = np.random.default_rng(6), []
+    for file in files:
+        samples = audio.decode(file, sample_rate_hz=16000)
+        power = float(np.sqrt(np.mean(samples**2)))
+        noise = rng.standard_normal(len(samples)).astype(np.float32) * np.float32(power / 10**0.25)  # 5 dB
+        found += [samples, samples + noise, (samples + noise)[:16000], telephone(samples + noise)[:24000]]
+    lists = pa.chunked_array([pa.array([landmarks(one, 16000) for one in found], pa.list_(pa.int64()))])
+    looked_at, all_ = (
+        near_pairs(Marks.held(lists), np.arange(len(found)), Duplicates(), min_beside=least)
+        for least in (MIN_BESIDE, 2)
+    )
+    assert len(all_.one) > 2 * len(files)
+    assert (all_.one // 4 == all_.other // 4).all()
+    assert looked_at.one.tolist() == all_.one.tolist()
+    assert looked_at.other.tolist() == all_.other.tolist()

@@ -18,6 +18,9 @@ ROW_MASK = (1 << 32) - 1
 PARTNER_MASK = (1 << PARTNER_BITS) - 1
 REACH_FRAMES, STEP_FRAMES = 256, 8  # 2.56 s to each side of a seed, and what of it is one time
 STEP_BITS = 6  # of 2 * 256 / 8 times
+MOST_LANDMARKS = (
+    1 << 12
+)  # two minutes; to look through all of an hour for each of its seeds takes longer than to compare
 CHAINS_EACH = 128  # of landmarks: about as many lie around a seed
 ODD = 0x9E3779B1  # spreads over the chains what differs in any bits
 
@@ -62,8 +65,9 @@ def candidates(
 ) -> tuple[int, int]:
     """Fill `pairs` with recordings that agree around a seed of both, one in the high 32 bits, from that at `begin` on.
 
-    They agree where at least `min_beside` of what `_around` tells are the same. A seed's recordings are gone through
-    once: what is around it lies in chains of what may be the same, so that each finds its like among all before.
+    They agree where at least `min_beside` of what `_around` tells are the same; of more than `MOST_LANDMARKS` it is
+    not asked. A seed's recordings are gone through once: what is around it lies in chains of what may be the same, so
+    that each finds its like among all before.
 
     Return how many they are, and the seed to go on from when `pairs` was full. A seed that more than `max_alike` share
     tells nothing and is passed by; `pairs` must have room for all pairs of so many.
@@ -71,7 +75,7 @@ def candidates(
     num = 0
     around, seen, before = np.empty(1 << 10, np.int64), np.empty(1 << 10, np.int64), np.empty(1 << 10, np.int32)
     newest = np.empty(2 * CHAINS_EACH * max_alike, np.int32)  # the place in `seen` where each chain begins
-    num_beside = np.empty(max_alike, np.int64)
+    num_beside, is_long = np.empty(max_alike, np.int64), np.empty(max_alike, np.bool_)
     while begin < len(sorted_seeds):
         stop = begin + 1
         while stop < len(sorted_seeds) and sorted_seeds[stop] >> 32 == sorted_seeds[begin] >> 32:
@@ -86,7 +90,9 @@ def candidates(
             newest[:num_chains] = -1
             for k in range(alike):
                 row = sorted_seeds[begin + k] & ROW_MASK
-                num_around, around = _around(values[start[row] : end[row]], sorted_seeds[begin] >> 32, around)
+                num_around, is_long[k] = 0, end[row] - start[row] > MOST_LANDMARKS
+                if not is_long[k]:
+                    num_around, around = _around(values[start[row] : end[row]], sorted_seeds[begin] >> 32, around)
                 if num_seen + num_around > len(seen):
                     seen = np.concatenate((seen, np.empty(len(seen) + num_around, np.int64)))
                     before = np.concatenate((before, np.empty(len(before) + num_around, np.int32)))
@@ -102,7 +108,7 @@ def candidates(
                         num_seen += 1
                 for j in range(k):
                     pairs[num] = (sorted_seeds[begin + j] & ROW_MASK) << 32 | row
-                    num += num_beside[j] >= min_beside
+                    num += num_beside[j] >= min_beside or is_long[j] or is_long[k]
         begin = stop
     return num, begin
 

@@ -202,10 +202,10 @@ def main() -> None:
     told = joined(parts)
     for least, below in pairwise([*LENGTHS_S, np.inf]):
         is_so_long = (told.duration_s >= least) & (told.duration_s < below)
-        print(line(f"of {least:g} s to below {below:g} s", told, is_so_long))
+        print(line(f"of {least:g} s or more, below {below:g} s", told, is_so_long))
     print(line("all", told), f"\n{told.num_false} pairs of different files are told the same", sep="\n")
     num_lost = int((told.share_a_seed & ~told.is_found).sum())
-    sys.exit(told.num_false > 0 or num_lost > MAX_LOST * told.share_a_seed.sum())
+    sys.exit(int(told.num_false > 0 or num_lost > MAX_LOST * told.share_a_seed.sum()))
 
 
 if __name__ == "__main__":

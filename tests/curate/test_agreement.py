@@ -73,6 +73,14 @@ def test_what_is_there_many_times_in_one_step_counts_once():
     assert held([one, one], min_beside=4)[0] == set()
 
 
+@pytest.mark.parametrize(("num_more", "is_held"), [(4094, False), (4095, True)])
+def test_with_long_recordings_all_are_held_that_share_a_seed(num_more, is_held):
+    seed = [(hash_, 300) for hash_ in SEED]
+    long = landmarks(*seed, *((9, 1000 + at) for at in range(num_more)))
+    assert held([landmarks(*seed), long], min_beside=3)[0] == ({(0, 1)} if is_held else set())
+    assert held([long, landmarks(*seed)], min_beside=3)[0] == ({(0, 1)} if is_held else set())
+
+
 @given(seed=numbers)
 def test_pairs_are_those_of_the_definition(seed):
     rng = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ class Law:
 ALL, NOTHING = Law(1, "utterances"), Law(0, "does not grow")
 LAWS = {
     "start": NOTHING,  # what every process takes that computes
-    "duplicates": Law(2, "landmarks, sorted, and pairs of recordings that share three peaks by chance"),
+    "duplicates": Law(1.5, "landmarks, sorted, and what is around the seeds that are shared: ever more, until all are"),
     "clean": Law(2, "utterances x labels of their corpus"),
     "review": ALL,
     "identities": Law(2, "pairs of labels"),

@@ -12,6 +12,7 @@ from curate.kernels import compiled
 from curate.landmarks import FREQUENCY_BITS, PARTNER_BITS
 
 Indices = NDArray[np.int64]
+Places = NDArray[np.int32]
 Scores = NDArray[np.float64]
 
 ROW_MASK = (1 << 32) - 1
@@ -65,16 +66,15 @@ def candidates(
 ) -> tuple[int, int]:
     """Fill `pairs` with recordings that agree around a seed of both, one in the high 32 bits, from that at `begin` on.
 
-    They agree where at least `min_beside` of what `_around` tells are the same; of more than `MOST_LANDMARKS` it is
-    not asked. A seed's recordings are gone through once: what is around it lies in chains of what may be the same, so
-    that each finds its like among all before.
+    They agree where at least `min_beside` of what `_around` tells are the same; with one of more than `MOST_LANDMARKS`
+    all do. The recordings of a seed are gone through once, each against all before it.
 
     Return how many they are, and the seed to go on from when `pairs` was full. A seed that more than `max_alike` share
     tells nothing and is passed by; `pairs` must have room for all pairs of so many.
     """
     num = 0
     around, seen, before = np.empty(1 << 10, np.int64), np.empty(1 << 10, np.int64), np.empty(1 << 10, np.int32)
-    newest = np.empty(2 * CHAINS_EACH * max_alike, np.int32)  # the place in `seen` where each chain begins
+    newest = np.empty(2 * CHAINS_EACH * max_alike, np.int32)
     num_beside, is_long = np.empty(max_alike, np.int64), np.empty(max_alike, np.bool_)
     while begin < len(sorted_seeds):
         stop = begin + 1
@@ -97,15 +97,7 @@ def candidates(
                     seen = np.concatenate((seen, np.empty(len(seen) + num_around, np.int64)))
                     before = np.concatenate((before, np.empty(len(before) + num_around, np.int32)))
                 num_beside[: k + 1] = 0
-                for mark in around[:num_around]:
-                    chain = mark * ODD >> 20 & num_chains - 1
-                    i = newest[chain]
-                    while i >= 0 and seen[i] != mark << 32 | k:
-                        num_beside[seen[i] & ROW_MASK] += seen[i] >> 32 == mark
-                        i = before[i]
-                    if i < 0:  # else it is there twice, and was counted
-                        seen[num_seen], before[num_seen], newest[chain] = mark << 32 | k, newest[chain], num_seen
-                        num_seen += 1
+                num_seen = _count(around[:num_around], k, newest[:num_chains], seen, before, num_seen, num_beside)
                 for j in range(k):
                     pairs[num] = (sorted_seeds[begin + j] & ROW_MASK) << 32 | row
                     num += num_beside[j] >= min_beside or is_long[j] or is_long[k]
@@ -134,6 +126,27 @@ def _around(own: Indices, seed: int, found: Indices) -> tuple[int, Indices]:
         i += frame <= of_other
         k += of_other <= frame
     return num, found
+
+
+@compiled()
+def _count(
+    marks: Indices, k: int, newest: Places, seen: Indices, before: Places, num_seen: int, num_beside: Indices
+) -> int:
+    """Add to `num_beside` (k,) how many of the marks of the k-th recording each before it has; note them as seen.
+
+    What was seen lies in chains, so that a mark meets few but its like: `newest` is where each begins, `before` is what
+    comes next, -1 the end. Return how many are seen.
+    """
+    for mark in marks:
+        chain = mark * ODD >> 20 & len(newest) - 1
+        i = newest[chain]
+        while i >= 0 and seen[i] != mark << 32 | k:
+            num_beside[seen[i] & ROW_MASK] += seen[i] >> 32 == mark
+            i = before[i]
+        if i < 0:  # else it is there twice, and was counted
+            seen[num_seen], before[num_seen], newest[chain] = mark << 32 | k, newest[chain], num_seen
+            num_seen += 1
+    return num_seen
 
 
 @compiled()

@@ -21,7 +21,7 @@ REACH_FRAMES, STEP_FRAMES = 256, 8  # 2.56 s to each side of a seed, and what of
 STEP_BITS = 6  # of 2 * 256 / 8 times
 MOST_LANDMARKS = (
     1 << 12
-)  # two minutes; to look through all of an hour for each of its seeds takes longer than to compare
+)  # two minutes; looking through all of an hour at each of its seeds takes longer than to compare
 CHAINS_EACH = 128  # of landmarks: about as many lie around a seed
 ODD = 0x9E3779B1  # spreads over the chains what differs in any bits
 

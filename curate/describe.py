@@ -84,7 +84,8 @@ def describe(corpus: CorpusSettings, folder: Path) -> Path:
 def said_alone(corpus: CorpusSettings) -> Iterator[pa.RecordBatch]:
     """What is said of the utterances, a chunk at a time and in no order, before any file is looked into.
 
-    Each has a session, which is its recording where none is told. Raises CorpusError as `describe` does, but for ids.
+    Each has a session, which is its recording where none is told: `describe` gives it to fewer, once it knows how many
+    are in each file, so that no list matches less here. Raises CorpusError as `describe` does, but for ids.
     """
     for chunk in in_chunks(chosen(corpus, READERS[corpus.reader].rows(corpus.root, corpus)), ROWS_A_CHUNK):
         said = _said(corpus, chunk)

@@ -30,6 +30,8 @@ from curate.schema import UTTERANCES, Table
 from curate.seen import remembered
 from curate.storage import UnreachableError, reachable, why
 
+LOOKING = frozenset({"kaldi", "lhotse", "nemo", "speechbrain"})  # readers that open files to tell what lists leave open
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scanned:
@@ -49,13 +51,14 @@ def scan(corpus: CorpusSettings, folder: Path, memory: Path, *, progress: Callab
         return _scanned(corpus, folder, memory, progress)
 
 
-def told_by_names(corpus: CorpusSettings) -> list[str]:
-    """What is odd about the corpus' exclusion lists, a line each, by the names of its files alone: none is decoded.
+def require_named(corpus: CorpusSettings) -> None:
+    """Raises CorpusError for a pattern or a list that matches nothing, by names alone: no file is looked into.
 
-    Raises CorpusError for a pattern or a list that matches nothing. A corpus that has neither is not looked at.
+    A scan tells it, too, but when it ends, and others may take hours before it. Not asked are corpora with neither, and
+    readers that look into files for what their lists leave open.
     """
-    if not (corpus.include or corpus.exclude or corpus.exclusions):
-        return []
+    if corpus.reader in LOOKING or not (corpus.include or corpus.exclude or corpus.exclusions):
+        return
     with _answering(corpus):
         lists, first = exclusion_lists(corpus), ""
         for batch in said_alone(corpus):
@@ -64,7 +67,6 @@ def told_by_names(corpus: CorpusSettings) -> list[str]:
                 exclusions.match(batch)
     for exclusions in lists:
         exclusions.require_matches(corpus.name, first)
-    return [exclusions.remark for exclusions in lists if exclusions.remark]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ from curate.errors import CorpusError, VoxcurateError
 
 if TYPE_CHECKING:
     from curate.catalog import Catalog
-    from curate.config import Pipeline
     from curate.corpora.described import CorpusSettings
 
 log = logging.getLogger("voxcurate")  # the command line shows it
@@ -23,6 +22,9 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     """Run a pipeline file to its end, and say so in one line."""
     from curate.catalog import A_RUN, open_catalog
     from curate.config import load_pipeline
+    from curate.describe import require_root
+    from curate.scan import require_named
+    from curate.schema import UTTERANCES
     from flows import runners
     from flows.cli import show_progress
 
@@ -33,12 +35,13 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
     chosen = pipeline.runner if runner is None else runners.chosen(runner, pipeline.runner)
     runners.require(chosen)
     runners.require_device(chosen, pipeline.embedding.device)
-    require_each(pipeline, require_root_of)
-    require_each(pipeline, require_named)
+    require_each(pipeline.corpora, require_root)
     from flows import embedding, steps
 
     embedding.require_thresholds(pipeline)
     with catalog.locked(A_RUN):
+        known = catalog.parts(UTTERANCES)  # was scanned before, and what was looked into is remembered
+        require_each([corpus for corpus in pipeline.corpora if corpus.name not in known], require_named)
         try:
             complete = not catalog.broke_off() and steps.is_complete(pipeline, catalog)
         except CorpusError:
@@ -100,34 +103,16 @@ def require_no_count(runner: str | None) -> None:
         )
 
 
-def require_each(pipeline: "Pipeline", require: Callable[["CorpusSettings"], None]) -> None:
+def require_each(corpora: Iterable["CorpusSettings"], require: Callable[["CorpusSettings"], None]) -> None:
     """Ask it of every corpus. Raises one CorpusError that tells the faults of all."""
     faults = []
-    for corpus in pipeline.corpora:
+    for corpus in corpora:
         try:
             require(corpus)
         except CorpusError as error:
             faults.append(str(error))
     if faults:
         raise CorpusError("; ".join(faults))
-
-
-def require_root_of(corpus: "CorpusSettings") -> None:
-    """Raises CorpusError where it is not there at all."""
-    from curate.describe import require_root
-
-    require_root(corpus)
-
-
-def require_named(corpus: "CorpusSettings") -> None:
-    """Say which entries of its lists name nothing, before hours are spent on others: scans tell it when they end.
-
-    Raises CorpusError for a pattern or a list that names nothing at all.
-    """
-    from curate.scan import told_by_names
-
-    for remark in told_by_names(corpus):
-        log.info(f"{corpus.name}: {remark}")
 
 
 def require_prefect_server() -> None:

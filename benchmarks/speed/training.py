@@ -83,10 +83,10 @@ def made(name: str, num_people: int, device: torch.device) -> System:
     module, settings = module_of(recipe.system), dict(recipe.settings)
     with TemporaryDirectory() as scratch:
         if settings.get("distance") is not None:
-            teacher = recipes()[f"mixup-{settings['architecture']}-teacher"].settings
             settings["teacher"] = f"{scratch}/teacher"
-            made_by_chance = module.made(teacher, num_people=num_people, spec_augment=spec_augment)
-            save_encoder(Path(settings["teacher"]), made_by_chance)
+            teacher = recipes()[f"mixup-{settings['architecture']}-teacher"]
+            network = module.made(teacher.settings, num_people=num_people, spec_augment=spec_augment)
+            save_encoder(Path(settings["teacher"]), network)
         system = module.made(settings, num_people=num_people, spec_augment=spec_augment)
     system.begin_step(THAWED)
     return system.to(device).train()

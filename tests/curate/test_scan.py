@@ -16,7 +16,7 @@ from curate.catalog import Catalog, read_parquet
 from curate.corpora import READERS, manifest
 from curate.corpora.described import CorpusSettings, Described, Enrolment, PublishedTrial
 from curate.errors import CorpusError
-from curate.scan import remarks_of, scan, told_by_names
+from curate.scan import remarks_of, require_named, scan
 from curate.schema import DECISIONS, ENROLMENTS, PUBLISHED_TRIALS, UTTERANCES
 from curate.seen import remembered
 from flows import reading
@@ -141,16 +141,16 @@ def test_an_exclusion_list_that_matches_nothing_is_refused_though_another_matche
     assert "such as 'toy/a/1'; expected a list for this corpus" in str(caught.value)
 
 
-def test_what_lists_name_is_told_by_names_alone_as_the_scan_tells_it(root, reader):
+def test_lists_that_match_nothing_are_refused_by_names_alone_and_no_others(root, reader):
     """Also by the session that the stretches of a file are given where none is told; without lists nothing is asked."""
     reader(rows=[Described(path="a/1.wav", speaker="a", start_s=start, duration_s=0.25) for start in (0.0, 0.5)])
     for entries in (["a/a/1"], ["a/a/1", "nobody"], ["a/1-0000500"]):
-        section = corpus(root, entries)
-        assert told_by_names(section) == scanned(section)[1].remarks
+        require_named(corpus(root, entries))
+        scanned(corpus(root, entries))
     with pytest.raises(CorpusError, match=r"list0\.txt matches nothing: .* such as 'toy/a/1-0000000'"):
-        told_by_names(corpus(root, ["nobody"]))
+        require_named(corpus(root, ["nobody"]))
     reader(rows=None)
-    assert told_by_names(corpus(root)) == []
+    require_named(corpus(root))
 
 
 def test_an_exclusion_list_may_use_the_other_names_of_a_reader(root, reader):

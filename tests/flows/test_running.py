@@ -1,7 +1,5 @@
 """What `curate run` tells before and after all that takes long."""
 
-import logging
-
 import pytest
 
 from curate.catalog import Catalog, rows_of
@@ -12,8 +10,8 @@ from curate.schema import DECISIONS, UTTERANCES
 from flows.running import curate_file
 
 
-def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_decoded(tmp_path, monkeypatch, caplog):
-    """Of each corpus, and with the entries that name nothing of a list that names something."""
+def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_decoded(tmp_path, monkeypatch):
+    """Of all corpora at once. One that the catalog has is not asked: its scan remembers what it decoded."""
     file, looks = tmp_path / "three.toml", []
     monkeypatch.setattr("curate.audio.probe", lambda path: looks.append(path))
     section = '[[corpora]]\nname = "{0}"\nreader = "folder"\nroot = "{0}"\n'
@@ -27,15 +25,18 @@ def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_dec
         (tmp_path / name / "anna" / "1.wav").touch()
         text += section.format(name) + told
     file.write_text(text)
-    with caplog.at_level(logging.INFO, logger="voxcurate"), pytest.raises(CorpusError) as fault:
+    with pytest.raises(CorpusError) as fault:
         curate_file(file)
     one, two = str(fault.value).split("; corpus ")
     assert one == "corpus 'two': '*.mp3' matches none of 1 paths such as 'anna/1.wav'"
     assert two.startswith(
         f"'three': {tmp_path}/others.txt matches nothing: none of its 1 entries, such as 'someone/else'"
     )
-    assert caplog.messages == ["four: banned.txt: 1 of 2 entries match nothing, such as 'nobody'"]
     assert looks == []
+    Catalog(tmp_path / "catalog").publish(UTTERANCES, UTTERANCES.arrow().empty_table(), part="two", fingerprint="f")
+    with pytest.raises(CorpusError) as fault:
+        curate_file(file)
+    assert str(fault.value) == f"corpus {two}"
 
 
 def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reasons(tmp_path, monkeypatch):

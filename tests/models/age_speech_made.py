@@ -149,6 +149,7 @@ def by_sex(everybody: Held) -> Held:
     for sex, stated in zip(everybody.speech.sex, everybody.speech.ages, strict=True):
         assert sex
         assert stated
+        # from which of the actors' ages on about half of a sex is older, and an age in each subgroup of `SCHEME`
         older_from, younger, older = {"female": (32, 20, 24), "male": (30, 28, 31)}[sex]
         ages.append((older if stated[0] >= older_from else younger,) * 2)
     return Held(replace(everybody.speech, ages=ages), everybody.samples)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from curate.audio import SUFFIXES
 from curate.catalog import read_parquet
 from curate.config import Corpus
 from curate.corpora import READERS
 from curate.corpora.described import CorpusSettings, Described, Enrolment, PublishedTrial
 from curate.describe import describe
 from curate.errors import CorpusError
-from curate.scan import scan
+from curate.scan import LOOKING, scan
 from curate.schema import ENROLMENTS, PUBLISHED_TRIALS, UTTERANCES
 
 FILLED = {
@@ -67,6 +68,17 @@ def test_checksums_are_md5_of_the_archives_that_its_publisher_names(name):
     for archive, md5 in getattr(READERS[name], "CHECKSUMS", {}).items():
         assert re.fullmatch(r"[^/\\\s]+", archive), archive
         assert re.fullmatch("[0-9a-f]{32}", md5), archive
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if name not in LOOKING])
+def test_a_reader_says_the_same_where_sound_files_are_empty_or_is_one_that_looks_into_them(name, small, section):
+    settings = section(name, small)
+    said = list(READERS[name].rows(small, settings))
+    sounds = [file for file in small.rglob("*") if file.suffix.lower() in SUFFIXES]
+    assert sounds or name == "huggingface"  # its sound is in tables
+    for file in sounds:
+        file.write_bytes(b"")
+    assert list(READERS[name].rows(small, settings)) == said
 
 
 @readers

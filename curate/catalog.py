@@ -102,7 +102,8 @@ class Catalog:
         parts = self.parts(table) if part is None else [part]
         paths = [self.path(table, p) for p in parts]
         if not paths or not all(map(whole.exists, paths)):
-            raise CatalogError(f"{self.root}: no table {table.name!r}; expected a catalog that `curate run` has filled")
+            lacks = f"no table {table.name!r}" if whole.exists(self.root) else "no catalog is there"
+            raise CatalogError(f"{self.root}: {lacks}; expected a catalog that `curate run` has filled")
         names = table.arrow().names if columns is None else columns
         rows = pa.concat_tables(typed(table, read_parquet(path, names), path) for path in paths)
         give_back()

@@ -145,7 +145,7 @@ class RunFolder:
         row = {"epoch": epoch, found.measure: found.error, **found.parts, **found.counts, "is_best": is_best}
         self._append(self.root / VALIDATIONS, row)
         self._tell_tensorboard(num_steps, {found.measure: found.error, **found.parts})
-        best = ", the best yet" if is_best else ""
+        best = ", the best that training came to" if is_best else ""
         told = ", ".join(f"{MEASURES[name]} {100 * error:.2f} %" for name, error in found.parts.items())
         of_both = f" ({told})" if told else ""
         measure = f"{MEASURES[found.measure]} {100 * found.error:.2f} %{of_both}"

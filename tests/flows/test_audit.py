@@ -219,7 +219,7 @@ def test_a_judge_with_the_same_ears_is_refused(filled):
 def test_a_catalog_that_was_not_run_is_told(filled, tmp_path):
     file = tmp_path / "small.toml"
     file.write_text(filled[1].read_text(encoding="utf-8"), encoding="utf-8")
-    expected = f"{tmp_path / 'catalog'}: no table 'runs'; expected a catalog that `curate run` has filled"
+    expected = f"{tmp_path / 'catalog'}: no catalog is there; expected a catalog that `curate run` has filled"
     assert fault(filled[0], file) == expected
     assert fault(file, filled[0]) == expected
 

@@ -338,7 +338,7 @@ def test_bad_input_is_one_line_that_says_what_was_expected(copy_of, tmp_path):
     catalog = copy_of("western")
     place = ["-c", catalog.root]
     assert fault("build", "vietsv", "-c", tmp_path / "none") == (
-        f"{tmp_path / 'none'}: no table 'corpora'; expected a catalog that `curate run` has filled"
+        f"{tmp_path / 'none'}: no catalog is there; expected a catalog that `curate run` has filled"
     )
     assert not (tmp_path / "none").exists()
     assert fault("build", "vietsv", *place) == (
@@ -380,7 +380,7 @@ def test_a_fault_in_a_process_of_its_own_is_one_line_and_exit_code_1(curate, tmp
     told = curate("build", "vietsv", "-c", tmp_path / "none")
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.splitlines() == [
-        f"curate: {tmp_path / 'none'}: no table 'corpora'; expected a catalog that `curate run` has filled"
+        f"curate: {tmp_path / 'none'}: no catalog is there; expected a catalog that `curate run` has filled"
     ]
 
 

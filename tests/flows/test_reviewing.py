@@ -52,7 +52,7 @@ def test_a_catalog_that_is_not_there_is_told_and_not_made(tmp_path):
     result = CliRunner().invoke(app, ["review", str(tmp_path / "no"), "--no-open", "--reviewer", "ann", "--port", "0"])
     assert isinstance(result.exception, VoxcurateError)
     assert str(result.exception) == (
-        f"{tmp_path}/no: no table 'utterances'; expected a catalog that `curate run` has filled"
+        f"{tmp_path}/no: no catalog is there; expected a catalog that `curate run` has filled"
     )
     assert not (tmp_path / "no").exists()
 

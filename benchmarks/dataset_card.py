@@ -9,13 +9,14 @@ import pyarrow.compute as pc
 
 from benchmarks.leakage_report import HEAD, conclusion, told
 from benchmarks.protocol import Protocol, in_words
-from benchmarks.protocol_card import OF_ALL, RULES, citations, conventions, list_counts, remarks_of, rules_applied
+from benchmarks.protocol_card import RULES, citations, conventions, list_counts, remarks_of, rules_applied
 from benchmarks.protocol_card import split_counts as counts_of
 from curate.decisions import REVIEW, as_decided, counts, new_labels, relabelled, settled
 from curate.explain import counted
 from curate.export.licences import PASSED_ON, is_non_commercial, terms_of
 from curate.publish import filled, hours, said, shares, shares_of_ages
 from curate.reasons import MEANING, Subject, Verdict
+from curate.schema import OF_ALL
 from curate.speakers import speaker_table
 
 NOT_STATED = "not stated"

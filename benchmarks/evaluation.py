@@ -45,7 +45,7 @@ from benchmarks.metrics import (
     min_dcf,
 )
 from benchmarks.protocol import Metric
-from curate.schema import RESULTS
+from curate.schema import OF_ALL, RESULTS
 
 Codes = NDArray[np.int64]
 OF_SCORES = ("eer", "min_dcf", "act_dcf", "cllr", "min_cllr")
@@ -62,6 +62,25 @@ def results_part(benchmark: str, list_name: str, system: str) -> str:
 def plain(text: str) -> str:
     """As names of files may be written."""
     return re.sub(r"[^\w.+=@-]", "_", text)
+
+
+def of_todays_lists(rows: pa.Table, trials: pa.Table) -> pa.Table:
+    """Rows of RESULTS of one benchmark, but for those of lists that were drawn anew since, and each figure once.
+
+    A list of `trials` (TRIALS) has another number of trials then. Of a figure that two commands found, as `curate run`
+    and `curate score` may, the first stays.
+    """
+    counted = trials.group_by(["list", "is_target"]).aggregate([([], "count_all")]).to_pylist()
+    num = {(row["list"], row["is_target"]): row["count_all"] for row in counted}
+    told = rows.select([*RESULTS.key, "num_target", "num_nontarget"]).to_pylist()
+    old = set()
+    for row in told:
+        now = tuple(num.get((row["list"], is_target), 0) for is_target in (True, False))
+        if row["subset"] == OF_ALL and now != (row["num_target"], row["num_nontarget"]):
+            old.add((row["list"], row["system"]))
+    first = {tuple(row[name] for name in RESULTS.key): i for i, row in reversed([*enumerate(told)])}
+    stays = [i for i in sorted(first.values()) if (told[i]["list"], told[i]["system"]) not in old]
+    return rows.take(pa.array(stays, pa.int64()))
 
 
 class ByGroup(NamedTuple):
@@ -81,7 +100,7 @@ def result_rows(
     system: str,
     metrics: Sequence[Metric],
     rng: np.random.Generator,
-    subset: str = "all",
+    subset: str = OF_ALL,
 ) -> pa.Table:
     """A row of RESULTS for each metric. `trials` (enrol_id, test_id, is_target) are in the order of `scores` (T,).
 

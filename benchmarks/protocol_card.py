@@ -12,12 +12,12 @@ from benchmarks.protocol import Protocol, in_words
 from benchmarks.sexes import sexes_of
 from curate.codes import in_order
 from curate.publish import SIZES, figure, filled, hours, said
+from curate.schema import OF_ALL
 
 STAGES = ("source", "filter", "split", "trials", "targets", "nontargets")
 REMARK = "remark"  # the stage under which REMOVALS hold what a reader must be told
 OF_UTTERANCES = {"utterance_id", "corpus", "session_id", "duration_s", "sex", "language", "licence"}  # that it tells of
 RULES = ("Sources", "Filters", "Splits", "Kept apart", "Lists of trials", "Metrics", "Seed")  # blocks of `in_words`
-OF_ALL = "all"  # of RESULTS: not of a part of the trials
 HERE = "here"
 
 

@@ -102,7 +102,8 @@ class Catalog:
         parts = self.parts(table) if part is None else [part]
         paths = [self.path(table, p) for p in parts]
         if not paths or not all(map(whole.exists, paths)):
-            lacks = f"no table {table.name!r}" if whole.exists(self.root) else "no catalog is there"
+            is_there = not is_local(self.root) or self.root.is_dir()
+            lacks = f"no table {table.name!r}" if is_there else "no catalog is there"
             raise CatalogError(f"{self.root}: {lacks}; expected a catalog that `curate run` has filled")
         names = table.arrow().names if columns is None else columns
         rows = pa.concat_tables(typed(table, read_parquet(path, names), path) for path in paths)

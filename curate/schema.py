@@ -392,6 +392,7 @@ LEAKS = Table(
     ),
 )
 
+OF_ALL = "all"  # the subset of RESULTS that is a whole list
 RESULTS = Table(
     name="results",
     row_is="One figure of one system on one list of a benchmark.",

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.dataset_card import NOT_STATED, Said, Tables, account, biases, dataset_card, steps
+from benchmarks.evaluation import of_todays_lists
 from benchmarks.protocol import Protocol
 from curate.audio import sha256_of
 from curate.catalog import Catalog, rename_durably
@@ -54,12 +55,14 @@ from curate.schema import (
     REMOVALS,
     RESULTS,
     RUNS,
+    TRIALS,
     UTTERANCES,
     Table,
 )
 from flows.noted import age_groups, drawn_with, planted_in, protocol_of
 
 ALL_COLUMNS = (*COLUMNS, *SOURCE_COLUMNS)
+KINDS = ["list", "is_target"]  # of trials: how many a list has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +150,7 @@ def gathered(
     card = Card() if asked.pipeline is None else load_pipeline(asked.pipeline).card
     protocol = protocol_of(catalog, name)
     results, class_results = (read(catalog, table) for table in (RESULTS, CLASS_RESULTS))
+    results = results.filter(pc.equal(results["benchmark"], name))
     tables = Tables(
         benchmark=name,
         used=age_groups(rows, read(catalog, AGE_LABELS), protocol),
@@ -159,7 +163,7 @@ def gathered(
         models=models_among(catalog, name, rows),
         removals=read(catalog, REMOVALS, name),
         leaks=catalog.read(LEAKS, name) if name in catalog.parts(LEAKS) else None,
-        results=results.filter(pc.equal(results["benchmark"], name)),
+        results=of_todays_lists(results, read(catalog, TRIALS, name, KINDS)),
         class_results=class_results.filter(pc.equal(class_results["benchmark"], name)),
         protocol=protocol,
         extractors=catalog.parts(EMBEDDINGS),
@@ -182,12 +186,12 @@ def _in_one_line(protocol: Protocol) -> str:
     return " ".join(protocol.description.split())
 
 
-def read(catalog: Catalog, table: Table, part: str | None = None) -> pa.Table:
-    """All of a table, or one part; no rows where there is none."""
+def read(catalog: Catalog, table: Table, part: str | None = None, columns: list[str] | None = None) -> pa.Table:
+    """All of a table, or one part, with all `columns` or these; no rows where there is none."""
     parts = catalog.parts(table)
     if not parts or (part is not None and part not in parts):
-        return table.arrow().empty_table()
-    return catalog.read(table, part)
+        return table.arrow().empty_table().select(columns or table.arrow().names)
+    return catalog.read(table, part, columns=columns)
 
 
 def last_day(catalog: Catalog) -> date:

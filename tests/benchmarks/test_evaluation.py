@@ -15,6 +15,7 @@ from benchmarks.evaluation import (
     conventions,
     metric_names,
     names_in,
+    of_todays_lists,
     people_of,
     result_rows,
     rows_by_group,
@@ -25,6 +26,7 @@ from benchmarks.evaluation import (
 from benchmarks.intervals import estimate
 from benchmarks.metrics import EER_CONVENTIONS, Costs, act_dcf, cllr, equal_error_rate, min_cllr, min_dcf
 from benchmarks.protocol import Metric
+from curate.catalog import rows_of
 from curate.conforming import conform
 from curate.schema import RESULTS
 
@@ -297,3 +299,25 @@ def test_ranked_once_every_figure_of_a_weight_is_that_of_its_metric(seed, digits
         assert weighed(weight) == pytest.approx(expected, abs=1e-9)
     assert weighed(np.ones(len(scores))) == pytest.approx(values_of(scores, is_target, EVERY), abs=1e-9)
     assert np.isnan(weighed(1.0 * is_target)).all()
+
+
+def test_figures_of_a_list_that_was_drawn_anew_are_left_out_and_no_figure_is_there_twice():
+    def told(list_name, system, num_target, *, subset="all", value=0.1):
+        row = {"benchmark": "toy", "list": list_name, "system": system, "subset": subset, "metric": "eer"}
+        return row | {"value": value, "num_target": num_target, "num_nontarget": 3, "conventions": "none"}
+
+    rows = [
+        told("a", "ge2e", 2),
+        told("a", "older", 1),
+        told("a", "older", 1, subset="sex = female"),
+        told("a", "ge2e", 1, subset="sex = female"),
+        told("a", "ge2e", 2, value=0.2),
+        told("gone", "ge2e", 2),
+        told("b", "older", 1),
+    ]
+    kinds = {"a": (2, 3), "b": (1, 3)}
+    trials = [{"list": name, "is_target": i < num[0]} for name, num in kinds.items() for i in range(sum(num))]
+    left = of_todays_lists(rows_of(RESULTS, rows), pa.Table.from_pylist(trials))
+    assert left.to_pylist() == rows_of(RESULTS, [rows[0], rows[3], rows[6]]).to_pylist()
+    of_none = pa.table({"list": pa.array([], pa.string()), "is_target": pa.array([], pa.bool_())})
+    assert of_todays_lists(rows_of(RESULTS, rows), of_none).num_rows == 0

@@ -213,7 +213,7 @@ def test_the_card_says_what_the_tables_do(home):
         "| test | 10 | 126 | none | 17 | 8 |",
         "- split: num_test_speakers 8",
         "Nothing leaks that should not.",
-        "| test | ge2e | eer | 12.50 % | none | 10 | 100 |",
+        "| test | ge2e | eer | 12.50 % | none | 10 | 126 |",
         "| sex | male | 1 | 12.5 % | 2 | 0.00 | rare |",
         "| sex | male | 3 | 2 | 66.7 % |",
         "Voices were not compared.",

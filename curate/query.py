@@ -16,7 +16,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,11 +69,30 @@ def ask(catalog: Catalog, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
                 raise QueryError(
                     f"{statements[0].type.name} writes or sets something; expected a SELECT: the catalog is read-only"
                 )
-            result = connection.execute(statements[0])
-            return [column[0] for column in result.description], result.fetchall()
+            return _answer(connection, statements[0])
         except duckdb.Error as error:
             told = re.split(r"\n\nLINE|\.? Detail: Python exception", str(error))[0]
             raise QueryError(" ".join(told.split())) from error
+
+
+def _answer(
+    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows, computed in a thread of its own: in ours, DuckDB may not hear a Ctrl-C for hours."""
+
+    def fetched() -> tuple[list[str], list[tuple[Any, ...]]]:
+        result = connection.execute(statement)
+        return [column[0] for column in result.description], result.fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(fetched)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            while not answer.done():  # DuckDB forgets what it was told before it begins
+                connection.interrupt()
+                wait([answer], timeout=0.1)
+            raise
 
 
 def _gib_of(connection: duckdb.DuckDBPyConnection) -> float:

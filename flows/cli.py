@@ -302,7 +302,7 @@ def show_progress() -> None:
 def main() -> None:
     """Run the command; what is wrong with its input or the disk is a line and exit code 1, or 2 of one that judges.
 
-    Ctrl-C is a line and 130.
+    Ctrl-C is a line and 130, also where DuckDB heard it, which raises an error of its own.
     """
     message = None
     threading.excepthook = tell_but_of_the_disk
@@ -310,15 +310,25 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            told = GOES_ON.get(sys.argv[1])
-            typer.echo(f"\ncurate: interrupted{f'; {told}' if told else ''}", err=True)
+            tell_interrupted()
         raise
     except VoxcurateError as error:
         message = str(error)
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        tell_interrupted()
+        sys.exit(INTERRUPTED)
     except OSError as error:
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
     if message is not None:
         refuse(message, code=2 if any(sys.argv[1 : 1 + len(words)] == words for words in JUDGES) else 1)
+
+
+def tell_interrupted() -> None:
+    """In one line, and whether the same command goes on."""
+    told = "; ".join(["interrupted", *(GOES_ON[word] for word in sys.argv[1:2] if word in GOES_ON)])
+    typer.echo(f"\ncurate: {told}", err=True)
 
 
 def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:

@@ -1,9 +1,12 @@
 """What `curate` does whatever the command: its version, its help, how it ends."""
 
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 from curate.catalog import Catalog, rows_of
 from curate.schema import REVIEWS, RUNS, UTTERANCES
 from flows.cli import app, main
+from tests.forked import ROOT
 
 
 def test_the_version_is_said_without_what_takes_long_to_import():
@@ -36,6 +40,25 @@ def test_what_each_command_does_is_said_whole_in_the_list_of_commands(words):
 AGAIN = "; run it again, and it goes on from there"
 
 
+@pytest.fixture
+def ended(monkeypatch, capsys, tmp_path):
+    """The exit code of a command, and what it writes, where something in it raises this."""
+
+    def end(words: list[str], stopped_in: str, fault: BaseException) -> tuple[object, str, str]:
+        def stop(*_: object, **__: object) -> None:
+            raise fault
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("curate.export.chosen.benchmark_of", lambda *_: "any")
+        monkeypatch.setattr(stopped_in, stop)
+        monkeypatch.setattr("sys.argv", ["curate", *words])
+        with pytest.raises(SystemExit) as told:
+            main()
+        return told.value.code, *capsys.readouterr()
+
+    return end
+
+
 @pytest.mark.parametrize(
     ("words", "stopped_in", "again"),
     [
@@ -48,23 +71,48 @@ AGAIN = "; run it again, and it goes on from there"
     ],
     ids=lambda one: " ".join(one[:1]) if isinstance(one, list) else "",
 )
-def test_ctrl_c_is_told_in_one_line_and_whether_the_same_command_goes_on(
-    words, stopped_in, again, monkeypatch, capsys, tmp_path
-):
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stopped_in, stop)
-    monkeypatch.setattr("curate.export.chosen.benchmark_of", lambda *_: "any")
-    monkeypatch.setattr("sys.argv", ["curate", *words])
-    with pytest.raises(SystemExit) as end:
-        main()
-    out, err = capsys.readouterr()
-    assert (end.value.code, out) == (130, "")
+def test_ctrl_c_is_told_in_one_line_and_whether_the_same_command_goes_on(words, stopped_in, again, ended):
+    code, out, err = ended(words, stopped_in, KeyboardInterrupt())
+    assert (code, out) == (130, "")
     assert err.startswith(f"\ncurate: interrupted{again}")
     assert err.count("\n") == 2
     assert again or err == "\ncurate: interrupted\n"
+
+
+def test_ctrl_c_ends_a_query_that_duckdb_would_compute_for_days(catalog):
+    sql = "select count(*) from utterances, range(10_000_000), range(10_000_000)"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "query", sql, "-c", str(catalog.root)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while computed_ticks(running.pid) < 10:
+        assert running.poll() is None, running.communicate()
+    running.send_signal(signal.SIGINT)
+    try:
+        assert running.communicate(timeout=60) == ("", "\ncurate: interrupted\n")
+    finally:
+        running.kill()
+    assert running.returncode == 130
+
+
+def computed_ticks(process: int) -> int:
+    """What the threads beside the first have computed, in hundredths of a second: Python imports in the first."""
+    ticks = 0
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            ticks += int((thread / "stat").read_text().rpartition(")")[2].split()[11]) * (thread.name != str(process))
+    return ticks
+
+
+def test_what_duckdb_raises_in_place_of_a_ctrl_c_is_told_as_one(ended):
+    """It hears a Ctrl-C itself where it computes in the first thread. What else goes wrong there is not silenced."""
+    told = "\ncurate: interrupted; run it again, and it goes on from there\n"
+    assert ended(["run", "any.toml"], "flows.cli.curate_file", RuntimeError("Query interrupted")) == (130, "", told)
+    with pytest.raises(RuntimeError, match="a slip"):
+        ended(["run", "any.toml"], "flows.cli.curate_file", RuntimeError("a slip"))
 
 
 # ------------------------------------------------------------------------------------------------- what reviewers said

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,7 @@ GOES_ON = {  # what a command that was stopped finds again; the others begin ane
     "export": "run it again: audio that was converted is not converted again",
 }
 # They judge by their exit codes, as grep and diff do: 0 where nothing is found, 1 where something is, 2 where that
-# cannot be told. Of all other commands 1 is for what was given wrongly.
+# cannot be told, be it by a slip of ours. Of all other commands 1 is for what was given wrongly.
 JUDGES = (["audit", "leakage"], ["verify"])
 
 app = typer.Typer(
@@ -306,29 +307,34 @@ def main() -> None:
     """
     message = None
     threading.excepthook = tell_but_of_the_disk
+    failed = 2 if any(sys.argv[1 : 1 + len(words)] == words for words in JUDGES) else 1
     try:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
             tell_interrupted()
+        if end.code == 1 and not isinstance(end.__context__, typer.Exit):  # Typer's own: nobody reads what we say
+            end.code = failed
         raise
     except VoxcurateError as error:
         message = str(error)
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        tell_interrupted()
-        sys.exit(INTERRUPTED)
     except OSError as error:
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
+    except Exception as error:  # noqa: BLE001 - whatever it is: told as Python would, but with our exit code
+        if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+            tell_interrupted()
+            sys.exit(INTERRUPTED)
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(failed)
     if message is not None:
-        refuse(message, code=2 if any(sys.argv[1 : 1 + len(words)] == words for words in JUDGES) else 1)
+        refuse(message, code=failed)
 
 
 def tell_interrupted() -> None:
     """In one line, and whether the same command goes on."""
     told = "; ".join(["interrupted", *(GOES_ON[word] for word in sys.argv[1:2] if word in GOES_ON)])
-    typer.echo(f"\ncurate: {told}", err=True)
+    with suppress(OSError):
+        typer.echo(f"\ncurate: {told}", err=True)
 
 
 def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
@@ -339,7 +345,8 @@ def tell_but_of_the_disk(fault: threading.ExceptHookArgs) -> None:
 
 def refuse(message: str, code: int = 1) -> None:
     """End with one line, and no other: DuckDB's binding counts at the very end what Prefect still holds of an error."""
-    typer.echo(f"curate: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # nobody reads standard error any more: the code says it alone
+        typer.echo(f"curate: {' '.join(message.split())}", err=True)
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     sys.exit(code)
 

@@ -1,5 +1,6 @@
 """What `curate` does whatever the command: its version, its help, how it ends."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from curate.catalog import Catalog, rows_of
+from curate.errors import CatalogError
 from curate.schema import REVIEWS, RUNS, UTTERANCES
 from flows.cli import app, main
 from tests.forked import ROOT
@@ -109,10 +112,33 @@ def computed_ticks(process: int) -> int:
 
 def test_what_duckdb_raises_in_place_of_a_ctrl_c_is_told_as_one(ended):
     """It hears a Ctrl-C itself where it computes in the first thread. What else goes wrong there is not silenced."""
-    told = "\ncurate: interrupted; run it again, and it goes on from there\n"
+    told = f"\ncurate: interrupted{AGAIN}\n"
     assert ended(["run", "any.toml"], "flows.cli.curate_file", RuntimeError("Query interrupted")) == (130, "", told)
-    with pytest.raises(RuntimeError, match="a slip"):
-        ended(["run", "any.toml"], "flows.cli.curate_file", RuntimeError("a slip"))
+    code, _, err = ended(["run", "any.toml"], "flows.cli.curate_file", RuntimeError("a slip"))
+    assert (code, err.startswith("Traceback "), err.endswith("\nRuntimeError: a slip\n")) == (1, True, True)
+
+
+# ---------------------------------------------------------------------------------------------------------- exit codes
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "of_others", "told"),
+    [
+        (typer.Exit(1), 1, 1, ""),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, 1, ""),
+        (EOFError(), 2, 1, "\nAborted!\n"),
+        (OSError(errno.EIO, "no luck", "some/file"), 2, 1, "curate: some/file: no luck\n"),
+        (CatalogError("no luck"), 2, 1, "curate: no luck\n"),
+        (ZeroDivisionError("a slip"), 2, 1, "\nZeroDivisionError: a slip\n"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, BaseException) else "",
+)
+def test_of_a_command_that_judges_1_is_its_judgement_and_nothing_else(fault, code, of_others, told, ended):
+    judges = [(["audit", "leakage"], "flows.leaking.measured"), (["verify", "any"], "curate.verify.faults_of")]
+    for words, stopped_in in judges:
+        found, out, err = ended(words, stopped_in, fault)
+        assert (found, out, err[-len(told) :] if told else err) == (code, "", told)
+    assert ended(["why", "one/anna"], "curate.explain.explain", fault)[0] == of_others
 
 
 # ------------------------------------------------------------------------------------------------- what reviewers said

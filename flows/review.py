@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -171,7 +172,7 @@ def _of_two_sexes(catalog: "Catalog", said: "list[Review]") -> list[str]:
     sex_of = {row["speaker_id"]: row["sex_min"] for row in sexes if row["sex_min"] == row["sex_max"]}  # not if both
     return [
         f"{one} is {sex_of[one]} and {other} {sex_of[other]}, as their corpora have it; the merge is taken all the "
-        f"same, and `curate undo {one} {other}` takes it back"
+        f"same, and `curate undo {quote(one)} {quote(other)} -c {quote(str(catalog.root))}` takes it back"
         for one, other in pairs
         if {sex_of.get(one), sex_of.get(other)} == {"female", "male"}
     ]

@@ -1,6 +1,7 @@
 """What `curate` does whatever the command: its version, its help, how it ends."""
 
 import errno
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 
 from curate.catalog import Catalog, rows_of
 from curate.errors import CatalogError
+from curate.reviews import said as reviews_of
+from curate.reviews import standing
 from curate.schema import REVIEWS, RUNS, UTTERANCES
 from flows.cli import app, main
 from tests.forked import ROOT
@@ -185,10 +188,10 @@ def test_what_no_run_has_applied_is_told_by_what_is_made_of_the_catalog(words, w
     assert (told.stdout, told.stderr) == ("done\n", "") if works_in else SAID not in told.output
 
 
-def test_a_merge_of_a_woman_and_a_man_is_taken_with_a_remark(tmp_path):
+def test_a_merge_of_a_woman_and_a_man_is_taken_with_a_remark_that_says_how_to_take_it_back(tmp_path):
     """Of labels whose rows all say one sex; kept apart they are nobody's slip."""
-    catalog = Catalog(tmp_path)
-    sexes = {"ann": ["female", None], "bob": ["male"], "eve": ["female"], "kim": ["male", "female"], "lee": [None]}
+    catalog = Catalog(tmp_path / "some other's")
+    sexes = {"ann": ["female", None], "b o'b": ["male"], "eve": ["female"], "kim": ["male", "female"], "lee": [None]}
     sexes["tom"] = ["male"]
     common = {"corpus": "one", "path": "1.wav", "start_s": 0.0}
     rows = [
@@ -198,15 +201,22 @@ def test_a_merge_of_a_woman_and_a_man_is_taken_with_a_remark(tmp_path):
     ]
     catalog.publish(UTTERANCES, rows_of(UTTERANCES, rows), part="one", fingerprint="f")
 
-    def said(one, verdict, other):
-        words = ["decide", f"one/{one}", verdict, f"one/{other}", "-c", str(tmp_path), "--reviewer", "zoe"]
-        told = CliRunner().invoke(app, words, catch_exceptions=False)
+    def done(*words):
+        told = CliRunner().invoke(app, [*words, "--reviewer", "zoe"], catch_exceptions=False)
         assert (told.exit_code, told.stdout.startswith("zoe: ")) == (0, True)
         return told.stderr
 
-    assert said("bob", "merge", "ann") == (
-        "one/ann is female and one/bob male, as their corpora have it; the merge is taken all the same, and "
-        "`curate undo one/ann one/bob` takes it back\n"
-    )
-    assert [said("ann", "merge", other) for other in ("eve", "kim", "lee")] == [""] * 3
+    def said(one, verdict, other):
+        return done("decide", f"one/{one}", verdict, f"one/{other}", "-c", str(catalog.root))
+
+    remark = said("b o'b", "merge", "ann")
+    assert remark.startswith("one/ann is female and one/b o'b male, as their corpora have it; the merge is taken all ")
+    assert len(standing(reviews_of(catalog))) == 1
+    curate, *words = shlex.split(remark.split("`")[1])
+    assert (curate, done(*words)) == ("curate", "")
+    assert len(standing(reviews_of(catalog))) == 0
     assert said("tom", "keep", "ann") == ""
+    silent = [("ann", "eve"), ("tom", "b o'b"), ("ann", "kim"), ("b o'b", "kim"), ("ann", "lee"), ("b o'b", "lee")]
+    for one, other in [*silent, *(pair[::-1] for pair in silent)]:
+        assert said(one, "merge", other) == ""
+        done("undo", f"one/{one}", f"one/{other}", "-c", str(catalog.root))

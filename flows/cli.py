@@ -28,14 +28,14 @@ from flows.publish import publish, verify
 from flows.report import report
 from flows.review import decide, reviews, tell_not_applied, undo
 from flows.reviewing import review
-from flows.running import curate_file, end_at_once
+from flows.running import ON_AGAIN, curate_file, end_at_once
 from flows.score import score
 from flows.test import measure
 from flows.train import train
 
 INTERRUPTED = 130  # with which Typer ends after Ctrl-C
-ON_AGAIN = "run it again, and it goes on from there"
-GOES_ON = {  # what a command that was stopped finds again; the others begin anew, and leave nothing that is half
+GOES_ON = {  # what a command that was stopped finds again; the others leave nothing that is half, and begin anew, but
+    # for `publish --push-to` while it pushes: the folder is written, and `hf upload` puts it on the Hub
     "run": ON_AGAIN,
     "demo": ON_AGAIN,
     "migrate": ON_AGAIN,

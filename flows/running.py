@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from curate.corpora.described import CorpusSettings
 
 log = logging.getLogger("voxcurate")  # the command line shows it
+ON_AGAIN = "run it again, and it goes on from there"
 GUARDS: list[subprocess.Popen[bytes]] = []  # kept: their pipes close when the process ends, not before
 
 
@@ -171,5 +172,5 @@ def end_at_once(_signal: int, _frame: object) -> None:
 
     Its server has heard the Ctrl-C as well, and answers no more.
     """
-    os.write(2, b"\ncurate: interrupted; run it again, and it goes on from there\n")
+    os.write(2, f"\ncurate: interrupted; {ON_AGAIN}\n".encode())
     os._exit(130)

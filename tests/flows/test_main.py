@@ -71,6 +71,7 @@ def ended(monkeypatch, capsys, tmp_path):
         (["run", "any.toml"], "flows.cli.curate_file", AGAIN),
         (["demo", "any"], "flows.demo.speak", AGAIN),
         (["migrate", "any"], "curate.migration.migrate", AGAIN),
+        (["plant", "any", "--to", "out"], "curate.config.load_pipeline", "; run it again: plantings that are complete"),
         (["export", "any", "out", "--to", "kaldi"], "curate.export.writing.export_benchmark", "; run it again: audio"),
         (["why", "one/anna"], "curate.explain.explain", ""),
         (["audit", "leakage"], "flows.leaking.measured", ""),
@@ -83,6 +84,10 @@ def test_ctrl_c_is_told_in_one_line_and_whether_the_same_command_goes_on(words, 
     assert err.startswith(f"\ncurate: interrupted{again}")
     assert err.count("\n") == 2
     assert again or err == "\ncurate: interrupted\n"
+
+
+def test_ctrl_c_before_any_command_is_told_too(ended):
+    assert ended([], "flows.cli.app", SystemExit(130)) == (130, "", "\ncurate: interrupted\n")
 
 
 def test_ctrl_c_ends_a_query_that_duckdb_would_compute_for_days(catalog):

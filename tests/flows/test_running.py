@@ -1,5 +1,7 @@
 """What `curate run` tells before and after all that takes long."""
 
+import signal
+
 import pytest
 
 from curate.catalog import Catalog, rows_of
@@ -7,7 +9,7 @@ from curate.decisions import Author, verdicts
 from curate.errors import CorpusError
 from curate.reasons import Reason, Subject, Verdict
 from curate.schema import DECISIONS, UTTERANCES
-from flows.running import curate_file
+from flows.running import curate_file, end_at_once
 
 
 def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_decoded(tmp_path, monkeypatch):
@@ -70,3 +72,11 @@ def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reason
     assert told() == left
     decide("review", ids[1:2], Verdict.KEEP, Reason.REVIEWED)
     assert told() == ""
+
+
+def test_ctrl_c_once_prefect_may_run_is_the_same_line_and_the_end(monkeypatch, capfd):
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    end_at_once(signal.SIGINT, None)
+    told = "\ncurate: interrupted; run it again, and it goes on from there\n"
+    assert (codes, *capfd.readouterr()) == ([130], "", told)

@@ -9,9 +9,10 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.catalog import Catalog, rows_of
+from curate.catalog import Catalog, num_rows_of, rows_of
 from curate.decisions import DONE, REVIEW, about, in_words, settled
 from curate.errors import CatalogError
+from curate.labels import changes_of
 from curate.named import did_you_mean
 from curate.reasons import Reason, Subject, Verdict
 from curate.reviews import in_few_words, last_said, pairs_in_order
@@ -44,6 +45,23 @@ def not_applied(catalog: Catalog) -> list[str]:
     number = _Reviews.of(_reading(catalog)).num_waiting(decisions)
     said = f"{counted(number, 'thing')} that reviewers said {'is' if number == 1 else 'are'} not applied yet"
     return [f"{said}; `curate run FILE` does that"] if number else []
+
+
+def nothing_left(catalog: Catalog) -> str:
+    """`4 utterances: 3 invalid_speaker, 1 too_short` where verdicts drop all there are; empty where one is left.
+
+    One that is dropped for several reasons counts once, under the first of them by name.
+    """
+    num = sum(num_rows_of(catalog.path(UTTERANCES, corpus)) for corpus in catalog.parts(UTTERANCES))
+    stands = settled(changes_of(catalog))
+    drops = stands.filter((pc.field("subject") == Subject.UTTERANCE) & (pc.field("verdict") == Verdict.DROP))
+    dropped = drops.group_by("subject_id").aggregate([("reason", "min")])
+    if len(dropped) < num:
+        return ""
+    reasons = dropped.group_by("reason_min").aggregate([("subject_id", "count")])
+    ordered = reasons.sort_by([("subject_id_count", "descending"), ("reason_min", "ascending")]).to_pylist()
+    told = ", ".join(f"{row['subject_id_count']} {row['reason_min']}" for row in ordered)
+    return f"{counted(num, 'utterance')}: {told}"
 
 
 def _reading(catalog: Catalog) -> Read:

@@ -21,7 +21,7 @@ def labelled(catalog: Catalog, columns: list[str] | None = None) -> pa.Table:
     Raises CatalogError where the catalog is not filled.
     """
     utterances = catalog.read(UTTERANCES, columns=columns)
-    return relabelled(utterances, _changes(catalog), labels_of(catalog))
+    return relabelled(utterances, changes_of(catalog), labels_of(catalog))
 
 
 def columns_of(catalog: Catalog, *, with_dropped: bool) -> Columns:
@@ -29,7 +29,7 @@ def columns_of(catalog: Catalog, *, with_dropped: bool) -> Columns:
 
     Each is read anew when it is asked for: of millions of rows not all is to be held. Raises as `labelled` does.
     """
-    decisions, labels = _changes(catalog), labels_of(catalog)
+    decisions, labels = changes_of(catalog), labels_of(catalog)
     decide = relabelled if with_dropped else as_decided
 
     def read_columns(columns: list[str]) -> pa.Table:
@@ -39,7 +39,8 @@ def columns_of(catalog: Catalog, *, with_dropped: bool) -> Columns:
     return read_columns
 
 
-def _changes(catalog: Catalog) -> pa.Table:
+def changes_of(catalog: Catalog) -> pa.Table:
+    """The `changes` of all decisions. Raises CatalogError where there are none yet."""
     parts = catalog.parts(DECISIONS)
     if not parts:
         catalog.read(DECISIONS)  # which tells that there are none

@@ -67,31 +67,15 @@ def told_of(catalog: "Catalog") -> list[str]:
 
 
 def told_empty(catalog: "Catalog") -> list[str]:
-    """A line where every utterance was dropped, with how many for what reason; none where one is left.
+    """A line where every utterance was dropped; none where one is left.
 
     The exit code is 0 all the same: the run has done what it was asked, its verdicts are published and say why, and the
     next one finds nothing to do. What then asks for utterances, as an export does, says that it lacks them, and fails.
     """
-    import pyarrow.compute as pc
+    from curate.explain import nothing_left
 
-    from curate.catalog import num_rows_of
-    from curate.decisions import dropped, settled
-    from curate.explain import counted
-    from curate.labels import changes
-    from curate.reasons import Subject, Verdict
-    from curate.schema import DECISIONS, UTTERANCES
-
-    num = sum(num_rows_of(catalog.path(UTTERANCES, corpus)) for corpus in catalog.parts(UTTERANCES))
-    stands = settled(changes(catalog, ((DECISIONS, part) for part in catalog.parts(DECISIONS))))
-    if len(dropped(stands, Subject.UTTERANCE)) < num:
-        return []
-    drops = stands.filter((pc.field("subject") == Subject.UTTERANCE) & (pc.field("verdict") == Verdict.DROP))
-    reasons = drops.group_by("reason").aggregate([("subject_id", "count_distinct")])
-    order = [("subject_id_count_distinct", "descending"), ("reason", "ascending")]
-    told = ", ".join(
-        f"{row['subject_id_count_distinct']} {row['reason']}" for row in reasons.sort_by(order).to_pylist()
-    )
-    return [f"Nothing is left of {counted(num, 'utterance')}: {told}. `curate why ID` says more of each."]
+    told = nothing_left(catalog)
+    return [f"Nothing is left of {told}. `curate why ID` says more of each."] if told else []
 
 
 def require_no_count(runner: str | None) -> None:

@@ -26,7 +26,7 @@ from curate.blocks import keep_rows, read_vectors
 from curate.catalog import Catalog, write_text
 from curate.config import Pipeline
 from curate.errors import PipelineError
-from curate.explain import counted
+from curate.explain import counted, nothing_left
 from curate.publish import OF_AGES, OF_DECISIONS, OF_SPLITS, OF_UTTERANCES, card
 from curate.query import write_database
 from curate.runs import Result, Step
@@ -63,14 +63,20 @@ COST_KEYS = ("p_target", "cost_miss", "cost_false_accept")  # of [trials], and o
 
 
 def split(pipeline: Pipeline, catalog: Catalog) -> Step:
-    """Draw the test speakers. Raises PipelineError for a pipeline without `[splits]`."""
+    """Draw the test speakers. Raises PipelineError for a pipeline without `[splits]`, and where nobody is left."""
     if pipeline.splits is None:
         raise PipelineError(f"{pipeline.name}: no section `[splits]`; expected one that says who is in the test")
     settings = asdict(pipeline.splits)
 
     def draw(step: Step) -> Result:
+        utterances = left(catalog, ["utterance_id", "corpus", "speaker_id", "sex"])
+        if not len(utterances):
+            raise PipelineError(
+                f"splits: nothing is left of {nothing_left(catalog)}; expected rules that leave some (without "
+                "`[splits]` the run goes to its end, and `curate why ID` says more of each)"
+            )
         rows = split_speakers(
-            left(catalog, ["utterance_id", "corpus", "speaker_id", "sex"]),
+            utterances,
             catalog.read(IDENTITIES),
             benchmark=pipeline.name,
             **settings,

@@ -5,11 +5,13 @@ import signal
 import pytest
 
 from curate.catalog import Catalog, rows_of
+from curate.config import load_pipeline
 from curate.decisions import Author, verdicts
-from curate.errors import CorpusError
+from curate.errors import CorpusError, PipelineError
 from curate.reasons import Reason, Subject, Verdict
-from curate.schema import DECISIONS, UTTERANCES
+from curate.schema import DECISIONS, IDENTITIES, UTTERANCES
 from flows.running import curate_file, end_at_once
+from flows.steps import split
 
 
 def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_decoded(tmp_path, monkeypatch):
@@ -42,7 +44,7 @@ def test_patterns_and_lists_that_match_nothing_are_told_before_any_corpus_is_dec
 
 
 def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reasons(tmp_path, monkeypatch):
-    """By what stands: a reviewer brings one back. One that two rules drop counts once."""
+    """By what stands: a reviewer brings one back. One that two rules drop counts once. With `[splits]`, too."""
     (tmp_path / "corpus").mkdir()
     file, catalog = tmp_path / "one.toml", Catalog(tmp_path / "catalog")
     file.write_text(
@@ -52,6 +54,9 @@ def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reason
     common = {"corpus": "one", "speaker_id": "one/ann", "path": "1.wav", "start_s": 0.0}
     rows = [common | {"utterance_id": one} for one in ids]
     catalog.publish(UTTERANCES, rows_of(UTTERANCES, rows), part="one", fingerprint="f")
+
+    identities = [{"speaker_id": "one/ann", "identity_id": "ann"}]
+    catalog.publish(IDENTITIES, rows_of(IDENTITIES, identities), fingerprint="f")
 
     def decide(step, ids, verdict, reason):
         author = Author(rule="r", step=step, run_id="1")
@@ -64,12 +69,17 @@ def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reason
     monkeypatch.setattr("flows.steps.is_complete", lambda *_: True)
     monkeypatch.setattr("flows.steps.finish", lambda *_: [])
     monkeypatch.setattr("flows.building.told_stale", lambda _: [])
-    decide("ingest", ids[:1], Verdict.DROP, Reason.TOO_SHORT)
+    decide("ingest-one", ids[:1], Verdict.DROP, Reason.TOO_SHORT)
     decide("clean", ids[1:3], Verdict.DROP, Reason.INVALID_SPEAKER)
     assert told() == ""
-    decide("identities", ids[1:], Verdict.DROP, Reason.INVALID_SPEAKER)
-    left = "\nNothing is left of 4 utterances: 3 invalid_speaker, 1 too_short. `curate why ID` says more of each."
-    assert told() == left
+    decide("duplicates", ids[1:3], Verdict.DROP, Reason.DUPLICATE)
+    decide("embed", ids[2:], Verdict.DROP, Reason.TOO_SHORT)
+    left = "left of 4 utterances: 2 duplicate, 2 too_short"
+    assert told() == f"\nNothing is {left}. `curate why ID` says more of each."
+    decide("review", [], Verdict.KEEP, Reason.REVIEWED)
+    file.write_text(f"{file.read_text()}[splits]\nnum_test_speakers = 2\n")
+    with pytest.raises(PipelineError, match=f"^splits: nothing is {left}; expected rules that leave some "):
+        split(load_pipeline(file), catalog).carry_out()
     decide("review", ids[1:2], Verdict.KEEP, Reason.REVIEWED)
     assert told() == ""
 

@@ -3,6 +3,7 @@
     <root>/before/old/...          the files that change, as they were
     <root>/before/new/...          the same as they will be; moved to their places
     <root>/before/migration.json   the versions, whether it goes on or back, and the SHA-256 of every file
+    <root>/before/begun            empty: the files beside it are a migration's, where no `migration.json` says so
 
 Only parts whose columns differ from the schema change. They keep their fingerprints, since they say the same: no step
 is done again for the sake of a migration. Drafts of a run that was cut off are brought along; blocks of embeddings and
@@ -10,12 +11,13 @@ what reviewers said are left where they are.
 
 It happens in this order, all of it under the lock of the writer:
 
-1. `old` and `new` are written, then `migration.json`. A crash before that leaves the catalog as it was.
+1. `begun`, `old` and `new` are written, then `migration.json`. A crash before that leaves the catalog as it was.
 2. Each file of `new` is moved to its place, and `catalog.duckdb` is made again. The catalog is still said to be of the
    old version, so that nobody opens it; after a crash `migrate` ends what was begun, and `undo` takes it back.
 3. `schema.json` says the new version.
 
-`before` is cleared by a migration and by `undo`: where it holds a file that no migration puts there, neither is done.
+`before` is cleared by a migration and by `undo`: where it holds a file that none of ours put there, neither is done.
+Without `begun` and `migration.json`, that is any file.
 
 `undo` says in `migration.json` that it goes back, takes `schema.json` away, copies `old` to its places, and removes
 `before`; after a crash either command ends that first.
@@ -47,7 +49,8 @@ DATABASE = "catalog.duckdb"
 DRAFTS = "cache/draft/"
 PART = re.compile(rf"({DRAFTS})?({'|'.join(TABLES)})/[^/\0]+\.parquet")
 IN_BETWEEN = ""  # nobody's name is left by a migration that is killed: the version says that it was cut off
-KEPT = re.compile(rf"migration\.json|(old|new)/({PART.pattern})|old/catalog\.duckdb")  # in `before`
+BEGUN = "begun"
+KEPT = re.compile(rf"migration\.json|(old|new)/({PART.pattern})|old/catalog\.duckdb")  # beside `begun`
 AT_ONCE = 2**20  # bytes that are read at a time
 
 
@@ -130,8 +133,7 @@ def _require_known(root: Path) -> int:
 def _prepared(root: Path, version: int) -> Migration:
     """Write what is to become current beside what it replaces, and then what is to be done."""
     _require_own(root)
-    whole.remove(root / MIGRATION)  # of the migration before this one: first, as it promises what is beside it
-    whole.remove_folder(root / BEFORE)
+    _clear(root)
     before = {file: _sha256(root / file) for file in _parts(root)}
     after = dict(before)
     for file in before:
@@ -147,7 +149,19 @@ def _prepared(root: Path, version: int) -> Migration:
         since=version, to=VERSION, goes_back=False, has_database=has_database, before=before, after=after
     )
     _write(root, planned)
+    whole.remove(root / BEFORE / BEGUN)
     return planned
+
+
+def _clear(root: Path) -> None:
+    """Leave `begun` alone in `before`: it is there until all else is gone, so that what a crash leaves is known."""
+    whole.mark(root / BEFORE / BEGUN)
+    if is_local(root):
+        whole.sync(root / BEFORE)
+    whole.remove(root / MIGRATION)  # before the others, as it promises what is beside it
+    for file in whole.files_below(root / BEFORE):
+        if file != BEGUN:
+            whole.remove(root / BEFORE / file)
 
 
 def _parts(root: Path) -> list[str]:
@@ -238,18 +252,18 @@ def _go_back(root: Path, begun: Migration) -> None:
             whole.copy(old / DATABASE, root / DATABASE)
         else:
             whole.remove(root / DATABASE)
-    whole.remove(root / MIGRATION)
+    _clear(root)
     whole.remove_folder(root / BEFORE)
 
 
 def _end_what_was_begun(root: Path) -> None:
     begun = _begun(root)
-    if begun is None:
+    if begun is None or (version_of(root) == begun.to and not begun.goes_back):
         return
+    _require_own(root)
     if begun.goes_back:
-        _require_own(root)
         _go_back(root, begun)
-    elif version_of(root) != begun.to:
+    else:
         _require_unchanged(root, begun)
         waiting = [file for file in begun.changed if _sha256(root / file) != begun.after[file]]
         _require_kept(root / BEFORE / "new", {file: begun.after[file] for file in waiting})
@@ -278,8 +292,14 @@ def _require_kept(folder: Path, files: dict[str, str]) -> None:
 
 def _require_own(root: Path) -> None:
     """Raises CatalogError where `before` holds what no migration puts there, since it is about to be taken away."""
+    begun, is_marked = _begun(root), whole.read_bytes(root / BEFORE / BEGUN) == b""
+    ours = {BEGUN} if is_marked else set()
+    if begun is not None:
+        ours |= {"migration.json", *(["old/catalog.duckdb"] if begun.has_database else [])}
+        ours |= {f"{side}/{file}" for side in ("old", "new") for file in begun.changed}
     for file in whole.files_below(root / BEFORE):
-        if not KEPT.fullmatch(file.removesuffix(".new")):  # what a kill left has that suffix
+        name = file.removesuffix(".new")  # what a kill left has that suffix
+        if name not in ours and not (begun is None and is_marked and KEPT.fullmatch(name)):
             raise CatalogError(
                 f"{root / BEFORE / file}: of no migration; expected it elsewhere, since `curate migrate` keeps what it "
                 f"changes in {root / BEFORE}, and clears that folder"

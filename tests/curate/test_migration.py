@@ -260,7 +260,10 @@ def test_a_catalog_that_cannot_be_written_is_told_in_words(old, code, says, monk
     )
 
 
-@pytest.mark.parametrize("mine", ["notes.txt", "decisions/all.parquet", "old/notes.txt", "new/trials/a/b.parquet"])
+MINE = ["notes.txt", "decisions/all.parquet", "old/decisions/mine.parquet", "new/notes.txt", "begun"]
+
+
+@pytest.mark.parametrize("mine", MINE)
 def test_a_folder_of_the_user_that_is_called_before_is_never_taken_away(old, mine):
     def put():
         (old / "before" / mine).parent.mkdir(parents=True, exist_ok=True)
@@ -280,6 +283,26 @@ def test_a_folder_of_the_user_that_is_called_before_is_never_taken_away(old, min
     assert "nothing to do" in migrate(old)
     refuse(undo)
     undo(old)
+
+
+@pytest.mark.parametrize("way", ["_go_on", "_go_back"])
+def test_a_file_of_the_user_keeps_a_migration_that_was_cut_off_from_being_ended(old, way, monkeypatch):
+    if way == "_go_back":
+        migrate(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, way, cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            (undo if way == "_go_back" else migrate)(old)
+    mine = old / "before" / "new" / "notes.txt"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    before = tree(old)
+    with pytest.raises(CatalogError, match=r"before/new/notes.txt: of no migration; expected it elsewhere"):
+        migrate(old)
+    assert tree(old) == before
+    mine.unlink()
+    migrate(old)
+    assert open_catalog(old)
 
 
 def test_what_reviewers_say_after_a_migration_survives_its_undo(old):

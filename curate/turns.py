@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from curate.errors import CatalogError
+from curate.versions import version_of
 from curate.whole import make_folder, opened_here, sync
 
 WRITER, PUBLISHING, READING = "writer.lock", "publishing.lock", "reading.lock"
@@ -40,9 +41,10 @@ def writing(root: Path, who: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NOT_FOR_US:
             raise
+        one = "a folder" if version_of(root) is None else "a catalog, such as a copy of this one,"
         raise CatalogError(
-            f"{root}: cannot be written ({error.strerror}); expected one in which this user may write, such as a copy "
-            "of it"
+            f"{error.filename or root}: cannot be written ({error.strerror}); expected {one} in which this user may "
+            "write"
         ) from error
     with held as file:
         try:

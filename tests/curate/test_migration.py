@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -245,18 +246,23 @@ def test_while_the_first_run_works_on_a_new_catalog_that_is_told(tmp_path, do):
             do(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("code", "says"), [(errno.EACCES, "Permission denied"), (errno.EROFS, "Read-only file system")]
-)
-def test_a_catalog_that_cannot_be_written_is_told_in_words(old, code, says, monkeypatch):
-    def refuse(place, *_):
-        raise OSError(code, says, str(place))
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS], ids=errno.errorcode.get)
+def test_what_cannot_be_written_is_told_in_words_and_a_copy_where_there_is_something_to_copy(old, code, monkeypatch):
+    def refuse(place, *_, **__):
+        raise OSError(code, os.strerror(code), str(place))
 
-    monkeypatch.setattr("curate.turns.opened_here", refuse)  # root may write anywhere
-    with pytest.raises(CatalogError) as told:
+    new = old.parent / "new" / "catalog"
+    with monkeypatch.context() as patch:  # root may write anywhere
+        patch.setattr(Path, "mkdir", refuse)
+        with pytest.raises(CatalogError) as nothing_there, Catalog(new).locked():
+            pass
+    monkeypatch.setattr("curate.turns.opened_here", refuse)
+    with pytest.raises(CatalogError) as one_there:
         migrate(old)
-    assert str(told.value) == (
-        f"{old}: cannot be written ({says}); expected one in which this user may write, such as a copy of it"
+    why = f"cannot be written ({os.strerror(code)}); expected"
+    assert str(nothing_there.value) == f"{new.parent}: {why} a folder in which this user may write"
+    assert str(one_there.value) == (
+        f"{old}/writer.lock: {why} a catalog, such as a copy of this one, in which this user may write"
     )
 
 

@@ -148,10 +148,17 @@ def name_of(reviewer: str | None) -> str:
 
 
 def tell_not_applied(catalog: "Catalog") -> None:
-    """On standard error, before a command makes something of a catalog that reviewers have said more of since."""
+    """On standard error, before a command makes something of a catalog that reviewers have said more of since.
+
+    Nothing where a writer broke off: the command itself refuses then, or is the `curate build` that mends it.
+    """
     from curate.explain import not_applied
 
-    for line in not_applied(catalog):
+    if catalog.broke_off():
+        return
+    with catalog.as_one():
+        lines = not_applied(catalog)
+    for line in lines:
         typer.echo(line, err=True)
 
 

@@ -60,10 +60,14 @@ def curate_file(pipeline_file: Path, runner: str | None = None) -> str:
 
 
 def told_of(catalog: "Catalog") -> list[str]:
-    """What is to be known of a catalog that is complete: that nothing is left, which benchmarks are out of date."""
+    """What is to be known of a catalog that is complete: that nothing is left, which benchmarks are out of date.
+
+    Not within `as_one`: it waits for who replaces tables, such as a `curate build` since the run.
+    """
     from flows.building import told_stale
 
-    return [*told_empty(catalog), *told_stale(catalog)]
+    with catalog.as_one():
+        return [*told_empty(catalog), *told_stale(catalog)]
 
 
 def told_empty(catalog: "Catalog") -> list[str]:

@@ -1,6 +1,7 @@
 """What `curate` does whatever the command: its version, its help, how it ends."""
 
 import errno
+import fcntl
 import shlex
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from curate.errors import CatalogError
 from curate.reviews import said as reviews_of
 from curate.reviews import standing
 from curate.schema import REVIEWS, RUNS, UTTERANCES
+from curate.turns import PUBLISHING, READING
 from flows.cli import app, main
 from tests.forked import ROOT
 
@@ -191,6 +193,22 @@ def test_what_no_run_has_applied_is_told_by_what_is_made_of_the_catalog(words, w
     catalog.publish(REVIEWS, rows_of(REVIEWS, []), fingerprint="g")
     told = CliRunner().invoke(app, words, catch_exceptions=False)
     assert (told.stdout, told.stderr) == ("done\n", "") if works_in else SAID not in told.output
+
+
+def test_what_is_told_before_a_build_is_read_as_one_and_keeps_nobody_from_mending_what_broke_off(catalog, monkeypatch):
+    def reading(_):
+        with (catalog.root / READING).open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return ["told"]
+
+    with catalog.locked():
+        pass
+    monkeypatch.setattr("curate.explain.not_applied", reading)
+    monkeypatch.setattr("flows.building.build_benchmark", lambda *_: "done")
+    for broke_off, said in (("", "told\n"), ("curate build libri-vox", "")):
+        (catalog.root / PUBLISHING).write_text(broke_off)
+        told = CliRunner().invoke(app, ["build", "libri-vox", "-c", str(catalog.root)], catch_exceptions=False)
+        assert (told.stdout, told.stderr) == ("done\n", said)
 
 
 def test_a_merge_of_a_woman_and_a_man_is_taken_with_a_remark_that_says_how_to_take_it_back(tmp_path):

@@ -1,5 +1,6 @@
 """What `curate run` tells before and after all that takes long."""
 
+import fcntl
 import signal
 
 import pytest
@@ -10,6 +11,7 @@ from curate.decisions import Author, verdicts
 from curate.errors import CorpusError, PipelineError
 from curate.reasons import Reason, Subject, Verdict
 from curate.schema import DECISIONS, IDENTITIES, UTTERANCES
+from curate.turns import READING
 from flows.running import curate_file, end_at_once
 from flows.steps import split
 
@@ -63,12 +65,17 @@ def test_a_catalog_of_which_nothing_is_left_is_told_to_be_so_and_by_which_reason
         rows = verdicts(author, Subject.UTTERANCE, ids, verdict=verdict, reason=reason)
         catalog.publish(DECISIONS, rows, part=step, fingerprint="f")
 
+    def reading(_):
+        with (catalog.root / READING).open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # all that is told is read as one
+        return []
+
     def told():
         return curate_file(file).removeprefix(f"Nothing to do: {catalog.root} is complete.")
 
     monkeypatch.setattr("flows.steps.is_complete", lambda *_: True)
     monkeypatch.setattr("flows.steps.finish", lambda *_: [])
-    monkeypatch.setattr("flows.building.told_stale", lambda _: [])
+    monkeypatch.setattr("flows.building.told_stale", reading)
     decide("ingest-one", ids[:1], Verdict.DROP, Reason.TOO_SHORT)
     decide("clean", ids[1:3], Verdict.DROP, Reason.INVALID_SPEAKER)
     assert told() == ""

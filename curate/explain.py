@@ -157,7 +157,9 @@ class _Reviews:
             noted = said_of and said_of["reviewer"] == row["decided_by"] and said_of["note"]
             lines.append(f"What stands: {_sentence(name, row)}{f' Noted: {noted}' if noted else ''}")
         for key, row in last.items():
-            lines += self._left_out(row, by_reviewers.get(key), is_new=self._is_new(key))
+            is_new = self._is_new(key)
+            if _is_left_out(row, by_reviewers.get(key), is_new=is_new):
+                lines.append(_left_out(row, is_new=is_new))
         rules = [(key, row) for key, row in decided if row["step"] != REVIEW]
         for key, row in rules:  # the step that carries out what was said of a pair says so, and what it measured
             is_outranked = key in by_reviewers and row["reason"] != Reason.REVIEWED
@@ -168,22 +170,24 @@ class _Reviews:
         """Of how many subjects the last thing said came after the last run, and is not what that one decided on."""
         decided = dict(zip(about(by_reviewers).to_pylist(), by_reviewers.to_pylist(), strict=True))
         last = zip(about(self.last).to_pylist(), self.last.to_pylist(), strict=True)
-        return sum(self._is_new(key) and bool(self._left_out(row, decided.get(key), is_new=True)) for key, row in last)
+        return sum(self._is_new(key) and _is_left_out(row, decided.get(key), is_new=True) for key, row in last)
 
     def _is_new(self, key: str) -> bool:
         return self.applied_at is None or self.changed_at[key] >= self.applied_at
 
-    def _left_out(self, review: dict[str, Any], decision: dict[str, Any] | None, *, is_new: bool) -> list[str]:
-        """A line where this was said of a subject, and is not what was decided on it."""
-        if decision is not None and all(decision[key] == review[key] for key in ("verdict", "other_id")):
-            return []
-        if review["verdict"] is None and (decision is None or not is_new):
-            return []  # nothing was made of it, or the utterance shares what was said of its speaker
-        noted = f" ({review['note']})" if review["note"] else ""
-        why = "no run has applied it yet; `curate run` does" if is_new else "the last run could not apply it"
-        return [
-            f"By {review['reviewer']}, {review['said_at']:%Y-%m-%d %H:%M} UTC: {in_few_words(review)}{noted}: {why}."
-        ]
+
+def _is_left_out(review: dict[str, Any], decision: dict[str, Any] | None, *, is_new: bool) -> bool:
+    """Whether this was said of a subject, and is not what was decided on it."""
+    if decision is not None and all(decision[key] == review[key] for key in ("verdict", "other_id")):
+        return False
+    # Else, where it was taken back: nothing was made of it, or the utterance shares what was said of its speaker.
+    return review["verdict"] is not None or (decision is not None and is_new)
+
+
+def _left_out(review: dict[str, Any], *, is_new: bool) -> str:
+    noted = f" ({review['note']})" if review["note"] else ""
+    why = "no run has applied it yet; `curate run` does" if is_new else "the last run could not apply it"
+    return f"By {review['reviewer']}, {review['said_at']:%Y-%m-%d %H:%M} UTC: {in_few_words(review)}{noted}: {why}."
 
 
 def _sentence(subject: str, decision: dict[str, Any]) -> str:

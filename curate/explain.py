@@ -180,7 +180,8 @@ def _is_left_out(review: dict[str, Any], decision: dict[str, Any] | None, *, is_
     """Whether this was said of a subject, and is not what was decided on it."""
     if decision is not None and all(decision[key] == review[key] for key in ("verdict", "other_id")):
         return False
-    # Else, where it was taken back: nothing was made of it, or the utterance shares what was said of its speaker.
+    # What was taken back waits for a run only where one had made a decision of it. What is decided after that run is of
+    # another word: an utterance shares what was said of its speaker.
     return review["verdict"] is not None or (decision is not None and is_new)
 
 

@@ -81,14 +81,16 @@ def draw(people: list[Person], num: int, *, sex_balanced: bool, rng: np.random.G
     key = rng.bytes(16)
     if not sex_balanced:
         return _draw([p.identity_id for p in people], num, "people", key)
-    drawn = [_draw([p.identity_id for p in people if p.sex == sex], num // 2, sex, key) for sex in SEXES]
+    unknown = sum(p.sex is None for p in people)
+    others = f" (of {unknown} of {len(people)} people the sex is not known)" if unknown else ""
+    drawn = [_draw([p.identity_id for p in people if p.sex == sex], num // 2, sex, key, others) for sex in SEXES]
     return set.union(*drawn)
 
 
-def _draw(identities: list[str], num: int, kind: str, key: bytes) -> set[str]:
+def _draw(identities: list[str], num: int, kind: str, key: bytes, others: str = "") -> set[str]:
     if len(identities) < num:
         raise PipelineError(
-            f"splits.num_test_speakers: the test needs {num} {kind}, but only {len(identities)} can be drawn; "
+            f"splits.num_test_speakers: the test needs {num} {kind}, but only {len(identities)} can be drawn{others}; "
             "expected a smaller number, more corpora in `test_from`, or `sex_balanced = false`"
         )
     return set(sorted(identities, key=lambda identity: blake2b(identity.encode(), key=key).digest())[:num])

@@ -7,7 +7,7 @@ import typer
 
 from curate.storage import location
 from flows.options import CatalogOption
-from flows.review import tell_not_applied
+from flows.review import tell_out_of_date
 
 
 def build(
@@ -47,7 +47,7 @@ def build(
 
     show_progress()
     opened = open_catalog(catalog)
-    tell_not_applied(opened)
+    tell_out_of_date(opened, builds=False)
     typer.echo(build_benchmark(protocol, opened, _files(lists or [])))
 
 

@@ -26,7 +26,7 @@ from flows.options import CATALOG, OUT, PLACE, CatalogOption
 from flows.plant import plant
 from flows.publish import publish, verify
 from flows.report import report
-from flows.review import decide, reviews, tell_not_applied, undo
+from flows.review import decide, reviews, tell_out_of_date, undo
 from flows.reviewing import review
 from flows.running import ON_AGAIN, curate_file, end_at_once
 from flows.score import score
@@ -260,7 +260,7 @@ def export(
     conversion = asked if audio or asked != Conversion() else None
     length = {"min_duration_s": min_s, "max_duration_s": max_s}
     opened = open_catalog(catalog)
-    tell_not_applied(opened)
+    tell_out_of_date(opened)
     summary = export_benchmark(
         opened,
         to,

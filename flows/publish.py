@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.options import CATALOG, OUT
-from flows.review import tell_not_applied
+from flows.review import tell_out_of_date
 
 
 def publish(
@@ -60,7 +60,7 @@ def publish(
         url=url,
     )
     opened = open_catalog(catalog)
-    tell_not_applied(opened)
+    tell_out_of_date(opened)
     typer.echo(publish_benchmark(opened, benchmark, out, asked))
     if push_to is not None:
         typer.echo(push(out, push_to, is_public=public))

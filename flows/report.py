@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.options import CATALOG, OUT
-from flows.review import tell_not_applied
+from flows.review import tell_out_of_date
 
 
 def report(
@@ -28,5 +28,5 @@ def report(
     from flows.reporting import write_report
 
     opened = open_catalog(catalog)
-    tell_not_applied(opened)
+    tell_out_of_date(opened)
     typer.echo(write_report(opened, out, benchmark))

@@ -147,17 +147,22 @@ def name_of(reviewer: str | None) -> str:
         raise VoxcurateError("reviewer: nobody is logged in; expected --reviewer, or VOXCURATE_REVIEWER") from None
 
 
-def tell_not_applied(catalog: "Catalog") -> None:
-    """On standard error, before a command makes something of a catalog that reviewers have said more of since.
+def tell_out_of_date(catalog: "Catalog", *, builds: bool = True) -> None:
+    """On standard error, before a command makes something of a catalog: what reviewers said since it was run.
 
-    Nothing where a writer broke off: the command itself refuses then, or is the `curate build` that mends it.
+    Of `builds` also which would be others now. Nothing where a writer broke off: the command itself refuses then, or is
+    the `curate build` that mends it.
     """
     from curate.explain import not_applied
+    from curate.schema import RUNS
+    from flows.building import told_stale
 
     if catalog.broke_off():
         return
     with catalog.as_one():
         lines = not_applied(catalog)
+        if builds and catalog.parts(RUNS):
+            lines = [*told_stale(catalog), *lines]
     for line in lines:
         typer.echo(line, err=True)
 

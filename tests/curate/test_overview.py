@@ -125,7 +125,7 @@ def test_a_share_that_is_not_none_or_all_is_not_said_to_be(catalog, num, said):
 
 
 def test_where_there_is_no_catalog_is_an_error(tmp_path):
-    with pytest.raises(CatalogError, match=r"nowhere: no table 'corpora'; expected a catalog"):
+    with pytest.raises(CatalogError, match=r"nowhere: no catalog is there; expected a catalog"):
         what_was_filled(Catalog(tmp_path / "nowhere"))
 
 

@@ -448,7 +448,7 @@ def test_corpora_tells_one_thing_at_a_time(command, words):
 def test_corpora_of_no_catalog_is_one_line(command, tmp_path):
     code, _, error = command("corpora", "-c", tmp_path / "nowhere")
     assert (code, error.count("\n")) == (1, 1)
-    assert "no table 'corpora'; expected a catalog" in error
+    assert "no catalog is there; expected a catalog" in error
 
 
 @pytest.mark.parametrize("verb", ["export", "corpora"])

@@ -193,6 +193,9 @@ def test_what_no_run_has_applied_is_told_by_what_is_made_of_the_catalog(words, w
     catalog.publish(REVIEWS, rows_of(REVIEWS, []), fingerprint="g")
     told = CliRunner().invoke(app, words, catch_exceptions=False)
     assert (told.stdout, told.stderr) == ("done\n", "") if works_in else SAID not in told.output
+    monkeypatch.setattr("flows.building.told_stale", lambda _: ["sitw: is old"])
+    told = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert ("sitw: is old\n" in told.output) == (words[0] != "build")
 
 
 def test_what_is_told_before_a_build_is_read_as_one_and_keeps_nobody_from_mending_what_broke_off(catalog, monkeypatch):

@@ -55,7 +55,7 @@ BATCHES = {  # crops, and their seconds
 }
 NUM_STEPS = {
     DEMO: {"ecapa": 24, "resnet": 36, "joined": 24},
-    EMODB: {"ecapa": 36, "resnet": 60, "joined": 60},
+    EMODB: {"ecapa": 36, "resnet": 60, "joined": 40},
 }
 
 

@@ -16,7 +16,6 @@ from curate.explain import counted
 from curate.export.licences import PASSED_ON, is_non_commercial, terms_of
 from curate.publish import filled, hours, said, shares, shares_of_ages
 from curate.reasons import MEANING, Subject, Verdict
-from curate.schema import OF_ALL
 from curate.speakers import speaker_table
 
 NOT_STATED = "not stated"
@@ -53,7 +52,7 @@ class Tables:
     models: pa.Table
     removals: pa.Table
     leaks: pa.Table | None  # none: nobody looked
-    results: pa.Table
+    results: pa.Table  # of whole lists
     class_results: pa.Table
     protocol: Protocol | None
     extractors: Sequence[str]  # by which voices were compared
@@ -73,7 +72,6 @@ def account(tables: Tables, saying: Said) -> dict[str, Any]:
     )
     of_person = people.group_by("identity_id").aggregate([("speaker_id", "count")])["speaker_id_count"]
     licences = _licences(used)
-    results = tables.results.filter(pc.equal(tables.results["subset"], OF_ALL))
     protocol = tables.protocol
     represented, not_shown = _represented(used)
     values: dict[str, Any] = {
@@ -115,11 +113,11 @@ def account(tables: Tables, saying: Said) -> dict[str, Any]:
         "leakage": "Nobody looked for what they share." if tables.leaks is None else conclusion(tables.leaks),
         "leaks": [] if tables.leaks is None else [one.cells for one in told(tables.leaks)],
         "leaks_head": HEAD,
-        "results": results.sort_by(
+        "results": tables.results.sort_by(
             [("list", "ascending"), ("metric", "ascending"), ("system", "ascending")]
         ).to_pylist(),
         "class_results": tables.class_results.to_pylist(),
-        "conventions": conventions(results),
+        "conventions": conventions(tables.results),
         "represented": represented,
         "not_shown": not_shown,
         "shares": [

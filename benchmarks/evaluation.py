@@ -65,22 +65,19 @@ def plain(text: str) -> str:
 
 
 def of_todays_lists(rows: pa.Table, trials: pa.Table) -> pa.Table:
-    """Rows of RESULTS of one benchmark, but for those of lists that were drawn anew since, and each figure once.
+    """Rows of RESULTS of one benchmark on its whole lists as they are now, each figure once.
 
-    A list of `trials` (TRIALS) has another number of trials then. Of a figure that two commands found, as `curate run`
-    and `curate score` may, the first stays.
+    What has another number of trials than `trials` (TRIALS) is of a list that was drawn anew since. Of a figure that
+    two commands found, as `curate run` and `curate score` may, the first stays.
     """
     counted = trials.group_by(["list", "is_target"]).aggregate([([], "count_all")]).to_pylist()
     num = {(row["list"], row["is_target"]): row["count_all"] for row in counted}
-    told = rows.select([*RESULTS.key, "num_target", "num_nontarget"]).to_pylist()
-    old = set()
-    for row in told:
+    stays: dict[tuple[str, ...], int] = {}
+    for i, row in enumerate(rows.select([*RESULTS.key, "num_target", "num_nontarget"]).to_pylist()):
         now = tuple(num.get((row["list"], is_target), 0) for is_target in (True, False))
-        if row["subset"] == OF_ALL and now != (row["num_target"], row["num_nontarget"]):
-            old.add((row["list"], row["system"]))
-    first = {tuple(row[name] for name in RESULTS.key): i for i, row in reversed([*enumerate(told)])}
-    stays = [i for i in sorted(first.values()) if (told[i]["list"], told[i]["system"]) not in old]
-    return rows.take(pa.array(stays, pa.int64()))
+        if row["subset"] == OF_ALL and now == (row["num_target"], row["num_nontarget"]):
+            stays.setdefault(tuple(row[name] for name in RESULTS.key), i)
+    return rows.take(pa.array(stays.values(), pa.int64()))
 
 
 class ByGroup(NamedTuple):

@@ -1,6 +1,5 @@
 """Run a pipeline file to its end: what is told before Prefect is started, and Prefect kept quiet and in its folder."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from curate.catalog import Catalog
     from curate.corpora.described import CorpusSettings
 
-log = logging.getLogger("voxcurate")  # the command line shows it
 ON_AGAIN = "run it again, and it goes on from there"
 GUARDS: list[subprocess.Popen[bytes]] = []  # kept: their pipes close when the process ends, not before
 
